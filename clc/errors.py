@@ -1,0 +1,61 @@
+"""The exceptions that CLC raises for mistakes and faults outside its own code.
+
+Every message says what is wrong and what to do next. The command line prints it as one line and exits with 2;
+anything that is not a `ClcError` is a bug and keeps its traceback.
+"""
+
+
+class ClcError(Exception):
+    """Base of everything a caller may want to catch."""
+
+
+class ProfileError(ClcError):
+    """A profile or option has an unknown key or a value out of range."""
+
+
+class SourceError(ClcError):
+    """A photo source cannot be opened or holds nothing usable."""
+
+
+class ImageError(ClcError):
+    """One image cannot be decoded (corrupt, truncated, not an image) or is refused."""
+
+
+class FetchError(ClcError):
+    """A download failed, or what arrived is not what the manifest promises."""
+
+
+class ArchiveError(FetchError):
+    """An archive is hostile or damaged: foreign paths, bombs, links."""
+
+
+class StoreError(ClcError):
+    """The artifact store cannot be read or written."""
+
+
+class MissingArtifactError(StoreError):
+    """A version, alias or recipe result is not in the store."""
+
+
+class CorruptArtifactError(StoreError):
+    """A published version does not match its own manifest."""
+
+
+class AliasConflictError(StoreError):
+    """An alias moved while it was being set."""
+
+
+class DictionaryError(ClcError):
+    """A dictionary cannot be built or queried as asked."""
+
+
+class TooFewPatchesError(DictionaryError):
+    """Fewer patches than the requested dimension or number of entries allows."""
+
+
+class TrainingError(ClcError):
+    """Training cannot start or cannot go on (bad data, divergence, foreign checkpoint)."""
+
+
+class BitstreamError(ClcError):
+    """A `.clc` stream is malformed, truncated, damaged or of an unknown format version."""
