@@ -1,0 +1,226 @@
+"""The `.clc` bitstream: typed header fields, entry indices, two entropy-coded strings (docs/bitstream.md).
+
+Reading a header needs neither torch nor a model. Everything is checked against its range and against the size of the
+stream before anything is allocated from it.
+"""
+
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clc.errors import BitstreamError
+
+MAGIC = b"CLC"
+FORMAT_VERSION = 1
+MAX_REFERENCES = 5
+MAX_INDEX_BITS = 31
+MAX_SIDE = 65_535
+QUALITY_STEPS = 100  # quality is stored in hundredths
+TILE_SIZE = 256
+NO_DICTIONARY = "0" * 16
+
+_FIXED = struct.Struct("<3sBB8s8sHHH")
+_CHECKSUMS = struct.Struct("<II")
+_WORD = 4  # the entropy coder's unit; lengths are stored in words
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a decoder must know before the payload.
+
+    model_id, dictionary_id: short ids (16 hex digits) of the versions needed; a stream without references has
+    `references == 0` and the dictionary id `NO_DICTIONARY`.
+    """
+
+    model_id: str
+    dictionary_id: str
+    height: int
+    width: int
+    quality: float
+    references: int
+    index_bits: int
+
+    def __post_init__(self) -> None:
+        _check_range("height", self.height, 1, MAX_SIDE)
+        _check_range("width", self.width, 1, MAX_SIDE)
+        _check_range("quality", self.quality, 1.0, 100.0)
+        _check_range("references", self.references, 0, MAX_REFERENCES)
+        _check_range("index bits", self.index_bits, 0, MAX_INDEX_BITS)
+        if (self.references == 0) != (self.dictionary_id == NO_DICTIONARY):
+            raise BitstreamError("a stream names a dictionary exactly if it has references")
+
+    @property
+    def tiles(self) -> int:
+        """Number of 256×256 tiles, each with its own references."""
+        return math.ceil(self.height / TILE_SIZE) * math.ceil(self.width / TILE_SIZE)
+
+
+@dataclass(frozen=True)
+class Bitstream:
+    """One coded image.
+
+    entries: int64 [T, M], dictionary entries of each tile; hyper, latent: the entropy-coded ẑ and ŷ_f;
+    latent_checksum: CRC-32 of the decoded latent, so that a decoder that computes another one notices.
+    """
+
+    header: Header
+    entries: NDArray[np.int64]
+    hyper: bytes
+    latent: bytes
+    latent_checksum: int
+
+    def to_bytes(self) -> bytes:
+        """Serialise."""
+        header = self.header
+        body = b"".join(
+            [
+                _FIXED.pack(
+                    MAGIC,
+                    FORMAT_VERSION,
+                    header.references | header.index_bits << 3,
+                    bytes.fromhex(header.model_id),
+                    bytes.fromhex(header.dictionary_id),
+                    header.height,
+                    header.width,
+                    round(header.quality * QUALITY_STEPS),
+                ),
+                _varint(len(self.hyper) // _WORD),
+                _varint(len(self.latent) // _WORD),
+                _pack_indices(self.entries, header.index_bits),
+                self.hyper,
+                self.latent,
+            ]
+        )
+        return body + _CHECKSUMS.pack(self.latent_checksum, zlib.crc32(body + struct.pack("<I", self.latent_checksum)))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Bitstream":
+        """Parse and check. Raises BitstreamError that says what is wrong."""
+        header, sizes = _parse_header(data)
+        if len(data) < sizes.total:
+            raise BitstreamError(f"stream is truncated: {len(data)} bytes, its header promises {sizes.total}")
+        if len(data) > sizes.total:
+            raise BitstreamError(f"stream has {len(data) - sizes.total} bytes after its end")
+        latent_checksum, checksum = _CHECKSUMS.unpack_from(data, sizes.total - _CHECKSUMS.size)
+        if zlib.crc32(data[:-4]) != checksum:
+            raise BitstreamError("stream is damaged: its checksum does not match")
+        position = sizes.header
+        packed = data[position : position + sizes.indices]
+        position += sizes.indices
+        return cls(
+            header=header,
+            entries=_unpack_indices(packed, header),
+            hyper=data[position : position + sizes.hyper],
+            latent=data[position + sizes.hyper : position + sizes.hyper + sizes.latent],
+            latent_checksum=latent_checksum,
+        )
+
+
+@dataclass(frozen=True)
+class SectionSizes:
+    """Bytes of each section; `header` includes the lengths, `checksums` closes the stream."""
+
+    header: int
+    indices: int
+    hyper: int
+    latent: int
+    checksums: int = _CHECKSUMS.size
+
+    @property
+    def total(self) -> int:
+        """Bytes of the whole stream."""
+        return self.header + self.indices + self.hyper + self.latent + self.checksums
+
+
+def describe(data: bytes) -> dict[str, object]:
+    """What `clc info` prints: fields and section sizes. Raises BitstreamError as `Bitstream.from_bytes` does."""
+    header = Bitstream.from_bytes(data).header
+    _, sizes = _parse_header(data)
+    return {
+        "format_version": FORMAT_VERSION,
+        "model": header.model_id,
+        "dictionary": None if header.references == 0 else header.dictionary_id,
+        "height": header.height,
+        "width": header.width,
+        "quality": header.quality,
+        "references": header.references,
+        "tiles": header.tiles,
+        "bytes": {
+            "total": sizes.total,
+            "header": sizes.header,
+            "indices": sizes.indices,
+            "z": sizes.hyper,
+            "y": sizes.latent,
+            "checksums": sizes.checksums,
+        },
+        "bpp": 8 * sizes.total / (header.height * header.width),
+    }
+
+
+def _parse_header(data: bytes) -> tuple[Header, SectionSizes]:
+    if data[: len(MAGIC)] != MAGIC:
+        raise BitstreamError("not a .clc stream: it does not begin with 'CLC'")
+    if len(data) < _FIXED.size:
+        raise BitstreamError(f"stream is truncated inside its header ({len(data)} bytes)")
+    _, version, packing, model_id, dictionary_id, height, width, quality = _FIXED.unpack_from(data)
+    if version != FORMAT_VERSION:
+        raise BitstreamError(f"format version {version} is not supported; this release reads version {FORMAT_VERSION}")
+    header = Header(
+        model_id=model_id.hex(),
+        dictionary_id=dictionary_id.hex(),
+        height=height,
+        width=width,
+        quality=quality / QUALITY_STEPS,
+        references=packing & 7,
+        index_bits=packing >> 3,
+    )
+    hyper_words, position = _read_varint(data, _FIXED.size)
+    latent_words, position = _read_varint(data, position)
+    index_bits = header.tiles * header.references * header.index_bits
+    return header, SectionSizes(position, math.ceil(index_bits / 8), hyper_words * _WORD, latent_words * _WORD)
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise BitstreamError(f"{name} is {value:g}, outside {low:g} to {high:g}")
+
+
+def _varint(value: int) -> bytes:
+    """LEB128: seven bits a byte, least significant first."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 35, 7):
+        if position >= len(data):
+            raise BitstreamError("stream is truncated inside its header")
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return value, position
+    raise BitstreamError("a length in the header has more than five bytes")
+
+
+def _pack_indices(entries: NDArray[np.int64], bits: int) -> bytes:
+    """Most significant bit first, without gaps, zero-padded to a whole byte."""
+    shifts = np.arange(bits - 1, -1, -1)
+    return np.packbits((entries.reshape(-1, 1) >> shifts & 1).astype(np.uint8)).tobytes()
+
+
+def _unpack_indices(packed: bytes, header: Header) -> NDArray[np.int64]:
+    count = header.tiles * header.references
+    flat = np.unpackbits(np.frombuffer(packed, np.uint8), count=count * header.index_bits)
+    weights = 1 << np.arange(header.index_bits - 1, -1, -1, dtype=np.int64)
+    values = flat.reshape(count, header.index_bits).astype(np.int64) @ weights
+    return values.reshape(header.tiles, header.references)

@@ -1,0 +1,208 @@
+"""Images to `.clc` bytes and back.
+
+The decoder uses the bitstream, the model and the dictionary's reference latents, and nothing else.
+"""
+
+import math
+import zlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, QUALITY_STEPS, Bitstream, Header
+from clc.codec.entropy import SYMBOL_LIMIT, TableCoder
+from clc.codec.gain import QUALITY_MAX, QUALITY_MIN
+from clc.codec.model import IMAGE_MULTIPLE, CompressionModel, padded_size
+from clc.codec.prior import MEAN_EXPONENT
+from clc.codec.references import ReferenceLatents, Retriever, index_bits
+from clc.codec.tiles import image_tiles, join_latent, split_latent
+from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
+
+_HYPER_STRIDE = IMAGE_MULTIPLE
+_LATENT_LIMIT = 2000.0  # keeps decoded latents on the 16-bit grid of the prior path
+
+
+class Codec:
+    """A frozen model with, optionally, the references of one dictionary.
+
+    latents: needed to decode streams that have references, and to write such streams.
+    retriever: needed to write streams with references; decoding never searches.
+    """
+
+    def __init__(
+        self,
+        model: CompressionModel,
+        model_id: str,
+        latents: ReferenceLatents | None = None,
+        retriever: Retriever | None = None,
+    ) -> None:
+        if not model.frozen:
+            raise ValueError("a codec needs a frozen model; call model.freeze() first")
+        if latents is not None and latents.model_id != model_id:
+            raise ValueError(f"reference latents belong to model {latents.model_id}, not {model_id}")
+        self.model = model
+        self.model_id = model_id
+        self.latents = latents
+        self.retriever = retriever
+        self._hyper_coder = TableCoder(model.hyper_tables)
+        self._latent_coder = TableCoder(model.latent_tables)
+
+    def compress(self, image: NDArray[np.uint8], *, quality: float = 50.0, references: bool = True) -> bytes:
+        """Code uint8 [H, W, 3], 1 ≤ H, W ≤ 65,535; `quality` runs from 1 to 100.
+
+        references: False writes a stream that needs no dictionary.
+        Raises ProfileError for a quality out of range and ImageError for an image that is too large.
+        """
+        return self.encode(image, quality=quality, references=references)[0]
+
+    def decompress(self, data: bytes) -> NDArray[np.uint8]:
+        """Decode a stream to uint8 [H, W, 3].
+
+        Raises BitstreamError for a stream that is damaged, MissingArtifactError for one of another model or
+        dictionary.
+        """
+        return self._decode(Bitstream.from_bytes(data))
+
+    @torch.inference_mode()
+    def encode(self, image: NDArray[np.uint8], *, quality: float, references: bool) -> tuple[bytes, NDArray[np.int64]]:
+        """`compress`, with the dictionary entries [T, M] that were used."""
+        if not QUALITY_MIN <= quality <= QUALITY_MAX:
+            raise ProfileError(f"quality must lie between {QUALITY_MIN:g} and {QUALITY_MAX:g}, not {quality:g}")
+        height, width = image.shape[:2]
+        if max(height, width) > MAX_SIDE:
+            raise ImageError(f"image is {width}×{height}; the format holds at most {MAX_SIDE} pixels a side")
+        quality = round(quality * QUALITY_STEPS) / QUALITY_STEPS
+        entries = self._retrieve(image) if references else np.empty((0, 0), dtype=np.int64)
+        selected = self._select(entries)
+        scaled = self._condition(self.model.g_a(_to_padded_tensor(image)), selected)
+        scaled = (scaled * self.model.gain.gain(quality)).clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
+        hyper, z_hat = self._encode_hyper(scaled)
+        latent, checksum = self._encode_latent(scaled.double(), z_hat)
+        uses_references = entries.size > 0
+        header = Header(
+            model_id=self.model_id,
+            dictionary_id=self.latents.dictionary_id if uses_references and self.latents else NO_DICTIONARY,
+            height=height,
+            width=width,
+            quality=quality,
+            references=entries.shape[1] if uses_references else 0,
+            index_bits=index_bits(len(self.latents)) if uses_references and self.latents else 0,
+        )
+        return Bitstream(header, entries, hyper, latent, checksum).to_bytes(), entries
+
+    def _retrieve(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
+        if self.latents is None or self.retriever is None:
+            raise MissingArtifactError(
+                "coding with references needs a dictionary and its reference latents; "
+                "name one with --dictionary, or code without references"
+            )
+        return self.retriever.retrieve_tiles(image_tiles(image), self.model.config.references)
+
+    def _encode_hyper(self, scaled: Tensor) -> tuple[bytes, Tensor]:
+        z_hat = torch.floor(self.model.h_a(scaled).double() + 0.5).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+        stack = self._hyper_coder.empty()
+        self._hyper_coder.push(stack, _flat(z_hat), _hyper_channels(z_hat.shape))
+        return self._hyper_coder.close(stack), z_hat
+
+    def _encode_latent(self, scaled: Tensor, z_hat: Tensor) -> tuple[bytes, int]:
+        blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
+        slices = scaled.chunk(self.model.config.prior.slices, dim=1)
+
+        def quantise(index: int, mean: Tensor, level: Tensor) -> Tensor:
+            symbols = torch.floor(slices[index] - mean + 0.5)
+            symbols = torch.where(level > 0, symbols, 0.0)
+            blocks.append((_flat(symbols), _flat(level)))
+            return symbols + mean
+
+        decoded = self.model.prior.decode(self.model.prior.features(z_hat), quantise)
+        stack = self._latent_coder.empty()
+        for symbols, level in reversed(blocks):  # a stack: the slice decoded first is pushed last
+            coded = level > 0
+            self._latent_coder.push(stack, symbols[coded], level[coded])
+        return self._latent_coder.close(stack), _checksum(decoded)
+
+    @torch.inference_mode()
+    def _decode(self, stream: Bitstream) -> NDArray[np.uint8]:
+        header = stream.header
+        self._check_versions(header)
+        height, width = padded_size(header.height), padded_size(header.width)
+        z_shape = (1, self.model.config.prior.hyper_channels, height // _HYPER_STRIDE, width // _HYPER_STRIDE)
+        stack = self._hyper_coder.open(stream.hyper)
+        z_hat = torch.from_numpy(self._hyper_coder.pop(stack, _hyper_channels(z_shape)).reshape(z_shape)).double()
+        features = self.model.prior.features(z_hat)
+        decoded = self._decode_latent(stream.latent, features)
+        if _checksum(decoded) != stream.latent_checksum:
+            raise BitstreamError("the decoded latent differs from the encoder's: stream or model is damaged")
+        refined = self.model.refine(decoded.float(), features.float(), header.quality)
+        image = self.model.g_s(self._condition(refined, self._select(stream.entries)))
+        return _to_pixels(image, header.height, header.width)
+
+    def _decode_latent(self, data: bytes, features: Tensor) -> Tensor:
+        stack = self._latent_coder.open(data)
+
+        def read(index: int, mean: Tensor, level: Tensor) -> Tensor:
+            levels = _flat(level)
+            symbols = np.zeros(len(levels), dtype=np.int32)
+            coded = levels > 0
+            symbols[coded] = self._latent_coder.pop(stack, levels[coded])
+            return torch.from_numpy(symbols.reshape(tuple(mean.shape))).to(mean) + mean
+
+        return self.model.prior.decode(features, read)
+
+    def _check_versions(self, header: Header) -> None:
+        if header.model_id != self.model_id:
+            raise MissingArtifactError(f"stream was coded with model {header.model_id}, this codec has {self.model_id}")
+        if header.references == 0:
+            return
+        if self.latents is None or header.dictionary_id != self.latents.dictionary_id:
+            raise MissingArtifactError(
+                f"stream needs dictionary {header.dictionary_id}, which this codec does not have"
+            )
+        if header.index_bits != index_bits(len(self.latents)):
+            raise BitstreamError(
+                f"{header.index_bits} index bits do not fit a dictionary of {len(self.latents)} entries"
+            )
+
+    def _select(self, entries: NDArray[np.int64]) -> Tensor | None:
+        if entries.size == 0 or self.latents is None:
+            return None
+        if entries.max() >= len(self.latents):
+            raise BitstreamError(f"entry {entries.max()} is outside the dictionary of {len(self.latents)} entries")
+        return self.latents.select(entries)
+
+    def _condition(self, latent: Tensor, references: Tensor | None) -> Tensor:
+        if references is None:
+            return latent
+        height, width = latent.shape[-2:]
+        return join_latent(self.model.condition(split_latent(latent), references), height, width)
+
+
+def _to_padded_tensor(image: NDArray[np.uint8]) -> Tensor:
+    """uint8 [H, W, 3] → float32 [1, 3, H', W'] in [0, 1], border pixels repeated up to the stride of z."""
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255.0
+    height, width = image.shape[:2]
+    return F.pad(tensor, (0, padded_size(width) - width, 0, padded_size(height) - height), mode="replicate")
+
+
+def _to_pixels(image: Tensor, height: int, width: int) -> NDArray[np.uint8]:
+    cropped = image[0, :, :height, :width].clamp(0.0, 1.0) * 255.0
+    pixels: NDArray[np.uint8] = torch.round(cropped).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    return pixels
+
+
+def _hyper_channels(shape: tuple[int, ...] | torch.Size) -> NDArray[np.int32]:
+    """Table index, the channel, of each element of z in memory order."""
+    return np.repeat(np.arange(shape[1], dtype=np.int32), math.prod(shape[2:]))
+
+
+def _flat(tensor: Tensor) -> NDArray[np.int32]:
+    flat: NDArray[np.int32] = tensor.flatten().to(torch.int32).numpy()
+    return flat
+
+
+def _checksum(decoded: Tensor) -> int:
+    """CRC-32 of the decoded latent as little-endian 32-bit multiples of 2^-MEAN_EXPONENT, in memory order."""
+    return zlib.crc32(_flat(decoded * 2.0**MEAN_EXPONENT).astype("<i4").tobytes())

@@ -1,0 +1,97 @@
+"""The entropy coder: arrays of symbols and table indices in, one ANS stream out, and back.
+
+Built on constriction's ANS coder. Symbols of one table are coded together, as one call over one array. A symbol beyond
+its table's radius is coded as the table's escape followed by its value as a plain 16-bit integer.
+"""
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from clc.codec.tables import FREQUENCY_BITS, FrequencyTables
+from clc.errors import BitstreamError
+
+SYMBOL_LIMIT = 2**15 - 1
+"""Largest magnitude of a coded symbol."""
+
+_ESCAPED = constriction.stream.model.Uniform(2**16)
+
+
+class TableCoder:
+    """Codes blocks of symbols with frozen frequency tables; the last block pushed is the first to be popped.
+
+    >>> from clc.codec.tables import gaussian_tables
+    >>> coder = TableCoder(gaussian_tables())
+    >>> symbols, levels = np.array([0, -3, 70], np.int32), np.array([5, 20, 1], np.int32)
+    >>> stack = coder.empty()
+    >>> coder.push(stack, symbols, levels)
+    >>> received = coder.open(coder.close(stack))
+    >>> coder.pop(received, levels)
+    array([ 0, -3, 70], dtype=int32)
+    """
+
+    def __init__(self, tables: FrequencyTables) -> None:
+        self._radius = tables.radius
+        self._models = [
+            constriction.stream.model.Categorical(frequencies / 2.0**FREQUENCY_BITS, perfect=False)
+            for _, frequencies in tables
+        ]
+
+    @staticmethod
+    def empty() -> constriction.stream.stack.AnsCoder:
+        """A coder without content, to push blocks onto."""
+        return constriction.stream.stack.AnsCoder()
+
+    @staticmethod
+    def close(stack: constriction.stream.stack.AnsCoder) -> bytes:
+        """The stream as bytes: little-endian 32-bit words."""
+        return bytes(stack.get_compressed().astype("<u4").tobytes())
+
+    @staticmethod
+    def open(stream: bytes) -> constriction.stream.stack.AnsCoder:
+        """A coder that pops from `stream`. Raises BitstreamError if it cannot be one."""
+        if len(stream) % 4:
+            raise BitstreamError(f"entropy-coded stream of {len(stream)} bytes is not a whole number of words")
+        try:
+            return constriction.stream.stack.AnsCoder(np.frombuffer(stream, dtype="<u4").astype(np.uint32))
+        except ValueError as error:
+            raise BitstreamError(f"entropy-coded stream is damaged: {error}") from error
+
+    def push(
+        self, stack: constriction.stream.stack.AnsCoder, symbols: NDArray[np.int32], table: NDArray[np.int32]
+    ) -> None:
+        """Push one block: symbols [n] with the table index of each [n]. |symbol| ≤ SYMBOL_LIMIT."""
+        order, groups = _groups(table)
+        ordered = symbols[order]
+        for index, start, stop in reversed(groups):
+            radius = int(self._radius[index])
+            block = ordered[start:stop]
+            outside = np.abs(block) > radius
+            if outside.any():
+                stack.encode_reverse((block[outside] + 2**15).astype(np.int32), _ESCAPED)
+            coded = np.where(outside, 2 * radius + 1, block + radius).astype(np.int32)
+            stack.encode_reverse(coded, self._models[index])
+
+    def pop(self, stack: constriction.stream.stack.AnsCoder, table: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Pop the block that was pushed with the same table indices [n]; returns its symbols, int32 [n]."""
+        order, groups = _groups(table)
+        ordered = np.empty(len(table), dtype=np.int32)
+        for index, start, stop in groups:
+            radius = int(self._radius[index])
+            coded = stack.decode(self._models[index], stop - start)
+            block = coded.astype(np.int32) - radius
+            outside = coded == 2 * radius + 1
+            if outside.any():
+                block[outside] = stack.decode(_ESCAPED, int(outside.sum())).astype(np.int32) - 2**15
+            ordered[start:stop] = block
+        symbols = np.empty_like(ordered)
+        symbols[order] = ordered
+        return symbols
+
+
+def _groups(table: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[tuple[int, int, int]]]:
+    """A stable order by table, and (table, start, stop) of each table that occurs."""
+    order = np.argsort(table, kind="stable")
+    present, starts = np.unique(table[order], return_index=True)
+    stops = np.append(starts[1:], len(table))
+    return order, [(int(i), int(a), int(b)) for i, a, b in zip(present, starts, stops, strict=True)]

@@ -1,0 +1,95 @@
+"""Convolutions whose results are the same on every machine.
+
+An entropy decoder that computes one scale differently from its encoder loses the rest of the image. Floating-point
+convolutions do differ, by thread count, instruction set and library. A frozen `ExactConv2d` therefore works on dyadic
+numbers only: 16-bit integers times a power of two, carried in float64. Every product and partial sum fits into the
+53-bit mantissa, so no order of summation rounds, and the result is one and the same number everywhere.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_INTEGER_BITS = 15  # magnitude bits of a 16-bit integer
+_MANTISSA_BITS = 53
+_MINIMUM_EXPONENT = -12  # coarsest activation grid: steps of 2^12
+_BIAS_EXPONENT = 20
+_HEADROOM = 4.0  # activations may grow this much beyond what calibration saw before they saturate
+
+
+def snap(x: Tensor, exponent: int) -> Tensor:
+    """Round to the grid 2^-exponent (halves up) and saturate to 16 bits.
+
+    `x` is float64 and exact; so is the result.
+    """
+    limit = float(2**_INTEGER_BITS - 1)
+    return torch.floor(x * 2.0**exponent + 0.5).clamp_(-limit, limit) * 2.0**-exponent
+
+
+class ExactConv2d(nn.Conv2d):
+    """A convolution that trains in floating point and, once frozen, is evaluated exactly.
+
+    output_exponent: fixes the output grid to 2^-output_exponent; None lets `freeze` choose it from the largest
+    activation seen while `observing`.
+    """
+
+    exponent: Tensor
+    largest: Tensor
+    largest_input: Tensor
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, output_exponent: int | None = None
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+        self.fixed_exponent = output_exponent
+        self.frozen = False
+        self.observing = False
+        self.register_buffer("exponent", torch.tensor(output_exponent or 0, dtype=torch.int32))
+        self.register_buffer("largest", torch.zeros(()), persistent=False)
+        self.register_buffer("largest_input", torch.zeros(()), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.frozen:
+            # cuDNN may pick a Winograd or FFT algorithm, which is not a sum of the products above.
+            with torch.backends.cudnn.flags(enabled=False):
+                exact = F.conv2d(x, self.weight, self.bias, padding=self.padding)  # type: ignore[arg-type]
+            return snap(exact, int(self.exponent))
+        result = super().forward(x)
+        if self.observing:
+            self.largest = torch.maximum(self.largest, result.detach().abs().amax())
+            self.largest_input = torch.maximum(self.largest_input, x.detach().abs().amax())
+        return result
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Quantise the weights to 16 bits per output channel and fix the output grid.
+
+        Irreversible for this module; `restore` does the same for weights that were frozen before.
+        """
+        if self.fixed_exponent is None:
+            self.exponent.fill_(_grid_exponent(float(self.largest) * _HEADROOM))
+        weight = self.weight.double()
+        for channel in range(weight.shape[0]):
+            weight[channel] = snap(weight[channel], _grid_exponent(float(weight[channel].abs().amax())))
+        assert self.bias is not None
+        self.weight.data = weight.float()  # 16-bit dyadic numbers: exact in float32
+        self.bias.data = torch.round(self.bias.double() * 2.0**_BIAS_EXPONENT).float() * 2.0**-_BIAS_EXPONENT
+        self.restore()
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Switch to exact evaluation with weights that already lie on their grid (loaded from a model artifact)."""
+        self.weight.data = self.weight.data.double()
+        assert self.bias is not None
+        self.bias.data = self.bias.data.double()
+        self.requires_grad_(False)
+        self.frozen = True
+
+
+def _grid_exponent(largest: float) -> int:
+    """The finest grid 2^-e on which numbers up to `largest` fit into 16 bits."""
+    if largest == 0.0:
+        return _INTEGER_BITS
+    return max(_MINIMUM_EXPONENT, _INTEGER_BITS - math.ceil(math.log2(largest) + 1e-9))

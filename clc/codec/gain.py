@@ -1,0 +1,53 @@
+"""One model, all rates: per-channel gain units make the Lagrangian weight λ an input.
+
+After Cui et al., "Asymmetric Gained Deep Image Compression With Continuous Rate Adaptation" (CVPR 2021): the latent is
+scaled channel by channel before it is rounded and scaled back after it is decoded. Gains are learned at `LEVELS`
+qualities and interpolated geometrically in between.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
+LEVELS = 8
+_LAMBDA_MIN, _LAMBDA_MAX = 0.0008, 0.1
+
+
+def lagrangian(quality: float) -> float:
+    """λ of R + λ·255²·MSE that `quality` (1 to 100) is trained for; geometric in the quality."""
+    return _LAMBDA_MIN * (_LAMBDA_MAX / _LAMBDA_MIN) ** _position(quality)
+
+
+class GainUnit(nn.Module):
+    """Per-channel factors before and after quantisation, as functions of the quality."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        # A step size that is optimal at λ shrinks with its square root.
+        octaves = torch.linspace(-0.5, 0.5, LEVELS) * 0.5 * math.log(_LAMBDA_MAX / _LAMBDA_MIN)
+        self.log_gain = nn.Parameter(octaves[:, None].repeat(1, channels))
+        self.log_inverse_gain = nn.Parameter(-octaves[:, None].repeat(1, channels))
+
+    def gain(self, quality: float) -> Tensor:
+        """Factors [1, C, 1, 1] applied before quantisation."""
+        return _interpolate(self.log_gain, quality)
+
+    def inverse_gain(self, quality: float) -> Tensor:
+        """Factors [1, C, 1, 1] applied to the decoded latent."""
+        return _interpolate(self.log_inverse_gain, quality)
+
+
+def _position(quality: float) -> float:
+    if not QUALITY_MIN <= quality <= QUALITY_MAX:
+        raise ValueError(f"quality must lie between {QUALITY_MIN:g} and {QUALITY_MAX:g}, not {quality:g}")
+    return (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
+
+
+def _interpolate(log_factors: Tensor, quality: float) -> Tensor:
+    position = _position(quality) * (LEVELS - 1)
+    lower = min(int(position), LEVELS - 2)
+    weight = position - lower
+    mixed = log_factors[lower] * (1 - weight) + log_factors[lower + 1] * weight
+    return torch.exp(mixed)[None, :, None, None]

@@ -1,0 +1,80 @@
+"""Conditional Latent Matching (CLM, paper §3.3 (1)): similarity of eq. 4, then multi-scale deformable alignment."""
+
+import math
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import deform_conv2d
+
+from clc.codec.transforms import starting_at
+
+
+class MatchingConfig(BaseModel):
+    """Sizes of the matching and alignment networks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    embedding: int = Field(ge=8, description="dimension that φ maps latent vectors to")
+    groups: int = Field(ge=1, description="channel groups with offsets of their own in the deformable convolutions")
+    scales: int = Field(ge=1, le=3, description="resolutions of the alignment, each half the one before")
+
+
+class ConditionalLatentMatching(nn.Module):
+    """Queries [T, C, h, w] and references [T, M, C, s, s] → aligned reference y_a [T, C, h, w]."""
+
+    def __init__(self, config: MatchingConfig, channels: int) -> None:
+        super().__init__()
+        self.embed = nn.Sequential(
+            nn.Conv2d(channels, config.embedding, 1),
+            nn.LeakyReLU(),
+            nn.Conv2d(config.embedding, config.embedding, 1),
+        )
+        self.log_temperature = nn.Parameter(torch.tensor(0.5 * math.log(config.embedding)))
+        self.alignments = nn.ModuleList(DeformableAlignment(channels, config.groups) for _ in range(config.scales))
+
+    def forward(self, query: Tensor, references: Tensor) -> Tensor:
+        match = self.match(query, references)
+        aligned = match
+        for scale, alignment in enumerate(self.alignments):
+            aligned = aligned + _at_scale(alignment, scale, query, match)
+        return aligned
+
+    def match(self, query: Tensor, references: Tensor) -> Tensor:
+        """y_m = S·Y_r with S of eq. 4, over all positions of all references."""
+        count, number = references.shape[:2]
+        phi_query = self.embed(query).flatten(2).transpose(1, 2)  # [T, hw, E]
+        phi_reference = self.embed(references.flatten(0, 1))  # [T·M, E, s, s]
+        keys = phi_reference.unflatten(0, (count, number)).flatten(3).transpose(2, 3).flatten(1, 2)  # [T, M·ss, E]
+        values = references.flatten(3).transpose(2, 3).flatten(1, 2)  # [T, M·ss, C]
+        matched = F.scaled_dot_product_attention(phi_query * torch.exp(-self.log_temperature), keys, values, scale=1.0)
+        return matched.transpose(1, 2).unflatten(2, tuple(query.shape[-2:]))
+
+
+class DeformableAlignment(nn.Module):
+    """A modulated 3×3 deformable convolution over the match; offsets come from the query and the match."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.taps = 3 * 3 * groups
+        self.offsets = nn.Sequential(
+            nn.Conv2d(2 * channels, channels // 2, 3, padding=1),
+            nn.LeakyReLU(),
+            starting_at(0.0, nn.Conv2d(channels // 2, 3 * self.taps, 3, padding=1)),  # the regular grid
+        )
+        self.weight = nn.Parameter(torch.zeros(channels, channels, 3, 3))  # start without a correction to the match
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, query: Tensor, match: Tensor) -> Tensor:
+        offsets = self.offsets(torch.cat([query, match], dim=1))
+        shift, mask = offsets[:, : 2 * self.taps], torch.sigmoid(offsets[:, 2 * self.taps :])
+        return deform_conv2d(match, shift, self.weight, self.bias, padding=1, mask=mask)
+
+
+def _at_scale(alignment: nn.Module, scale: int, query: Tensor, match: Tensor) -> Tensor:
+    if scale == 0:
+        return alignment(query, match)
+    factor = 2**scale
+    coarse = alignment(F.avg_pool2d(query, factor), F.avg_pool2d(match, factor))
+    return F.interpolate(coarse, scale_factor=factor, mode="bilinear", align_corners=False)

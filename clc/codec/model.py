@@ -1,0 +1,209 @@
+"""The network of the codec: transforms, conditional matching and synthesis, gain units and prior (paper §3.3).
+
+In training, `forward` gives the reconstruction and the estimated bits. `freeze` then turns the prior path into exact
+integer arithmetic with frozen tables, after which `clc.codec.codec.Codec` reads and writes bitstreams with it.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from compressai.entropy_models import EntropyBottleneck, GaussianConditional
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from clc.codec.gain import GainUnit
+from clc.codec.matching import ConditionalLatentMatching, MatchingConfig
+from clc.codec.prior import HyperAnalysis, Prior, PriorConfig, round_half_up, scale_of
+from clc.codec.synthesis import ConditionalLatentSynthesis
+from clc.codec.tables import SCALE_MIN, FrequencyTables, gaussian_tables, trim
+from clc.codec.transforms import AnalysisTransform, SynthesisTransform, TransformConfig
+
+IMAGE_MULTIPLE = 64
+"""Images are padded to a multiple of this many pixels: the stride of z."""
+
+_HYPER_RADIUS = 512  # ẑ beyond this is escaped; far outside what training produces
+
+
+class Conditioning(StrEnum):
+    """Where the references act."""
+
+    NONE = "none"
+    PAPER = "paper"  # CLM and CLS at both ends
+
+
+class ModelConfig(BaseModel):
+    """Everything that fixes the shape of the network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    transform: TransformConfig
+    prior: PriorConfig
+    matching: MatchingConfig
+    conditioning: Conditioning = Conditioning.PAPER
+    references: int = Field(default=3, ge=1, le=5, description="references M per tile")
+
+
+PRESETS = {
+    "tiny": ModelConfig(
+        transform=TransformConfig(widths=(64, 128, 192), blocks=(1, 1, 2), latent_channels=192),
+        prior=PriorConfig(hyper_channels=64, hyper_width=96, slices=4, slice_width=96),
+        matching=MatchingConfig(embedding=256, groups=4, scales=2),
+    ),
+}
+"""Named configurations. `tiny` trains on a CPU."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What `forward` returns."""
+
+    image: Tensor  # [B, 3, H, W], not clamped
+    latent_bits: Tensor  # estimated bits of ŷ_f, whole batch
+    hyper_bits: Tensor  # estimated bits of ẑ, whole batch
+
+
+@dataclass(frozen=True)
+class CalibrationCrop:
+    """One crop that `freeze` measures activations on."""
+
+    image: Tensor  # [1, 3, s, s]
+    references: Tensor | None  # [1, M, C, 16, 16]
+    quality: float
+
+
+class CompressionModel(nn.Module):
+    """The whole network.
+
+    >>> model = CompressionModel(PRESETS["tiny"])
+    >>> model(torch.rand(1, 3, 256, 256), None, quality=50.0).image.shape
+    torch.Size([1, 3, 256, 256])
+    """
+
+    hyper_tables: FrequencyTables
+    latent_tables: FrequencyTables
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = config.transform.latent_channels
+        self.config = config
+        self.g_a = AnalysisTransform(config.transform)
+        self.g_s = SynthesisTransform(config.transform)
+        self.gain = GainUnit(channels)
+        if config.conditioning is Conditioning.PAPER:
+            self.matching = ConditionalLatentMatching(config.matching, channels)
+            self.synthesis = ConditionalLatentSynthesis(channels)
+        self.h_a = HyperAnalysis(config.prior, channels)
+        self.prior = Prior(config.prior, channels)
+        self.residual = nn.Sequential(
+            nn.Conv2d(channels + config.prior.hyper_width, config.prior.slice_width, 3, padding=1),
+            nn.LeakyReLU(),
+            nn.Conv2d(config.prior.slice_width, channels, 1),
+        )
+        self.hyper_prior = EntropyBottleneck(config.prior.hyper_channels)
+        # ẑ is rounded to whole numbers, without a median of its own per channel, so that it enters h_s exactly.
+        self.hyper_prior.quantiles.requires_grad_(False)
+        self.gaussian = GaussianConditional(None, scale_bound=SCALE_MIN)
+        self.frozen = False
+
+    def forward(self, image: Tensor, references: Tensor | None, quality: float) -> Reconstruction:
+        """Training pass over tiles.
+
+        image: [B, 3, s, s] in [0, 1], s a multiple of 64 up to 256; references: [B, M, C, 16, 16] or None to code
+        without any.
+        """
+        scaled = self.condition(self.g_a(image), references) * self.gain.gain(quality)
+        z = self.h_a(scaled)
+        _, hyper_likelihood = self.hyper_prior(z)
+        features = self.prior.features(round_half_up(z))
+        width = scaled.shape[1] // self.config.prior.slices
+        bits: list[Tensor] = []
+
+        def quantise(index: int, mean: Tensor, level: Tensor) -> Tensor:
+            target = scaled[:, index * width : (index + 1) * width]
+            _, likelihood = self.gaussian(target, scale_of(level), mean)
+            bits.append(_bits(likelihood))
+            return round_half_up(target - mean) + mean
+
+        decoded = self.prior.decode(features, quantise)
+        return Reconstruction(
+            image=self.reconstruct(decoded, features, references, quality),
+            latent_bits=torch.stack(bits).sum(),
+            hyper_bits=_bits(hyper_likelihood),
+        )
+
+    def condition(self, tiles: Tensor, references: Tensor | None) -> Tensor:
+        """CLM and CLS on latents of tiles [T, C, 16, 16] with references [T, M, C, 16, 16]; identity without any.
+
+        The encoder queries with y and gets y_f; the decoder queries with ŷ_f and gets ŷ (paper §3.3 (4)).
+        """
+        if references is None or self.config.conditioning is Conditioning.NONE:
+            return tiles
+        return self.synthesis(tiles, self.matching(tiles, references))
+
+    def refine(self, decoded: Tensor, features: Tensor, quality: float) -> Tensor:
+        """Latent residual prediction (r of §3.3 (3)) and inverse gain: decoded latent [B, C, h, w] → ŷ_f.
+
+        It runs after the last symbol, so ordinary floating point is enough.
+        """
+        residual = 0.5 * torch.tanh(self.residual(torch.cat([decoded, features], dim=1)))
+        return (decoded + residual) * self.gain.inverse_gain(quality)
+
+    def reconstruct(self, decoded: Tensor, features: Tensor, references: Tensor | None, quality: float) -> Tensor:
+        """Decoded latent and hyper features of tiles → image [T, 3, 256, 256]."""
+        return self.g_s(self.condition(self.refine(decoded, features, quality), references))
+
+    @torch.no_grad()
+    def freeze(self, calibration: Iterable[CalibrationCrop]) -> None:
+        """Make the prior path exact and compute the frequency tables; the model cannot be trained afterwards.
+
+        calibration: crops like those that will be coded, over the range of qualities; they set the activation grids.
+        Raises ValueError if there is none.
+        """
+        self.eval()
+        layers = list(self.prior.exact_layers())
+        for layer in layers:
+            layer.observing = True
+        crops = 0
+        for crop in calibration:
+            self(crop.image, crop.references, crop.quality)
+            crops += 1
+        if not crops:
+            raise ValueError("freezing needs at least one calibration crop")
+        for layer in layers:
+            layer.observing = False
+            layer.freeze()
+        self.latent_tables = gaussian_tables()
+        self.hyper_tables = self._hyper_tables()
+        self._mark_frozen()
+
+    def restore(self, hyper_tables: FrequencyTables, latent_tables: FrequencyTables) -> None:
+        """Switch to exact evaluation with weights and tables that come from a model artifact."""
+        for layer in self.prior.exact_layers():
+            layer.restore()
+        self.hyper_tables, self.latent_tables = hyper_tables, latent_tables
+        self._mark_frozen()
+
+    def _mark_frozen(self) -> None:
+        self.eval()
+        self.requires_grad_(False)
+        self.frozen = True
+
+    def _hyper_tables(self) -> FrequencyTables:
+        support = torch.arange(-_HYPER_RADIUS, _HYPER_RADIUS + 1, dtype=torch.float32)
+        grid = support.expand(1, self.config.prior.hyper_channels, -1)
+        _, likelihood = self.hyper_prior(grid, training=False)
+        probabilities = likelihood[0].double().numpy().astype(np.float64)
+        return FrequencyTables.from_probabilities([trim(row) for row in probabilities])
+
+
+def _bits(likelihood: Tensor) -> Tensor:
+    return -torch.log2(likelihood).sum()
+
+
+def padded_size(pixels: int) -> int:
+    """`pixels` rounded up to the stride of z."""
+    return math.ceil(pixels / IMAGE_MULTIPLE) * IMAGE_MULTIPLE

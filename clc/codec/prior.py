@@ -1,0 +1,131 @@
+"""The prior path: from the decoded hyper-latent and the slices decoded so far to Gaussian parameters (eq. 7 and 8).
+
+Everything here is evaluated by the decoder before the last symbol is known, so it consists of `ExactConv2d` and ReLU
+only, and its inputs and outputs lie on fixed grids. Once frozen, encoder and decoder agree to the last bit.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from clc.codec.exact import ExactConv2d
+from clc.codec.tables import LOG_SCALE_STEP, SCALE_LEVELS, SCALE_MIN
+
+MEAN_EXPONENT = 4
+"""Means, and so decoded latents, are multiples of 2^-MEAN_EXPONENT quantisation steps."""
+
+_LEVEL_GAIN = 8.0  # one unit of the scale head's output is this many scale levels: keeps its gradients useful
+_LEVEL_START = 20.0
+
+
+class PriorConfig(BaseModel):
+    """Sizes of the hyperprior and of the channel-autoregressive context model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hyper_channels: int = Field(ge=8, description="channels of the hyper-latent z")
+    hyper_width: int = Field(ge=8, description="channels inside h_a and h_s, and of the hyper features")
+    slices: int = Field(ge=1, description="channel groups K of the context model")
+    slice_width: int = Field(ge=8, description="channels inside each slice network")
+
+
+class HyperAnalysis(nn.Sequential):
+    """h_a: scaled latent [B, C, h, w] → z [B, N, h/4, w/4]. Runs in the encoder only, so it need not be exact."""
+
+    def __init__(self, config: PriorConfig, latent_channels: int) -> None:
+        width = config.hyper_width
+        super().__init__(
+            nn.Conv2d(latent_channels, width, 3, padding=1),
+            nn.LeakyReLU(),
+            nn.Conv2d(width, width, 5, stride=2, padding=2),
+            nn.LeakyReLU(),
+            nn.Conv2d(width, config.hyper_channels, 5, stride=2, padding=2),
+        )
+
+
+class HyperSynthesis(nn.Sequential):
+    """h_s: integer ẑ [B, N, h/4, w/4] → hyper features [B, hyper_width, h, w]."""
+
+    def __init__(self, config: PriorConfig) -> None:
+        width = config.hyper_width
+        super().__init__(
+            ExactConv2d(config.hyper_channels, 4 * width, 3),
+            nn.PixelShuffle(2),
+            nn.ReLU(),
+            ExactConv2d(width, 4 * width, 3),
+            nn.PixelShuffle(2),
+            nn.ReLU(),
+        )
+
+
+class SliceNetwork(nn.Module):
+    """Support features [B, S, h, w] → mean and scale level of one slice, each [B, C/K, h, w]."""
+
+    def __init__(self, support_channels: int, width: int, slice_channels: int) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            ExactConv2d(support_channels, width, 3), nn.ReLU(), ExactConv2d(width, width, 1), nn.ReLU()
+        )
+        self.mean = ExactConv2d(width, slice_channels, 1, output_exponent=MEAN_EXPONENT)
+        self.level = ExactConv2d(width, slice_channels, 1, output_exponent=3)  # 2^3 = _LEVEL_GAIN: whole levels
+
+    def forward(self, support: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.trunk(support)
+        level = self.level(features) * _LEVEL_GAIN + _LEVEL_START
+        return self.mean(features), level
+
+
+class Prior(nn.Module):
+    """h_s and the slice networks: `prior.decode(prior.features(z_hat), quantise)`."""
+
+    def __init__(self, config: PriorConfig, latent_channels: int) -> None:
+        super().__init__()
+        if latent_channels % config.slices:
+            raise ValueError(f"{latent_channels} latent channels cannot be cut into {config.slices} slices")
+        width = latent_channels // config.slices
+        self.hyper_synthesis = HyperSynthesis(config)
+        self.slices = nn.ModuleList(
+            SliceNetwork(config.hyper_width + i * width, config.slice_width, width) for i in range(config.slices)
+        )
+
+    def features(self, z_hat: Tensor) -> Tensor:
+        """Hyper features [B, hyper_width, h, w] of integer ẑ [B, N, h/4, w/4]."""
+        return self.hyper_synthesis(z_hat)
+
+    def decode(self, features: Tensor, quantise: Callable[[int, Tensor, Tensor], Tensor]) -> Tensor:
+        """Run the slices in order; the decoded latent [B, C, h, w], in quantisation steps.
+
+        quantise: (index, mean, level) → decoded slice, each [B, C/K, h, w]. It rounds in training, records symbols
+        in an encoder and reads them in a decoder. Levels index the Gaussian tables: real numbers in
+        0..SCALE_LEVELS-1 in training, whole ones once frozen.
+        """
+        decoded: list[Tensor] = []
+        for index, network in enumerate(self.slices):
+            mean, level = network(torch.cat([features, *decoded], dim=1))
+            decoded.append(quantise(index, mean, _saturate(level)))
+        return torch.cat(decoded, dim=1)
+
+    def exact_layers(self) -> Iterator[ExactConv2d]:
+        """All convolutions of the prior path."""
+        return (module for module in self.modules() if isinstance(module, ExactConv2d))
+
+
+def _saturate(level: Tensor) -> Tensor:
+    clamped = level.clamp(0.0, SCALE_LEVELS - 1.0)
+    if not level.requires_grad:
+        return clamped
+    # A plain clamp has no gradient outside its range, and a level that left it once would never return.
+    return level + (clamped - level).detach()
+
+
+def scale_of(level: Tensor) -> Tensor:
+    """Standard deviation σ, in quantisation steps, of a scale level (training only; coding uses the tables)."""
+    return SCALE_MIN * torch.exp(level * LOG_SCALE_STEP)
+
+
+def round_half_up(x: Tensor) -> Tensor:
+    """Rounding to whole numbers with the gradient of the identity (straight-through)."""
+    rounded = torch.floor(x + 0.5)
+    return x + (rounded - x).detach() if x.requires_grad else rounded

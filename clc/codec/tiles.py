@@ -1,0 +1,46 @@
+"""Tiles: the 256×256 squares of an image, and of its latent, that references are retrieved and matched for."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from clc.codec.transforms import LATENT_STRIDE
+
+TILE_SIZE = 256
+"""Pixels along each side of a tile, which is also the size of a dictionary patch."""
+
+LATENT_TILE = TILE_SIZE // LATENT_STRIDE
+
+
+def tile_count(height: int, width: int) -> int:
+    """Tiles that cover an image of height × width pixels, row by row."""
+    return math.ceil(height / TILE_SIZE) * math.ceil(width / TILE_SIZE)
+
+
+def image_tiles(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] → uint8 [T, 256, 256, 3]; the last row and column repeat the border pixels."""
+    height, width = image.shape[:2]
+    rows, columns = math.ceil(height / TILE_SIZE), math.ceil(width / TILE_SIZE)
+    padding = ((0, rows * TILE_SIZE - height), (0, columns * TILE_SIZE - width), (0, 0))
+    padded = np.pad(image, padding, mode="edge")
+    tiles = padded.reshape(rows, TILE_SIZE, columns, TILE_SIZE, 3).swapaxes(1, 2)
+    return np.ascontiguousarray(tiles.reshape(-1, TILE_SIZE, TILE_SIZE, 3))
+
+
+def split_latent(latent: Tensor) -> Tensor:
+    """[1, C, h, w] → [T, C, 16, 16]; what lies beyond the latent is zero."""
+    height, width = latent.shape[-2:]
+    rows, columns = math.ceil(height / LATENT_TILE), math.ceil(width / LATENT_TILE)
+    padded = F.pad(latent, (0, columns * LATENT_TILE - width, 0, rows * LATENT_TILE - height))
+    tiles = padded.unflatten(3, (columns, LATENT_TILE)).unflatten(2, (rows, LATENT_TILE))
+    return tiles.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+
+
+def join_latent(tiles: Tensor, height: int, width: int) -> Tensor:
+    """[T, C, 16, 16] → [1, C, h, w]: the inverse of `split_latent`."""
+    rows, columns = math.ceil(height / LATENT_TILE), math.ceil(width / LATENT_TILE)
+    grid = tiles.unflatten(0, (1, rows, columns)).permute(0, 3, 1, 4, 2, 5)
+    return grid.flatten(4, 5).flatten(2, 3)[..., :height, :width]
