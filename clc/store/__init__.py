@@ -1,0 +1,40 @@
+"""Versioned, content-addressed artifacts: what every stage reads and writes (format: docs/artifacts.md)."""
+
+from clc.store.alias import Aliases, AliasRevision
+from clc.store.canonical import canonical_json, canonical_sha256
+from clc.store.draft import Draft
+from clc.store.identity import DERIVED, ColumnHasher, short_id, tensor_sha256
+from clc.store.kind import Kind
+from clc.store.lineage import Lineage, lineage
+from clc.store.manifest import Manifest
+from clc.store.recipe import Recipe
+from clc.store.stage import StageResult, run_stage
+from clc.store.store import Store
+from clc.store.table import TableWriter
+from clc.store.verify import Problem, verify, verify_store
+from clc.store.version import Version
+
+__all__ = [
+    "DERIVED",
+    "AliasRevision",
+    "Aliases",
+    "ColumnHasher",
+    "Draft",
+    "Kind",
+    "Lineage",
+    "Manifest",
+    "Problem",
+    "Recipe",
+    "StageResult",
+    "Store",
+    "TableWriter",
+    "Version",
+    "canonical_json",
+    "canonical_sha256",
+    "lineage",
+    "run_stage",
+    "short_id",
+    "tensor_sha256",
+    "verify",
+    "verify_store",
+]

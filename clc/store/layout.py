@@ -1,0 +1,34 @@
+"""Where things lie in a store, as paths relative to its root (docs/artifacts.md draws the tree)."""
+
+import re
+
+from clc.store.identity import short_id
+from clc.store.kind import Kind
+
+VERSION_DIRECTORY = re.compile(r"[0-9a-f]{16}")
+ALIAS_REVISION = re.compile(r"(\d{8})\.json")
+
+
+def version_directory(kind: Kind, id: str) -> str:
+    """Return the directory of a version, given its full or short id."""
+    return f"{kind}/{short_id(id)}"
+
+
+def manifest_path(kind: Kind, id: str) -> str:
+    """Return the path of a version's manifest."""
+    return f"{version_directory(kind, id)}/manifest.json"
+
+
+def recipe_path(recipe_hash: str) -> str:
+    """Return the path of the pointer from a recipe to the version it made."""
+    return f"recipes/{recipe_hash}.json"
+
+
+def aliases_directory(kind: Kind) -> str:
+    """Return the directory of a kind's aliases; never a version directory, for it is no 16 hex digits."""
+    return f"{kind}/aliases"
+
+
+def alias_path(kind: Kind, name: str, revision: int) -> str:
+    """Return the path of one revision of an alias."""
+    return f"{aliases_directory(kind)}/{name}/{revision:08d}.json"

@@ -1,0 +1,79 @@
+"""Publishing: data files first, verified, then the manifest, then the pointer from the recipe.
+
+A version exists from the moment its manifest does. Every step before leaves only files that nothing refers to; every
+step can be repeated by anyone, in any interleaving, with the same result.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from clc.errors import CorruptArtifactError
+from clc.store.kind import Kind
+from clc.store.layout import manifest_path, recipe_path, version_directory
+from clc.store.manifest import Manifest
+from clc.store.storage import Storage
+from clc.store.version import Version, load_version
+
+log = logging.getLogger("clc.store")
+
+
+def publish(storage: Storage, manifest: Manifest, staged: Mapping[str, Path]) -> Version:
+    """Move staged files (published name → local path) into the store and commit the manifest.
+
+    Raises StoreError if the store cannot be written, CorruptArtifactError if it holds other content under the same
+    short id.
+    """
+    directory = version_directory(manifest.kind, manifest.id)
+    for entry in manifest.files.values():
+        storage.put(staged[entry.path], f"{directory}/{entry.path}", entry.sha256)
+    storage.create(manifest_path(manifest.kind, manifest.id), manifest.to_json())
+    # Whether this call created the manifest or found one, what is there now is what readers will get.
+    version = load_version(storage, manifest.kind, manifest.id)
+    if version is None or version.id != manifest.id:
+        raise CorruptArtifactError(
+            f"{storage.display(directory)} belongs to another version than {manifest.kind}/{manifest.id}, which "
+            "shares its short id or was removed meanwhile; look at its manifest, then publish again"
+        )
+    _point_recipe_to(storage, manifest.recipe_hash, version)
+    return version
+
+
+def read_recipe_pointer(storage: Storage, recipe_hash: str) -> tuple[Kind, str] | None:
+    """Return kind and full id of the version that a recipe made, None if it never did.
+
+    Raises CorruptArtifactError if the pointer is not one.
+    """
+    path = recipe_path(recipe_hash)
+    data = storage.read(path)
+    if data is None:
+        return None
+    try:
+        pointer = json.loads(data)
+        return Kind(pointer["kind"]), str(pointer["id"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptArtifactError(
+            f"{storage.display(path)} is not a recipe pointer ({error}); delete it, the stage will run again"
+        ) from error
+
+
+def _point_recipe_to(storage: Storage, recipe_hash: str, version: Version) -> None:
+    path = recipe_path(recipe_hash)
+    pointer = json.dumps({"kind": version.kind, "id": version.id}).encode()
+    if storage.create(path, pointer):
+        return
+    existing = read_recipe_pointer(storage, recipe_hash)
+    if existing is None or existing == (version.kind, version.id):
+        return
+    if load_version(storage, *existing) is None:
+        # Its version was deleted: without this the stage would never be skipped again.
+        storage.replace(path, pointer)
+        return
+    log.warning(
+        "recipe %s made %s/%s before and %s/%s now: the stage is not deterministic; keeping the first",
+        recipe_hash[:16],
+        *existing,
+        version.kind,
+        version.id,
+    )

@@ -1,0 +1,212 @@
+"""The few file-system operations that a store is built on, for any fsspec file system.
+
+Two of them carry the guarantees: `put` never shows a half-written file under its final name, and `create` succeeds
+for exactly one of any number of concurrent callers.
+"""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import fsspec
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from clc.errors import StoreError
+
+TEMPORARY_PREFIX = ".tmp-"
+_CHUNK = 1 << 20
+
+
+class Storage:
+    """The root of a store on some file system; all paths are relative to it.
+
+    Raises StoreError if the URL names an unknown protocol, and from every method if the file system fails.
+
+    >>> storage = Storage("memory://storage-example")
+    >>> storage.create("note.json", b"first"), storage.create("note.json", b"second")
+    (True, False)
+    >>> storage.read("note.json"), storage.read("absent.json")
+    (b'first', None)
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.file_system, self.root = url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise StoreError(f"cannot open the store {url}: {error}") from error
+        self.is_local = isinstance(self.file_system, LocalFileSystem)
+
+    def full_path(self, path: str) -> str:
+        """Return the path as the file system (and the user) knows it."""
+        return f"{self.root.rstrip('/')}/{path}" if path else self.root
+
+    def display(self, path: str = "") -> str:
+        """Return the path as messages show it: plain on local disks, a URL elsewhere."""
+        full = self.full_path(path)
+        return full if self.is_local else self.file_system.unstrip_protocol(full)
+
+    def read(self, path: str) -> bytes | None:
+        """Return the content of a small file, None if it does not exist."""
+        with self._reported("read", path):
+            try:
+                return self.file_system.cat_file(self.full_path(path))
+            except FileNotFoundError:
+                return None
+
+    def size(self, path: str) -> int | None:
+        """Return the size of a file in bytes, None if there is no such file."""
+        with self._reported("read", path):
+            self.file_system.invalidate_cache()  # object stores answer from listings that others outdate
+            try:
+                info = self.file_system.info(self.full_path(path))
+            except FileNotFoundError:
+                return None
+        return info["size"] if info["type"] == "file" else None
+
+    def sha256(self, path: str) -> str | None:
+        """Return the SHA-256 of a file, None if it does not exist."""
+        with self._reported("read", path):
+            try:
+                with self.file_system.open(self.full_path(path), "rb") as file:
+                    return _sha256(file)
+            except FileNotFoundError:
+                return None
+
+    def names(self, path: str) -> list[str]:
+        """Return the sorted names in a directory, none if it does not exist."""
+        with self._reported("list", path):
+            self.file_system.invalidate_cache()
+            try:
+                entries = self.file_system.ls(self.full_path(path), detail=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        return sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries)
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file for reading."""
+        with self._reported("read", path):
+            return cast(BinaryIO, self.file_system.open(self.full_path(path), "rb"))
+
+    def put(self, source: Path, path: str, sha256: str) -> None:
+        """Copy a local file to `path` and read it back; a file that is already there and right is kept."""
+        with self._reported("write", path):
+            if self.sha256(path) == sha256 and not self._is_link(path):
+                return
+            temporary = self._temporary_beside(path)
+            self.file_system.put_file(str(source), temporary)
+            self._replace(temporary, path)
+        if self.sha256(path) != sha256:
+            raise StoreError(f"{self.display(path)} does not read back as written; check the disk, then retry")
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Create a small file, whole, unless it exists; return whether this call created it."""
+        self.require_exclusive_create()
+        with self._reported("write", path):
+            if self.is_local:
+                return self._link_into_place(path, data)
+            try:
+                self.file_system.pipe_file(self.full_path(path), data, mode="create")
+            except FileExistsError:
+                return False
+            return True
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a small file, whole, over whatever was there."""
+        with self._reported("write", path):
+            temporary = self._temporary_beside(path)
+            self.file_system.pipe_file(temporary, data)
+            self._replace(temporary, path)
+
+    def require_exclusive_create(self) -> None:
+        """Raise StoreError if two writers could both believe that they created a file."""
+        # fsspec's fallback for `mode="create"` is "does it exist? then write", which lets both of two writers win.
+        # The drivers of S3, GCS, Azure and memory override it with a conditional write.
+        fallback = fsspec.AbstractFileSystem.pipe_file
+        if not self.is_local and type(self.file_system).pipe_file is fallback:
+            raise StoreError(
+                f"cannot publish to {self.display()}: its file system has no exclusive create; "
+                "use a local directory or an object store (s3://, gs://, az://)"
+            )
+
+    def escapes(self, path: str) -> bool:
+        """Say whether a path on a local disk leads out of the store through a symbolic link."""
+        if not self.is_local:
+            return False
+        root = os.path.realpath(self.root)
+        return not os.path.realpath(self.full_path(path)).startswith(root + os.sep)
+
+    def _link_into_place(self, path: str, data: bytes) -> bool:
+        # Opening with O_EXCL would be exclusive too, but readers could see the file half written, and a killed writer
+        # would leave it so for ever. A hard link appears at once, with all its content, or not at all.
+        temporary, final = self._temporary_beside(path), self.full_path(path)
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(temporary, final)
+            except FileExistsError:
+                return False
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+        _sync_directory(final)
+        return True
+
+    def _replace(self, temporary: str, path: str) -> None:
+        final = self.full_path(path)
+        if self.is_local:
+            _sync(temporary)
+            os.replace(temporary, final)
+            _sync_directory(final)
+        else:
+            self.file_system.mv(temporary, final)
+
+    def _temporary_beside(self, path: str) -> str:
+        """Return a fresh name in the directory of `path`, which then exists: renames need one file system."""
+        directory = self.full_path(path).rsplit("/", 1)[0]
+        if self.is_local:
+            os.makedirs(directory, exist_ok=True)
+        return f"{directory}/{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+
+    def _is_link(self, path: str) -> bool:
+        return self.is_local and os.path.islink(self.full_path(path))
+
+    @contextmanager
+    def _reported(self, action: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f"cannot {action} {self.display(path)}: {error}") from error
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a local file."""
+    with path.open("rb") as file:
+        return _sha256(cast(BinaryIO, file))
+
+
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_directory(path: str) -> None:
+    # Without this a power cut may keep a manifest and forget the data files published before it.
+    if os.name == "posix":
+        _sync(os.path.dirname(path))
