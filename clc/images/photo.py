@@ -1,0 +1,100 @@
+"""A photo, a place that photos come from, and reading the one from the other.
+
+A source hands out encoded files; decoding is a separate step, so that content can be fingerprinted, copied or
+counted without paying for pixels, and so that a corrupt photo is the reader's finding, not the source's failure.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from clc.errors import ImageError, SourceError
+from clc.images.decode import decode
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EncodedPhoto:
+    """One photo as its source stores it; `data` is the encoded file, byte for byte."""
+
+    image_id: str
+    data: bytes
+    source: str
+    licence: str
+    split: str | None = None
+    scene: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One decoded photo; `pixels` is uint8 [H, W, 3]."""
+
+    image_id: str
+    pixels: np.ndarray
+    source: str
+    licence: str
+    split: str | None = None
+    scene: str | None = None
+
+
+@dataclass(frozen=True)
+class SkippedPhoto:
+    """A photo that could not be decoded, and why."""
+
+    image_id: str
+    reason: str
+
+
+class PhotoSource(Protocol):
+    """Where photos come from. Iterating twice gives the same photos in the same order."""
+
+    @property
+    def spec(self) -> str:
+        """The source as the user wrote it."""
+
+    def encoded(self) -> Iterator[EncodedPhoto]:
+        """The photos, lazily, in a deterministic order. Raises SourceError if the source cannot be read."""
+
+
+def read_photos(source: PhotoSource, skipped: list[SkippedPhoto]) -> Iterator[Photo]:
+    """Decode the photos of `source` one at a time; memory holds one photo.
+
+    A photo that cannot be decoded is logged, appended to `skipped` and passed over.
+    Raises SourceError if the source cannot be read or has two photos with one image_id.
+    """
+    for photo in _with_distinct_ids(source):
+        try:
+            pixels = decode(photo.data, name=photo.image_id)
+        except ImageError as error:
+            logger.warning("skipped a photo of %s: %s", source.spec, error)
+            skipped.append(SkippedPhoto(photo.image_id, str(error)))
+            continue
+        yield Photo(photo.image_id, pixels, photo.source, photo.licence, photo.split, photo.scene)
+
+
+def fingerprint(source: PhotoSource) -> str:
+    """The SHA-256 (hex) of a source's content: its image_ids and encoded files, in order.
+
+    Where the photos are stored and what is said about them (source, licence, split) plays no part.
+    Raises SourceError as `read_photos` does.
+    """
+    content = hashlib.sha256()
+    for photo in _with_distinct_ids(source):
+        # Digests have one length, so no two sequences of pairs can run together into the same bytes.
+        content.update(hashlib.sha256(photo.image_id.encode()).digest())
+        content.update(hashlib.sha256(photo.data).digest())
+    return content.hexdigest()
+
+
+def _with_distinct_ids(source: PhotoSource) -> Iterator[EncodedPhoto]:
+    seen: set[str] = set()
+    for photo in source.encoded():
+        if photo.image_id in seen:
+            raise SourceError(f"{source.spec}: two photos are called {photo.image_id!r}; rename one")
+        seen.add(photo.image_id)
+        yield photo
