@@ -18,7 +18,7 @@ from clc.codec.gain import QUALITY_MAX, QUALITY_MIN
 from clc.codec.model import IMAGE_MULTIPLE, CompressionModel, padded_size
 from clc.codec.prior import MEAN_EXPONENT
 from clc.codec.references import ReferenceLatents, Retriever, index_bits
-from clc.codec.tiles import image_tiles, join_latent, split_latent
+from clc.codec.tiles import image_tiles, join_latent, split_latent, to_tensor
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
@@ -182,9 +182,10 @@ class Codec:
 
 def _to_padded_tensor(image: NDArray[np.uint8]) -> Tensor:
     """uint8 [H, W, 3] → float32 [1, 3, H', W'] in [0, 1], border pixels repeated up to the stride of z."""
-    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255.0
     height, width = image.shape[:2]
-    return F.pad(tensor, (0, padded_size(width) - width, 0, padded_size(height) - height), mode="replicate")
+    return F.pad(
+        to_tensor(image[None]), (0, padded_size(width) - width, 0, padded_size(height) - height), mode="replicate"
+    )
 
 
 def _to_pixels(image: Tensor, height: int, width: int) -> NDArray[np.uint8]:

@@ -40,10 +40,15 @@ class ReferenceLatents:
         return dequantise(torch.from_numpy(self.values[entries]), torch.from_numpy(self.exponents))
 
 
-def quantise(latents: Tensor) -> tuple[Tensor, Tensor]:
-    """float [K, C, s, s] → int8 values of the same shape and int32 exponents [C]; value ≈ int · 2^-exponent."""
-    largest = latents.abs().amax(dim=(0, 2, 3)).clamp(min=2.0**-24)
-    exponents = torch.floor(torch.log2(_INT8_LIMIT / largest)).int()
+def quantise(latents: Tensor, exponents: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """float [K, C, s, s] → int8 values of the same shape and int32 exponents [C]; value ≈ int · 2^-exponent.
+
+    exponents: use these instead of the finest that hold the largest value of each channel; what exceeds them
+    saturates.
+    """
+    if exponents is None:
+        largest = latents.abs().amax(dim=(0, 2, 3)).clamp(min=2.0**-24)
+        exponents = torch.floor(torch.log2(_INT8_LIMIT / largest)).int()
     scaled = torch.floor(latents * torch.exp2(exponents.float())[:, None, None] + 0.5)
     return scaled.clamp(-_INT8_LIMIT, _INT8_LIMIT).to(torch.int8), exponents
 

@@ -5,6 +5,7 @@ once, when a model is frozen, and stored in it as integers: no later machine eva
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +37,8 @@ class FrequencyTables:
     def __len__(self) -> int:
         return len(self.radius)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        """Yield (radius, frequencies [2·radius + 2]) per distribution."""
+    def __iter__(self) -> Iterator[tuple[int, NDArray[np.int32]]]:
+        """(radius, frequencies [2·radius + 2]) of each distribution."""
         bounds = np.concatenate([[0], np.cumsum(2 * self.radius.astype(np.int64) + 2)])
         if bounds[-1] != len(self.frequencies):
             raise ValueError("frequency tables and radii do not match")

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -28,6 +29,11 @@ def image_tiles(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     padded = np.pad(image, padding, mode="edge")
     tiles = padded.reshape(rows, TILE_SIZE, columns, TILE_SIZE, 3).swapaxes(1, 2)
     return np.ascontiguousarray(tiles.reshape(-1, TILE_SIZE, TILE_SIZE, 3))
+
+
+def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """uint8 [B, H, W, 3] → float32 [B, 3, H, W] in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255.0
 
 
 def split_latent(latent: Tensor) -> Tensor:

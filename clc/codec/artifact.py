@@ -1,0 +1,131 @@
+"""Models and reference latents as artifacts, and the codec that two of them make."""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clc.codec.codec import Codec
+from clc.codec.model import CompressionModel, ModelConfig
+from clc.codec.references import ReferenceLatents, Retriever, quantise
+from clc.codec.tables import FrequencyTables
+from clc.codec.tiles import LATENT_TILE, TILE_SIZE, to_tensor
+from clc.errors import DictionaryError, MissingArtifactError
+from clc.images.patch import decode_patches
+from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
+
+logger = logging.getLogger(__name__)
+
+_BATCH_ROWS = 16
+
+
+def write_model(draft: Draft, model: CompressionModel) -> None:
+    """Put a frozen model into a draft of kind `model`: weights, frequency tables, configuration."""
+    if not model.frozen:
+        raise ValueError("only a frozen model can be stored")
+    # Weights of the prior path are 16-bit dyadic numbers held in float64; float32 holds them exactly.
+    weights = {
+        name: tensor.float().numpy() if tensor.is_floating_point() else tensor.numpy()
+        for name, tensor in model.state_dict().items()
+    }
+    draft.tensors("weights", {name: np.atleast_1d(array) for name, array in weights.items()})
+    draft.tensors(
+        "tables",
+        {
+            "hyper.radius": model.hyper_tables.radius,
+            "hyper.frequencies": model.hyper_tables.frequencies,
+            "latent.radius": model.latent_tables.radius,
+            "latent.frequencies": model.latent_tables.frequencies,
+        },
+    )
+    draft.attributes |= {"config": model.config.model_dump(mode="json")}
+
+
+def read_model(version: Version) -> CompressionModel:
+    """The frozen model of a version of kind `model`."""
+    model = CompressionModel(ModelConfig.model_validate(version.attributes["config"]))
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    weights = version.tensors("weights")
+    model.load_state_dict({name: torch.from_numpy(array).reshape(shapes[name]) for name, array in weights.items()})
+    tables = version.tensors("tables")
+    model.restore(
+        hyper_tables=FrequencyTables(tables["hyper.radius"], tables["hyper.frequencies"]),
+        latent_tables=FrequencyTables(tables["latent.radius"], tables["latent.frequencies"]),
+    )
+    return model
+
+
+def reference_latents(dictionary: Version, model: Version, *, store: Store, force: bool = False) -> StageResult:
+    """Stage: the values of a dictionary under a model, int8 [K, C, 16, 16], computed once and stored.
+
+    Raises DictionaryError if the entries are not 256×256 pixels.
+    """
+    if dictionary.attributes["patch_size"] != TILE_SIZE:
+        raise DictionaryError(
+            f"dictionary {dictionary.short_id} has entries of {dictionary.attributes['patch_size']} pixels; "
+            f"the codec needs {TILE_SIZE}"
+        )
+
+    def build(draft: Draft) -> None:
+        network = read_model(model)
+        values, exponents = quantise(torch.cat(list(_analyse(dictionary, network))))
+        size = values[0].numel()
+        schema = pa.schema([pa.field("latent", pa.list_(pa.int8(), size))])
+        with draft.table("latents", schema) as table:
+            flat = pa.array(values.numpy().reshape(-1), pa.int8())
+            table.write(pa.table([pa.FixedSizeListArray.from_arrays(flat, size)], schema=schema))
+        draft.tensors("exponents", {"exponents": exponents.numpy()})
+        draft.attributes |= {"model": model.id, "dictionary": dictionary.id}
+        logger.info("stage=latents entries=%d model=%s dictionary=%s", len(values), model, dictionary)
+
+    return run_stage(store, Kind.LATENTS, _latents_recipe(dictionary, model), build, force=force)
+
+
+def read_latents(version: Version) -> ReferenceLatents:
+    """The reference latents of a version of kind `latents`."""
+    values: NDArray[np.int8] = version.table("latents")["latent"].combine_chunks().flatten().to_numpy()
+    exponents = version.tensors("exponents")["exponents"]
+    return ReferenceLatents(
+        values=values.reshape(-1, len(exponents), LATENT_TILE, LATENT_TILE),
+        exponents=exponents,
+        dictionary_id=version.attributes["dictionary"][:16],
+        model_id=version.attributes["model"][:16],
+    )
+
+
+def open_codec(
+    store: Store, model: Version, dictionary: Version | None = None, retriever: Retriever | None = None
+) -> Codec:
+    """A codec from versions in a store.
+
+    dictionary: whose reference latents to use; None for a codec without references. They are looked up, never
+    computed on the fly: another machine's rounding could make them differ from those the encoder had.
+    Raises MissingArtifactError if they were never computed.
+    """
+    if dictionary is None:
+        return Codec(read_model(model), model.short_id)
+    latents = store.find(_latents_recipe(dictionary, model))
+    if latents is None:
+        raise MissingArtifactError(
+            f"the store has no reference latents of dictionary {dictionary.short_id} under model {model.short_id}; "
+            "import the ones that the stream was coded with"
+        )
+    return Codec(read_model(model), model.short_id, read_latents(latents), retriever)
+
+
+def _latents_recipe(dictionary: Version, model: Version) -> Recipe:
+    return Recipe(
+        stage="latents", stage_version=1, config={}, inputs={"dictionary": dictionary.ref, "model": model.ref}
+    )
+
+
+@torch.inference_mode()
+def _analyse(dictionary: Version, model: CompressionModel) -> Iterator[Tensor]:
+    """Latents float32 [≤ batch, C, 16, 16] of the entries, in order."""
+    for batch in dictionary.batches("entries", columns=["image"], batch_rows=_BATCH_ROWS):
+        pixels = decode_patches(batch.column("image"))
+        yield model.g_a(to_tensor(pixels))

@@ -1,0 +1,122 @@
+"""Stage `cluster`: keys → K clusters and their representatives d_j (paper §3.2 (1))."""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.cluster import MiniBatchKMeans
+from threadpoolctl import threadpool_limits
+
+from clc.dictionary.features import vector_schema, vector_table, vectors_of
+from clc.errors import TooFewPatchesError
+from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
+
+logger = logging.getLogger(__name__)
+
+_BATCH_ROWS = 8192
+_START_ROWS_PER_CLUSTER = 10
+
+
+class ClusterConfig(BaseModel):
+    """How many entries the dictionary should have and how they are found."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    entries: int = Field(default=3000, ge=1, description="clusters asked for; empty ones are dropped")
+    passes: int = Field(default=5, ge=1, description="passes of MiniBatchKMeans over the keys")
+    seed: int = Field(default=0, ge=0)
+
+
+def cluster(reduced: Version, *, config: ClusterConfig, store: Store, force: bool = False) -> StageResult:
+    """MiniBatchKMeans over the keys; of each cluster, the member nearest to the centroid represents it.
+
+    Result: table `clusters`, one row an entry (centroid, representative = row of its patch, size, radius); table
+    `members`, one row a patch (entry, distance to the centroid). Clusters without a member, as duplicate patches
+    cause them, are dropped, so the actual K can be smaller than asked for. Ties go to the patch that comes first.
+    Raises TooFewPatchesError if there are fewer patches than entries.
+    """
+    rows = reduced.rows("keys")
+    if rows < config.entries:
+        raise TooFewPatchesError(
+            f"{rows} patches cannot form {config.entries} clusters; use more photos or crops, or fewer entries"
+        )
+    recipe = Recipe(
+        stage="cluster", stage_version=1, config=config.model_dump(mode="json"), inputs={"reduced": reduced.ref}
+    )
+
+    def build(draft: Draft) -> None:
+        # One thread, so that sums, and with them the version's id, do not depend on the machine's cores.
+        with threadpool_limits(1):
+            centroids = _fit(reduced, config)
+            labels, distances = _assign(reduced, centroids)
+        used, entry = np.unique(labels, return_inverse=True)
+        # Stable sort by (entry, distance): the first row of each entry is its representative.
+        order = np.lexsort((np.arange(rows), distances, entry))
+        first = np.searchsorted(entry[order], np.arange(len(used)))
+        sizes = np.bincount(entry)
+        radii = np.zeros(len(used), dtype=np.float32)
+        np.maximum.at(radii, entry, distances)
+        cluster_schema = vector_schema(
+            "centroid",
+            centroids.shape[1],
+            pa.field("representative", pa.int64()),
+            pa.field("size", pa.int64()),
+            pa.field("radius", pa.float32()),
+        )
+        with draft.table("clusters", cluster_schema) as table:
+            table.write(
+                vector_table(cluster_schema, centroids[used], representative=order[first], size=sizes, radius=radii)
+            )
+        member_schema = pa.schema([("entry", pa.int32()), ("distance", pa.float32())])
+        with draft.table("members", member_schema) as table:
+            table.write(pa.table([pa.array(entry, pa.int32()), pa.array(distances)], schema=member_schema))
+        draft.attributes |= {"entries": len(used)}
+        draft.statistics |= {"empty_clusters": config.entries - len(used), "largest_cluster": int(sizes.max())}
+        logger.info("stage=cluster entries=%d empty=%d", len(used), config.entries - len(used))
+
+    return run_stage(store, Kind.CLUSTERS, recipe, build, force=force)
+
+
+def _fit(reduced: Version, config: ClusterConfig) -> NDArray[np.float32]:
+    """Centroids float32 [entries, dim]."""
+    means = MiniBatchKMeans(config.entries, random_state=config.seed, n_init=1, batch_size=_BATCH_ROWS)
+    # The first batch places the centroids, so it must be a sample of everything and hold at least K rows.
+    means.partial_fit(_sample(reduced, config))
+    for _ in range(config.passes):
+        for keys in _batches(reduced):
+            means.partial_fit(keys)
+    centroids: NDArray[np.float32] = means.cluster_centers_.astype(np.float32)
+    return centroids
+
+
+def _sample(reduced: Version, config: ClusterConfig) -> NDArray[np.float32]:
+    rows = reduced.rows("keys")
+    chosen = np.random.default_rng(config.seed).permutation(rows)[: config.entries * _START_ROWS_PER_CLUSTER]
+    keep = np.zeros(rows, dtype=bool)
+    keep[chosen] = True
+    parts, start = [], 0
+    for keys in _batches(reduced):
+        parts.append(keys[keep[start : start + len(keys)]])
+        start += len(keys)
+    return np.concatenate(parts)
+
+
+def _assign(reduced: Version, centroids: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The nearest centroid of each key and the distance to it."""
+    labels, distances = [], []
+    norms = np.square(centroids, dtype=np.float64).sum(axis=1)
+    for keys in _batches(reduced):
+        exact = keys.astype(np.float64)
+        squared = norms - 2.0 * exact @ centroids.astype(np.float64).T
+        nearest = squared.argmin(axis=1)
+        labels.append(nearest)
+        distances.append(np.linalg.norm(exact - centroids[nearest], axis=1).astype(np.float32))
+    return np.concatenate(labels), np.concatenate(distances)
+
+
+def _batches(reduced: Version) -> Iterator[NDArray[np.float32]]:
+    for batch in reduced.batches("keys", batch_rows=_BATCH_ROWS):
+        yield vectors_of(batch.column("key"))

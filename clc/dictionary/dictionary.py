@@ -1,0 +1,101 @@
+"""A dictionary version, loaded: keys, pictures and retrieval (paper §3.2 (2))."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clc.dictionary.features import FeatureConfig, FeatureExtractor, vectors_of
+from clc.dictionary.index import FaissFlat, KeyBallTree, SearchIndex, SearchMethod
+from clc.dictionary.reduce import Basis
+from clc.errors import CorruptArtifactError, DictionaryError
+from clc.images.patch import decode_patch
+from clc.store import Version
+
+_SPARE_CANDIDATES = 8  # equal distances may be ordered differently by the search structure
+
+
+class Dictionary:
+    """K entries that can be searched by picture.
+
+    backbone: what computes the features, as in `FeatureConfig`; it must compute the features that the keys were made
+    from. Raises DictionaryError if it does not.
+    """
+
+    def __init__(self, version: Version, backbone: str, method: SearchMethod = SearchMethod.FAISS) -> None:
+        self.version = version
+        attributes = version.attributes
+        self.patch_size = int(attributes["patch_size"])
+        config = FeatureConfig(backbone=backbone, levels=tuple(attributes["levels"]))
+        self._extract = FeatureExtractor(config)
+        if self._extract.fingerprint != attributes["backbone"]:
+            raise DictionaryError(
+                f"dictionary {version.short_id} was built with features {attributes['backbone']}, "
+                f"not {self._extract.fingerprint} (--backbone {backbone}); give the backbone it was built with"
+            )
+        entries = version.table("entries", columns=["key", "image_id"])
+        self.keys = vectors_of(entries["key"])
+        self._image_ids = np.array(entries["image_id"].to_pylist())
+        self._basis = Basis(version.tensors("basis"))
+        self._index = load_index(version, self.keys, method)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def keys_of(self, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Keys float32 [n, dim] of patches uint8 [n, H, W, 3]."""
+        return self._basis.project(self._extract(patches))
+
+    def retrieve_tiles(
+        self, tiles: NDArray[np.uint8], number: int, exclude_source: list[str] | None = None
+    ) -> NDArray[np.int64]:
+        """The `number` entries nearest to each tile: int64 [T, number], nearest first, ties by entry.
+
+        exclude_source: for each tile, the photo whose entries are left out.
+        Raises DictionaryError if fewer than `number` entries remain.
+        """
+        return self.search(self.keys_of(tiles), number, exclude_source)[0]
+
+    def search(
+        self, queries: NDArray[np.float32], number: int, exclude_source: list[str] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Entries and Euclidean distances, each [n, number], for query keys [n, dim]; otherwise as `retrieve_tiles`."""
+        excluded = [self._image_ids == image_id for image_id in exclude_source or []]
+        left_out = max((int(mask.sum()) for mask in excluded), default=0)
+        if len(self) - left_out < number:
+            raise DictionaryError(
+                f"{number} references were asked for, but the dictionary offers only {len(self) - left_out} entries "
+                "from other photos; build it with more entries or from more photos"
+            )
+        proposed = self._index.candidates(queries, min(len(self), number + left_out + _SPARE_CANDIDATES))
+        found = np.empty((len(queries), number), dtype=np.int64)
+        distances = np.empty((len(queries), number), dtype=np.float32)
+        for row, (query, candidates) in enumerate(zip(queries, proposed, strict=True)):
+            allowed = candidates[~excluded[row][candidates]] if excluded else candidates
+            distance = np.linalg.norm(self.keys[allowed].astype(np.float64) - query, axis=1)
+            best = np.lexsort((allowed, distance))[:number]
+            found[row], distances[row] = allowed[best], distance[best]
+        return found, distances
+
+    def patch(self, entry: int) -> NDArray[np.uint8]:
+        """The picture of an entry, uint8 [256, 256, 3]."""
+        start = 0
+        for batch in self.version.batches("entries", columns=["image"]):
+            if entry < start + len(batch):
+                return decode_patch(batch.column("image")[entry - start].as_py())
+            start += len(batch)
+        raise DictionaryError(f"dictionary {self.version.short_id} has no entry {entry}")
+
+
+def load_index(version: Version, keys: NDArray[np.float32], method: SearchMethod) -> SearchIndex:
+    """The stored search structure. Raises CorruptArtifactError if it does not belong to the keys."""
+    index: SearchIndex
+    if method is SearchMethod.FAISS:
+        index = FaissFlat.load(version.table("faiss"))
+        size = index.index.ntotal
+    else:
+        order = version.table("ball_tree_order")
+        leaf_size = int(version.attributes["leaf_size"])
+        index = KeyBallTree.load(keys, leaf_size, order, version.table("ball_tree_nodes"))
+        size = len(order)
+    if size != len(keys):
+        raise CorruptArtifactError(f"{version}: its {method} index holds {size} keys, not {len(keys)}")
+    return index

@@ -1,0 +1,95 @@
+"""Stage `reduce`: SPP features → their leading principal components (paper §3.2 (1))."""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.decomposition import IncrementalPCA
+from threadpoolctl import threadpool_limits
+
+from clc.dictionary.features import vector_schema, vector_table, vectors_of
+from clc.errors import TooFewPatchesError
+from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
+
+logger = logging.getLogger(__name__)
+
+
+class ReduceConfig(BaseModel):
+    """How keys are made from features."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dim: int = Field(default=256, ge=1, description="dimension of a key")
+
+
+class Basis:
+    """A PCA basis: mean [D], components [dim, D] and explained variance ratio [dim], all float32."""
+
+    def __init__(self, tensors: dict[str, NDArray[np.float32]]) -> None:
+        self.tensors = tensors
+
+    def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features float32 [n, D] → keys float32 [n, dim]."""
+        # One thread: BLAS sums in another order with two, and a key must not depend on the machine's load.
+        with threadpool_limits(1):
+            return (features - self.tensors["mean"]) @ self.tensors["components"].T
+
+
+def reduce(features: Version, *, config: ReduceConfig, store: Store, force: bool = False) -> StageResult:
+    """Project features onto their `config.dim` leading principal components.
+
+    features: rows of float32[D]; result: rows of float32[dim] plus the basis. Streams row groups: memory does not
+    grow with the number of patches. Raises TooFewPatchesError if there are fewer patches than `dim`.
+    """
+    rows = features.rows("features")
+    if rows < config.dim:
+        raise TooFewPatchesError(
+            f"{rows} patches cannot span {config.dim} principal components; "
+            f"use more photos or crops, or set dim to at most {rows}"
+        )
+    recipe = Recipe(
+        stage="reduce", stage_version=1, config=config.model_dump(mode="json"), inputs={"features": features.ref}
+    )
+
+    def build(draft: Draft) -> None:
+        basis = _fit(features, config.dim)
+        schema = vector_schema("key", config.dim)
+        with draft.table("keys", schema) as table:
+            for batch in _batches(features, config.dim):
+                table.write(vector_table(schema, basis.project(batch)))
+        draft.tensors("basis", basis.tensors)
+        draft.attributes |= {"dim": config.dim, **features.attributes}
+        explained = float(basis.tensors["explained_variance_ratio"].sum())
+        draft.statistics |= {"explained_variance": explained}
+        logger.info("stage=reduce dim=%d explained_variance=%.4f", config.dim, explained)
+
+    return run_stage(store, Kind.REDUCED, recipe, build, force=force)
+
+
+def _fit(features: Version, dim: int) -> Basis:
+    pca = IncrementalPCA(n_components=dim)
+    with threadpool_limits(1):
+        for batch in _batches(features, dim):
+            pca.partial_fit(batch)
+    return Basis(
+        {
+            "mean": pca.mean_.astype(np.float32),
+            "components": pca.components_.astype(np.float32),
+            "explained_variance_ratio": pca.explained_variance_ratio_.astype(np.float32),
+        }
+    )
+
+
+def _batches(features: Version, dim: int) -> Iterator[NDArray[np.float32]]:
+    """Batches of at least `dim` rows, which IncrementalPCA demands, also at the end."""
+    pending: list[NDArray[np.float32]] = []
+    wanted = max(1024, 2 * dim)
+    for batch in features.batches("features", batch_rows=wanted):
+        pending.append(vectors_of(batch.column("feature")))
+        if sum(map(len, pending)) >= wanted + dim:
+            joined = np.concatenate(pending)
+            yield joined[:wanted]
+            pending = [joined[wanted:]]
+    yield np.concatenate(pending)

@@ -1,0 +1,104 @@
+"""Stage `train`: crops, assignments and a dictionary version → a frozen model version."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from clc.codec.artifact import write_model
+from clc.codec.gain import QUALITY_MAX, QUALITY_MIN
+from clc.codec.model import PRESETS, CalibrationCrop, CompressionModel
+from clc.codec.tiles import to_tensor
+from clc.errors import ProfileError, TrainingError
+from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
+from clc.training.data import TrainingSet
+from clc.training.loop import Trainer, TrainingConfig
+from clc.training.references import ReferencePool
+
+logger = logging.getLogger(__name__)
+
+_CALIBRATION_STEPS = 12
+LOG_SCHEMA = pa.schema(
+    [pa.field(name, pa.float64(), metadata={"clc.identity": "derived"}) for name in ("step", "loss", "bpp", "psnr")]
+)
+
+
+class ModelChoice(BaseModel):
+    """Which network to train."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    preset: str = Field(default="tiny", description=f"one of {', '.join(PRESETS)}")
+
+
+def train(
+    crops: Version,
+    assignments: Version,
+    dictionary: Version,
+    *,
+    choice: ModelChoice,
+    config: TrainingConfig,
+    store: Store,
+    checkpoints: Path,
+    force: bool = False,
+) -> StageResult:
+    """Train a model against exactly this dictionary version, freeze it and publish it.
+
+    checkpoints: local folder; an interrupted run of the same recipe continues from there.
+    Raises ProfileError for an unknown preset and TrainingError for inputs that do not belong together.
+    """
+    if choice.preset not in PRESETS:
+        raise ProfileError(f"unknown preset {choice.preset!r}; use one of {', '.join(PRESETS)}")
+    if dictionary.ref not in assignments.manifest.recipe.inputs.values():
+        raise TrainingError(f"{assignments} was not retrieved from {dictionary}; run the assignments stage for it")
+    model_config = PRESETS[choice.preset]
+    references = assignments.attributes["references"]
+    if references != model_config.references:
+        raise TrainingError(f"{assignments} has {references} references a crop, the preset {model_config.references}")
+    recipe = Recipe(
+        stage="train",
+        stage_version=1,
+        config={"model": model_config.model_dump(mode="json"), "training": config.model_dump(mode="json")},
+        inputs={"crops": crops.ref, "assignments": assignments.ref, "dictionary": dictionary.ref},
+    )
+
+    def build(draft: Draft) -> None:
+        torch.manual_seed(config.seed)
+        trainer = Trainer(
+            model=CompressionModel(model_config),
+            data=TrainingSet(crops, assignments),
+            pool=ReferencePool(dictionary),
+            config=config,
+            checkpoint=checkpoints / f"{recipe.hash}.safetensors",
+            run=recipe.hash,
+        )
+        log = trainer.train()
+        trainer.model.freeze(_calibration(trainer))
+        write_model(draft, trainer.model)
+        with draft.table("log", LOG_SCHEMA) as table:
+            table.write(pa.Table.from_pylist(log, schema=LOG_SCHEMA))
+        draft.attributes |= {
+            "dictionary": dictionary.id,
+            "preset": choice.preset,
+            "training": config.model_dump(mode="json"),
+        }
+        draft.statistics |= {"final": log[-1], "crops": len(trainer.data)}
+
+    result = run_stage(store, Kind.MODEL, recipe, build, force=force)
+    (checkpoints / f"{recipe.hash}.safetensors").unlink(missing_ok=True)  # only after the model is published
+    return result
+
+
+def _calibration(trainer: Trainer) -> Iterator[CalibrationCrop]:
+    """Training batches, crop by crop, with qualities spread over the whole range."""
+    trainer.model.eval()
+    trainer.pool.refresh(trainer.model)
+    for step, quality in enumerate(np.linspace(QUALITY_MIN, QUALITY_MAX, _CALIBRATION_STEPS)):
+        batch, references = trainer.batch(trainer.config.steps + step)
+        for row, image in enumerate(to_tensor(batch.pixels)):
+            own = None if references is None else references[row : row + 1]
+            yield CalibrationCrop(image[None], own, float(quality))
