@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are on disk so far and the total, None if the server does not say."""
 
-_CHUNK = 1 << 18
 _LONGEST_WAIT = 30.0  # seconds between two attempts
 _TRANSIENT_STATUS = (408, 425, 429)  # beside 5xx
 
@@ -176,8 +175,9 @@ class _Partial:
                 raise self._refuse(f"has {total} bytes, not the expected {self.expected_bytes}")
             with self.path.open("r+b" if offset else "wb") as file:
                 file.seek(offset)
-                # Raw: a Content-Encoding that we did not ask for belongs to the file (.tar.gz on some servers).
-                for chunk in response.iter_raw(_CHUNK):
+                # Raw: a Content-Encoding that we did not ask for belongs to the file (.tar.gz on some servers). No chunk
+                # size: to fill one, httpx holds bytes back and forgets them when the connection drops.
+                for chunk in response.iter_raw():
                     file.write(chunk)
                     if self.expected_bytes is not None and file.tell() > self.expected_bytes:
                         raise self._refuse(f"sends more than the expected {self.expected_bytes} bytes")

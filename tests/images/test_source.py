@@ -1,0 +1,272 @@
+"""Photo sources, by the specifications that users write."""
+
+import io
+import logging
+import os
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from clc.errors import SourceError
+from clc.images import SkippedPhoto, fingerprint, open_source, read_photos
+
+
+def png(level: int = 0, size: tuple[int, int] = (4, 3)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (level, level, level)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def ids(spec: str) -> list[str]:
+    return [photo.image_id for photo in open_source(spec).encoded()]
+
+
+@pytest.fixture()
+def folder(tmp_path):
+    """a.png, sub/deep/b.PNG and notes.txt."""
+    (tmp_path / "photos/sub/deep").mkdir(parents=True)
+    (tmp_path / "photos/a.png").write_bytes(png(1))
+    (tmp_path / "photos/sub/deep/b.PNG").write_bytes(png(2))
+    (tmp_path / "photos/notes.txt").write_text("not a photo")
+    return tmp_path / "photos"
+
+
+@pytest.fixture()
+def pack(tmp_path):
+    """Five photos: p0..p4, split reference/test alternating, scene pond or null."""
+    path = tmp_path / "pack.parquet"
+    write_pack(
+        path, {"split": ["reference", "test"] * 2 + ["reference"], "scene": ["pond", None, None, "pond", "pond"]}
+    )
+    return path
+
+
+def write_pack(path, extra=None, **changes):
+    columns = {
+        "image_id": [f"p{index}" for index in range(5)],
+        "width": [4] * 5,
+        "height": [3] * 5,
+        "source": ["camera 7"] * 5,
+        "licence": ["CC0"] * 5,
+        "image": [png(index) for index in range(5)],
+        **(extra or {}),
+        **changes,
+    }
+    pq.write_table(pa.table({name: values for name, values in columns.items() if values is not None}), path)
+
+
+class TestBundled:
+    def test_the_ten_photos_have_their_documented_shapes(self):
+        skipped: list[SkippedPhoto] = []
+        shapes = {photo.image_id: photo.pixels.shape for photo in read_photos(open_source("bundled"), skipped)}
+        assert skipped == []
+        assert shapes == {
+            "astronaut": (512, 512, 3),
+            "chelsea": (300, 451, 3),
+            "china": (427, 640, 3),
+            "coffee": (400, 600, 3),
+            "flower": (427, 640, 3),
+            "hubble_deep_field": (872, 1000, 3),
+            "motorcycle_left": (500, 741, 3),
+            "motorcycle_right": (500, 741, 3),
+            "retina": (1411, 1411, 3),
+            "rocket": (427, 640, 3),
+        }
+
+    def test_the_stereo_pair_is_split_between_reference_and_test(self):
+        assert ids("bundled?scene=motorcycle&split=reference") == ["motorcycle_left"]
+        assert ids("bundled?split=test") == ["chelsea", "motorcycle_right"]
+        assert len(ids("bundled?split=reference")) == 8
+
+    def test_every_photo_says_where_it_is_from_and_under_what_terms(self):
+        assert all(photo.source and photo.licence for photo in open_source("bundled").encoded())
+
+    def test_heavy_packages_are_not_imported(self):
+        """In a process of its own: other tests of this one may have imported them."""
+        code = (
+            "import sys; from clc.images import open_source; list(open_source('bundled').encoded());"
+            "print([name for name in ('sklearn', 'skimage', 'torch') if name in sys.modules])"
+        )
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert run.stdout.strip() == "[]"
+
+
+class TestFolder:
+    def test_photos_are_found_at_any_depth_in_sorted_order(self, folder):
+        assert ids(f"folder:{folder}") == ["a.png", "sub/deep/b.PNG"]
+
+    def test_a_corrupt_photo_is_skipped_named_and_logged(self, folder, caplog):
+        (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff and nothing else")
+        skipped: list[SkippedPhoto] = []
+        with caplog.at_level(logging.WARNING):
+            read = [photo.image_id for photo in read_photos(open_source(f"folder:{folder}"), skipped)]
+        assert read == ["a.png", "sub/deep/b.PNG"]
+        assert [photo.image_id for photo in skipped] == ["broken.jpg"]
+        assert "broken.jpg" in caplog.text
+
+    def test_a_link_out_of_the_folder_is_skipped_with_a_warning(self, folder, tmp_path, caplog):
+        (tmp_path / "outside.png").write_bytes(png())
+        (folder / "link.png").symlink_to(tmp_path / "outside.png")
+        assert "link.png" not in ids(f"folder:{folder}")
+        assert "link.png" in caplog.text
+
+    def test_a_link_within_the_folder_is_followed(self, folder):
+        (folder / "link.png").symlink_to(folder / "a.png")
+        assert "link.png" in ids(f"folder:{folder}")
+
+    def test_a_linked_folder_is_not_entered(self, folder):
+        (folder / "loop").symlink_to(folder, target_is_directory=True)
+        assert ids(f"folder:{folder}") == ["a.png", "sub/deep/b.PNG"]
+
+    def test_a_file_that_cannot_be_read_stops_the_source(self, folder):
+        (folder / "dangling.png").symlink_to(folder / "nowhere.png")
+        with pytest.raises(SourceError, match="dangling.png"):
+            ids(f"folder:{folder}")
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
+    def test_a_folder_that_cannot_be_listed_stops_the_source(self, folder):
+        (folder / "sub").chmod(0)
+        try:
+            with pytest.raises(SourceError, match="cannot list"):
+                ids(f"folder:{folder}")
+        finally:
+            (folder / "sub").chmod(0o755)
+
+    def test_a_file_name_that_is_not_utf8_is_refused(self, folder):
+        (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(png())
+        with pytest.raises(SourceError, match="UTF-8"):
+            ids(f"folder:{folder}")
+
+    def test_a_missing_folder_is_refused_at_once(self, tmp_path):
+        with pytest.raises(SourceError, match="no such folder"):
+            open_source(f"folder:{tmp_path}/nowhere")
+
+    def test_a_folder_without_photos_is_an_error(self, tmp_path):
+        with pytest.raises(SourceError, match="no photos"):
+            ids(f"folder:{tmp_path}")
+
+
+class TestParquet:
+    def test_rows_come_in_file_order_with_all_they_say(self, pack):
+        photos = list(open_source(f"parquet:{pack}").encoded())
+        assert [photo.image_id for photo in photos] == ["p0", "p1", "p2", "p3", "p4"]
+        assert (photos[3].data, photos[3].source, photos[3].licence) == (png(3), "camera 7", "CC0")
+        assert (photos[3].split, photos[3].scene, photos[2].scene) == ("test", "pond", None)
+
+    def test_split_scene_and_limit_select(self, pack):
+        assert ids(f"parquet:{pack}?split=reference") == ["p0", "p2", "p4"]
+        assert ids(f"parquet:{pack}?split=reference&scene=pond") == ["p0", "p4"]
+        assert ids(f"parquet:{pack}?split=reference&limit=2") == ["p0", "p2"]
+
+    def test_a_split_that_is_not_there_names_those_that_are(self, pack):
+        with pytest.raises(SourceError, match="'train'; there are: reference, test"):
+            ids(f"parquet:{pack}?split=train")
+
+    def test_a_split_of_photos_without_splits_is_refused(self, tmp_path):
+        write_pack(tmp_path / "plain.parquet")
+        with pytest.raises(SourceError, match="have no split"):
+            ids(f"parquet:{tmp_path}/plain.parquet?split=test")
+
+    def test_a_combination_that_no_photo_has_is_refused(self, tmp_path):
+        write_pack(tmp_path / "pack.parquet", split=["a"] * 4 + ["b"], scene=["x"] * 4 + ["y"])
+        with pytest.raises(SourceError, match="both"):
+            ids(f"parquet:{tmp_path}/pack.parquet?split=a&scene=y")
+
+    def test_missing_columns_are_named(self, tmp_path):
+        write_pack(tmp_path / "pack.parquet", licence=None, image=None)
+        with pytest.raises(SourceError, match="lacks the columns licence, image"):
+            ids(f"parquet:{tmp_path}/pack.parquet")
+
+    @pytest.mark.parametrize("column", [{"image": ["text"] * 5}, {"image_id": list(range(5))}])
+    def test_a_column_of_another_type_is_refused(self, tmp_path, column):
+        write_pack(tmp_path / "pack.parquet", **column)
+        with pytest.raises(SourceError, match=f"the column {next(iter(column))} is"):
+            ids(f"parquet:{tmp_path}/pack.parquet")
+
+    def test_a_row_without_image_is_refused(self, tmp_path):
+        write_pack(tmp_path / "pack.parquet", image=[png(), None, png(), png(), png()])
+        with pytest.raises(SourceError, match="'p1'"):
+            ids(f"parquet:{tmp_path}/pack.parquet")
+
+    def test_a_file_that_is_not_parquet_is_refused(self, tmp_path):
+        (tmp_path / "pack.parquet").write_text("id,photo\n")
+        with pytest.raises(SourceError, match="cannot be read as Parquet"):
+            ids(f"parquet:{tmp_path}/pack.parquet")
+
+    def test_two_photos_of_one_name_are_refused(self, tmp_path):
+        write_pack(tmp_path / "pack.parquet", image_id=["p0", "p1", "p2", "p1", "p4"])
+        source = open_source(f"parquet:{tmp_path}/pack.parquet")
+        with pytest.raises(SourceError, match="two photos are called 'p1'"):
+            list(read_photos(source, []))
+        with pytest.raises(SourceError, match="two photos are called 'p1'"):
+            fingerprint(source)
+
+
+class TestSpecification:
+    @pytest.mark.parametrize(
+        ("spec", "message"),
+        [
+            ("ftp:photos", "unknown kind of source 'ftp'; the kinds are: bundled, folder, parquet, dataset"),
+            ("", "unknown kind"),
+            ("bundled?colour=red", "unknown key 'colour'; the keys are: split, scene, limit"),
+            ("bundled?limit=0", "whole number"),
+            ("bundled?limit=-3", "whole number"),
+            ("bundled?limit=many", "whole number"),
+            ("bundled?split=", "write split once"),
+            ("bundled?split=a&split=b", "write split once"),
+            ("bundled:here", "takes no path"),
+            ("folder:", "lacks a path"),
+            ("parquet", "lacks a path"),
+            ("parquet:nowhere.parquet", "no such file"),
+            ("dataset:imagenet", "no dataset is called 'imagenet'; there are: clic2020"),
+        ],
+    )
+    def test_a_mistake_is_answered_with_what_is_valid(self, spec, message):
+        with pytest.raises(SourceError) as caught:
+            open_source(spec)
+        assert message in str(caught.value)
+
+    def test_a_source_remembers_how_it_was_written(self):
+        assert open_source("bundled?limit=1").spec == "bundled?limit=1"
+
+    def test_a_path_may_start_at_home(self, folder, monkeypatch):
+        monkeypatch.setenv("HOME", str(folder.parent))
+        assert ids("folder:~/photos?limit=1") == ["a.png"]
+
+
+class TestFingerprint:
+    def test_it_is_that_of_the_content_not_of_the_place(self, folder, tmp_path):
+        first = fingerprint(open_source(f"folder:{folder}"))
+        folder.rename(tmp_path / "moved")
+        assert fingerprint(open_source(f"folder:{tmp_path}/moved")) == first
+
+    def test_it_changes_with_a_photo(self, folder):
+        before = fingerprint(open_source(f"folder:{folder}"))
+        (folder / "a.png").write_bytes(png(9))
+        assert fingerprint(open_source(f"folder:{folder}")) != before
+
+    def test_it_changes_with_a_name(self, folder):
+        before = fingerprint(open_source(f"folder:{folder}"))
+        (folder / "a.png").rename(folder / "c.png")
+        assert fingerprint(open_source(f"folder:{folder}")) != before
+
+    def test_it_changes_with_the_selection(self):
+        assert fingerprint(open_source("bundled?limit=1")) != fingerprint(open_source("bundled?limit=2"))
+
+    def test_an_empty_selection_has_none(self, tmp_path):
+        with pytest.raises(SourceError, match="no photos"):
+            fingerprint(open_source(f"folder:{tmp_path}"))
+
+
+@pytest.mark.skipif("CLC_DATA" not in os.environ, reason="set CLC_DATA to a folder with kodak.parquet")
+def test_the_kodak_pack_decodes():
+    skipped: list[SkippedPhoto] = []
+    source = open_source(f"parquet:{os.environ['CLC_DATA']}/kodak.parquet")
+    shapes = [photo.pixels.shape for photo in read_photos(source, skipped)]
+    assert skipped == []
+    assert len(shapes) == 24
+    assert set(shapes) == {(512, 768, 3), (768, 512, 3)}
