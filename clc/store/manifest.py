@@ -7,7 +7,7 @@ import pyarrow as pa
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from clc.errors import CorruptArtifactError, StoreError
-from clc.store.canonical import canonical_sha256
+from clc.store.canonical import canonical_json, canonical_sha256
 from clc.store.identity import content_id, is_derived, type_name
 from clc.store.kind import Kind
 from clc.store.recipe import Recipe
@@ -68,8 +68,8 @@ class TensorsEntry(BaseModel, frozen=True, extra="forbid"):
 FileEntry = Annotated[TableEntry | TensorsEntry, Field(discriminator="type")]
 
 
-class Input(BaseModel, frozen=True, extra="forbid"):
-    """A version that this one was made from."""
+class Reference(BaseModel, frozen=True, extra="forbid"):
+    """A version by kind and full id: an input of another one, or what a recipe pointer names."""
 
     kind: Kind
     id: Sha256
@@ -100,7 +100,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     files: dict[str, FileEntry]
     recipe: Recipe
     recipe_hash: Sha256
-    lineage: tuple[Input, ...]
+    lineage: tuple[Reference, ...]
     statistics: dict[str, JsonValue]
     built: Built
     checksum: Sha256
@@ -136,8 +136,10 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
             "statistics": statistics,
             "built": built.model_dump(mode="json"),
         }
+        # What is validated is what will be read back: tuples are lists by then, enumerations are their values.
+        document = json.loads(canonical_json(fields))
         try:
-            return cls.model_validate({**fields, "checksum": canonical_sha256(fields)})
+            return cls.model_validate({**document, "checksum": canonical_sha256(document)})
         except ValidationError as error:
             raise StoreError(f"not a valid manifest: {_first_error(error)}") from error
 

@@ -4,15 +4,15 @@ A version exists from the moment its manifest does. Every step before leaves onl
 step can be repeated by anyone, in any interleaving, with the same result.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from clc.errors import CorruptArtifactError
-from clc.store.kind import Kind
 from clc.store.layout import manifest_path, recipe_path, version_directory
-from clc.store.manifest import Manifest
+from clc.store.manifest import Manifest, Reference
 from clc.store.storage import Storage
 from clc.store.version import Version, load_version
 
@@ -40,8 +40,8 @@ def publish(storage: Storage, manifest: Manifest, staged: Mapping[str, Path]) ->
     return version
 
 
-def read_recipe_pointer(storage: Storage, recipe_hash: str) -> tuple[Kind, str] | None:
-    """Return kind and full id of the version that a recipe made, None if it never did.
+def read_recipe_pointer(storage: Storage, recipe_hash: str) -> Reference | None:
+    """Return the version that a recipe made, None if it never did.
 
     Raises CorruptArtifactError if the pointer is not one.
     """
@@ -50,30 +50,31 @@ def read_recipe_pointer(storage: Storage, recipe_hash: str) -> tuple[Kind, str] 
     if data is None:
         return None
     try:
-        pointer = json.loads(data)
-        return Kind(pointer["kind"]), str(pointer["id"])
-    except (ValueError, TypeError, KeyError) as error:
+        return Reference.model_validate_json(data)
+    except ValidationError as error:
         raise CorruptArtifactError(
-            f"{storage.display(path)} is not a recipe pointer ({error}); delete it, the stage will run again"
+            f"{storage.display(path)} is not a recipe pointer; delete it, and the stage runs again"
         ) from error
 
 
 def _point_recipe_to(storage: Storage, recipe_hash: str, version: Version) -> None:
     path = recipe_path(recipe_hash)
-    pointer = json.dumps({"kind": version.kind, "id": version.id}).encode()
-    if storage.create(path, pointer):
+    pointer = Reference(kind=version.kind, id=version.id)
+    data = pointer.model_dump_json().encode()
+    if storage.create(path, data):
         return
     existing = read_recipe_pointer(storage, recipe_hash)
-    if existing is None or existing == (version.kind, version.id):
+    if existing is None or existing == pointer:
         return
-    if load_version(storage, *existing) is None:
+    if load_version(storage, existing.kind, existing.id) is None:
         # Its version was deleted: without this the stage would never be skipped again.
-        storage.replace(path, pointer)
+        storage.replace(path, data)
         return
     log.warning(
         "recipe %s made %s/%s before and %s/%s now: the stage is not deterministic; keeping the first",
         recipe_hash[:16],
-        *existing,
-        version.kind,
-        version.id,
+        existing.kind,
+        existing.id,
+        pointer.kind,
+        pointer.id,
     )

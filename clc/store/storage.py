@@ -87,11 +87,6 @@ class Storage:
                 return []
         return sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries)
 
-    def open(self, path: str) -> BinaryIO:
-        """Open a file for reading."""
-        with self._reported("read", path):
-            return cast(BinaryIO, self.file_system.open(self.full_path(path), "rb"))
-
     def put(self, source: Path, path: str, sha256: str) -> None:
         """Copy a local file to `path` and read it back; a file that is already there and right is kept."""
         with self._reported("write", path):
@@ -153,6 +148,10 @@ class Storage:
                 os.link(temporary, final)
             except FileExistsError:
                 return False
+            except OSError as error:
+                raise StoreError(
+                    f"cannot commit {self.display(path)}: {error}; a store needs a file system with hard links"
+                ) from error
         finally:
             Path(temporary).unlink(missing_ok=True)
         _sync_directory(final)

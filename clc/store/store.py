@@ -66,8 +66,8 @@ class Store:
         pointer = read_recipe_pointer(self.storage, recipe.hash)
         if pointer is None:
             return None
-        version = load_version(self.storage, *pointer)
-        return version if version is not None and version.id == pointer[1] else None
+        version = load_version(self.storage, pointer.kind, pointer.id)
+        return version if version is not None and version.id == pointer.id else None
 
     def get(self, kind: Kind, ref: str) -> Version:
         """Return the version that an alias, full id, short id or unique prefix (4 or more digits) names.

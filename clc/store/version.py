@@ -155,10 +155,12 @@ class Version:
     def _reading(self, entry: TableEntry) -> Iterator[pq.ParquetFile]:
         path = self.locate(entry)
         try:
-            with (
-                self.storage.open(path) as file,
-                pq.ParquetFile(file, page_checksum_verification=True) as parquet,
-            ):
+            with pq.ParquetFile(
+                self.storage.full_path(path),
+                # pyarrow replaces fsspec's local file system by its own, which reads without Python's lock.
+                filesystem=self.storage.file_system,
+                page_checksum_verification=True,
+            ) as parquet:
                 yield parquet
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(path, f"cannot be decoded ({error})") from error
