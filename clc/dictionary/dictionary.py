@@ -16,13 +16,16 @@ _SPARE_CANDIDATES = 8  # equal distances may be ordered differently by the searc
 class Dictionary:
     """K entries that can be searched by picture.
 
-    backbone: what computes the features, as in `FeatureConfig`; it must compute the features that the keys were made
-    from. Raises DictionaryError if it does not.
+    backbone: what computes the features, as in `FeatureConfig`; None for what the dictionary was built with, which
+    another machine may have to name anew (file:PATH). Raises DictionaryError if it computes other features.
     """
 
-    def __init__(self, version: Version, backbone: str, method: SearchMethod = SearchMethod.FAISS) -> None:
+    def __init__(
+        self, version: Version, backbone: str | None = None, method: SearchMethod = SearchMethod.FAISS
+    ) -> None:
         self.version = version
         attributes = version.attributes
+        backbone = backbone or version.statistics["backbone"]
         self.patch_size = int(attributes["patch_size"])
         config = FeatureConfig(backbone=backbone, levels=tuple(attributes["levels"]))
         self._extract = FeatureExtractor(config)

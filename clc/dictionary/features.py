@@ -68,6 +68,7 @@ def extract(
             for pixels in patch_batches(patches, batch_size):
                 table.write(vector_table(schema, extractor(pixels)))
         draft.attributes |= {"backbone": extractor.fingerprint, "levels": list(config.levels)}
+        draft.statistics |= {"backbone": config.backbone}
 
     return run_stage(store, Kind.FEATURES, recipe, build, force=force)
 

@@ -184,7 +184,7 @@ def index(
             "leaf_size": config.leaf_size,
             "patch_size": patches.attributes["size"],
         }
-        draft.statistics |= {"photos": len(set(patches.table("patches", columns=["image_id"])["image_id"].to_pylist()))}
+        draft.statistics |= {"photos": patches.statistics["photos"], "backbone": reduced.statistics["backbone"]}
         logger.info("stage=index entries=%d", len(keys))
 
     return run_stage(store, Kind.DICTIONARY, recipe, build, force=force)

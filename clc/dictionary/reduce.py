@@ -62,7 +62,7 @@ def reduce(features: Version, *, config: ReduceConfig, store: Store, force: bool
         draft.tensors("basis", basis.tensors)
         draft.attributes |= {"dim": config.dim, **features.attributes}
         explained = float(basis.tensors["explained_variance_ratio"].sum())
-        draft.statistics |= {"explained_variance": explained}
+        draft.statistics |= {"explained_variance": explained, "backbone": features.statistics["backbone"]}
         logger.info("stage=reduce dim=%d explained_variance=%.4f", config.dim, explained)
 
     return run_stage(store, Kind.REDUCED, recipe, build, force=force)

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from clc.codec.artifact import write_model
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN
-from clc.codec.model import PRESETS, CalibrationCrop, CompressionModel
+from clc.codec.model import PRESETS, CalibrationCrop, CompressionModel, ModelConfig
 from clc.codec.tiles import to_tensor
-from clc.errors import ProfileError, TrainingError
+from clc.errors import TrainingError
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 from clc.training.data import TrainingSet
 from clc.training.loop import Trainer, TrainingConfig
@@ -34,6 +34,18 @@ class ModelChoice(BaseModel):
 
     preset: str = Field(default="tiny", description=f"one of {', '.join(PRESETS)}")
 
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, preset: str) -> str:
+        if preset not in PRESETS:
+            raise ValueError(f"unknown preset; use one of {', '.join(PRESETS)}")
+        return preset
+
+    @property
+    def config(self) -> ModelConfig:
+        """The configuration that the name stands for."""
+        return PRESETS[self.preset]
+
 
 def train(
     crops: Version,
@@ -49,13 +61,11 @@ def train(
     """Train a model against exactly this dictionary version, freeze it and publish it.
 
     checkpoints: local folder; an interrupted run of the same recipe continues from there.
-    Raises ProfileError for an unknown preset and TrainingError for inputs that do not belong together.
+    Raises TrainingError for inputs that do not belong together.
     """
-    if choice.preset not in PRESETS:
-        raise ProfileError(f"unknown preset {choice.preset!r}; use one of {', '.join(PRESETS)}")
     if dictionary.ref not in assignments.manifest.recipe.inputs.values():
         raise TrainingError(f"{assignments} was not retrieved from {dictionary}; run the assignments stage for it")
-    model_config = PRESETS[choice.preset]
+    model_config = choice.config
     references = assignments.attributes["references"]
     if references != model_config.references:
         raise TrainingError(f"{assignments} has {references} references a crop, the preset {model_config.references}")

@@ -1,0 +1,53 @@
+"""The `clc` command.
+
+Exit codes: 0 success; 1 something checked is not as it should be (`verify`), or a bug, with a traceback; 2 a mistake in
+the call or in what it was given, with one line that says what to do.
+"""
+
+import logging
+import sys
+from importlib.metadata import entry_points
+
+import typer
+
+import clc.commands.data
+import clc.commands.dictionary
+from clc.commands.artifacts import artifact_app
+from clc.commands.codec import compress, decompress, info
+from clc.commands.report import report
+from clc.errors import ClcError
+from clc.store import Kind
+
+app = typer.Typer(
+    help="Compress photo collections with a learned codec and a versioned dictionary of reference patches.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(compress)
+app.command()(decompress)
+app.command()(info)
+app.command()(report)
+app.add_typer(clc.commands.dictionary.app, name="dictionary")
+app.add_typer(clc.commands.data.app, name="data")
+for _kind in Kind:
+    if _kind is not Kind.DICTIONARY:
+        app.add_typer(artifact_app(_kind), name=_kind.value, hidden=_kind not in (Kind.MODEL, Kind.RESULTS))
+
+
+@app.callback()
+def configure(verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what happens.")) -> None:
+    """Set up logging before any command."""
+    logging.basicConfig(format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
+    logging.getLogger("clc").setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def main() -> None:
+    """Run the command line; what the exit codes mean is in the module's docstring."""
+    for command in entry_points(group="clc.commands"):
+        app.add_typer(command.load(), name=command.name)
+    try:
+        app()
+    except ClcError as error:
+        print(f"clc: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)

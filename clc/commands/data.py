@@ -1,0 +1,41 @@
+"""`clc data`: public datasets."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(help="Public datasets: list and download.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_datasets() -> None:
+    """List the datasets that `clc data fetch` knows."""
+    from clc.images import dataset_names, datasets_dir, load_manifest
+    from clc.images.fetched import FetchRecord
+
+    table = Table("name", "split", "licence", "fetched", "title", box=None)
+    for name in dataset_names():
+        manifest = load_manifest(name)
+        folder = datasets_dir() / name
+        fetched = folder.is_dir() and not FetchRecord.load(folder).missing(manifest, folder)
+        table.add_row(name, manifest.split, manifest.licence, "yes" if fetched else "no", manifest.title)
+    Console(soft_wrap=True).print(table)
+
+
+@app.command()
+def fetch(name: Annotated[str, typer.Argument(help="A name from `clc data list`.")]) -> None:
+    """Download a dataset into $CLC_DATASETS (default ./data); an interrupted download is continued."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    from clc.images import datasets_dir, load_manifest
+    from clc.images.fetch import fetch_dataset
+
+    manifest = load_manifest(name)
+    with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task(name)
+        folder = fetch_dataset(
+            manifest, datasets_dir(), lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    typer.echo(f"{name} is in {folder}; use it as dataset:{name}")

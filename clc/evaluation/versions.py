@@ -1,0 +1,48 @@
+"""Evaluating versions from a store: opens the codec, and finds out which photos it has seen."""
+
+from collections.abc import Sequence
+
+from clc.codec.artifact import open_codec
+from clc.dictionary.dictionary import Dictionary
+from clc.evaluation.evaluate import EvaluationConfig, evaluate
+from clc.images import PhotoSource
+from clc.store import StageResult, Store, Version
+
+
+def evaluate_versions(
+    model: Version,
+    dictionary: Version,
+    seen: Sequence[Version],
+    *,
+    photos: PhotoSource,
+    config: EvaluationConfig,
+    store: Store,
+    force: bool = False,
+) -> StageResult:
+    """Measure a model with its dictionary on photos that are in none of the `patches` versions `seen`.
+
+    Raises OverlapError for a photo that is, MissingArtifactError without reference latents, and what `evaluate` raises.
+    """
+    retriever = Dictionary(dictionary)
+    codec = open_codec(store, model, dictionary, retriever)
+    return evaluate(
+        store=store,
+        photos=photos,
+        codec=codec,
+        patches_of=retriever.patch,
+        inputs={"model": model.ref, "dictionary": dictionary.ref},
+        config=config,
+        forbidden=photos_of(seen),
+        about={"preset": model.attributes["preset"], **model.attributes["training"]},
+        force=force,
+    )
+
+
+def photos_of(patches: Sequence[Version]) -> dict[str, str]:
+    """SHA-256 of the pixels of every photo that patches were cut from → which photo of which version that was."""
+    photos: dict[str, str] = {}
+    for version in patches:
+        table = version.table("patches", columns=["photo_sha256", "image_id"])
+        for sha256, image_id in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            photos.setdefault(sha256, f"photo {image_id!r} of {version}")
+    return photos

@@ -1,0 +1,20 @@
+"""Defaults for running Prefect without a server of one's own..
+
+Without PREFECT_API_URL, Prefect starts a private server for the time of the run, with its database under
+PREFECT_HOME. Nothing is phoned home. Whatever the environment already sets is left alone.
+"""
+
+import os
+from pathlib import Path
+
+_DEFAULTS = {
+    "PREFECT_HOME": str(Path(".prefect").absolute()),
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # DO_NOT_TRACK alone leaves the server's heartbeat on
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "clc",  # the stages' own lines belong to the run's log
+    "PREFECT_CLI_COLORS": "false",
+    "PREFECT_LOGGING_COLORS": "false",
+}
+
+for _name, _value in _DEFAULTS.items():
+    os.environ.setdefault(_name, _value)

@@ -1,0 +1,1 @@
+"""Named profiles, one TOML file each (`clc.profile.Profile`)."""
