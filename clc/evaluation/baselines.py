@@ -1,0 +1,110 @@
+"""The codecs that are compared, behind one protocol: CLC with and without references, JPEG, WebP."""
+
+import io
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from clc.codec.codec import Codec
+from clc.errors import ImageError
+
+CLC_QUALITIES = (1.0, 20.0, 40.0, 60.0, 80.0, 100.0)
+JPEG_QUALITIES = (5, 10, 20, 35, 50, 65, 80, 90)
+WEBP_QUALITIES = (1, 10, 25, 45, 65, 80, 90)
+
+
+class ImageCodec(Protocol):
+    """A codec under measurement, with the qualities that it is measured at."""
+
+    @property
+    def name(self) -> str:
+        """What tables and legends call it."""
+
+    @property
+    def qualities(self) -> tuple[float, ...]:
+        """In the codec's own unit, ascending."""
+
+    def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
+        """uint8 [H, W, 3] → a whole file. Raises ClcError if the codec cannot code this image."""
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """A whole file → uint8 [H, W, 3]. Raises ClcError if it cannot be decoded."""
+
+
+@dataclass(frozen=True)
+class Clc:
+    """Our codec. A stream with references names its dictionary and carries its indices: both are in the file size."""
+
+    codec: Codec
+    references: bool = True
+    qualities: tuple[float, ...] = CLC_QUALITIES
+
+    @property
+    def name(self) -> str:
+        """The two switch positions are two codecs."""
+        return "clc" if self.references else "clc, no references"
+
+    def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
+        """Includes retrieval. Raises what `Codec.encode` raises."""
+        return self.codec.encode(image, quality=quality, references=self.references)[0]
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """Raises what `Codec.decompress` raises."""
+        return self.codec.decompress(data)
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """Baseline JPEG by Pillow: optimised Huffman tables, chroma 4:2:0, no metadata.
+
+    >>> Jpeg().decode(Jpeg().encode(np.zeros((24, 40, 3), np.uint8), 50)).shape
+    (24, 40, 3)
+    """
+
+    qualities: tuple[float, ...] = JPEG_QUALITIES
+    name: str = "JPEG"
+
+    def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
+        """Raises ImageError for sides beyond 65,500 pixels."""
+        return _pillow_encode(image, "JPEG", quality=round(quality), optimize=True, subsampling="4:2:0")
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """Raises ImageError for a damaged file."""
+        return _pillow_decode(data, "JPEG")
+
+
+@dataclass(frozen=True)
+class WebP:
+    """Lossy WebP by Pillow: the slowest, best method (6), chroma 4:2:0 as the format prescribes, no metadata."""
+
+    qualities: tuple[float, ...] = WEBP_QUALITIES
+    name: str = "WebP"
+
+    def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
+        """Raises ImageError for sides beyond 16,383 pixels."""
+        return _pillow_encode(image, "WEBP", quality=round(quality), method=6)
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        """Raises ImageError for a damaged file."""
+        return _pillow_decode(data, "WEBP")
+
+
+def _pillow_encode(image: NDArray[np.uint8], file_format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    try:
+        Image.fromarray(image).save(buffer, file_format, **options)
+    except (OSError, ValueError) as error:
+        height, width = image.shape[:2]
+        raise ImageError(f"{file_format} cannot code this image of {width}×{height} pixels: {error}") from error
+    return buffer.getvalue()
+
+
+def _pillow_decode(data: bytes, file_format: str) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(data), formats=[file_format]) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{file_format} cannot be decoded: {error}") from error

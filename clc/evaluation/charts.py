@@ -1,0 +1,113 @@
+"""Rate-distortion charts: from points in data units to coordinates that the report's template draws as SVG.
+
+Drawn by the page itself, so that lines take its colours in light and dark and the text stays text.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WIDTH, HEIGHT = 480, 360
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 46
+_TICKS = 5
+_MARGIN = 0.04  # of the data's range, kept free above and below
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measured point; `label` is what hovering shows."""
+
+    x: float
+    y: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One codec's points, left to right; `style` chooses colour, dash and marker."""
+
+    name: str
+    style: str
+    points: tuple[Point, ...]
+
+    @property
+    def path(self) -> str:
+        """The `points` attribute of an SVG polyline."""
+        return " ".join(f"{point.x:.1f},{point.y:.1f}" for point in self.points)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A labelled position on an axis."""
+
+    position: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Everything in the coordinates of a viewBox of `WIDTH` × `HEIGHT`."""
+
+    title: str
+    x_title: str
+    y_title: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    curves: tuple[Curve, ...]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = _LEFT
+    right: int = WIDTH - _RIGHT
+    top: int = _TOP
+    bottom: int = HEIGHT - _BOTTOM
+
+
+def rd_chart(title: str, y_title: str, curves: Sequence[Curve]) -> Chart | None:
+    """Place curves of (bpp, dB) points; the rate axis starts at 0. Points that are not finite are left out.
+
+    None if no point is left.
+    """
+    finite = [
+        Curve(curve.name, curve.style, tuple(point for point in curve.points if math.isfinite(point.y)))
+        for curve in curves
+    ]
+    points = [point for curve in finite for point in curve.points]
+    if not points:
+        return None
+    x_ticks = nice_ticks(0.0, max(point.x for point in points))
+    low, high = min(point.y for point in points), max(point.y for point in points)
+    margin = _MARGIN * (high - low)
+    y_ticks = nice_ticks(low - margin, high + margin)
+
+    def x_of(value: float) -> float:
+        return _LEFT + (value - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (WIDTH - _LEFT - _RIGHT)
+
+    def y_of(value: float) -> float:
+        return HEIGHT - _BOTTOM - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (HEIGHT - _TOP - _BOTTOM)
+
+    return Chart(
+        title=title,
+        x_title="bits per pixel",
+        y_title=y_title,
+        x_ticks=tuple(Tick(x_of(value), f"{value:g}") for value in x_ticks),
+        y_ticks=tuple(Tick(y_of(value), f"{value:g}") for value in y_ticks),
+        curves=tuple(
+            Curve(
+                curve.name,
+                curve.style,
+                tuple(Point(x_of(point.x), y_of(point.y), point.label) for point in curve.points),
+            )
+            for curve in finite
+            if curve.points
+        ),
+    )
+
+
+def nice_ticks(low: float, high: float) -> list[float]:
+    """About `_TICKS` multiples of 1, 2 or 5 times a power of ten; the first and last enclose low and high."""
+    spread = max(high - low, 1e-9 * max(abs(low), abs(high)), 1e-6)
+    power = 10.0 ** math.floor(math.log10(spread / _TICKS))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power * _TICKS >= spread * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return [round(index * step, decimals) for index in range(first, max(last, first + 1) + 1)]

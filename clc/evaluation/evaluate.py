@@ -1,0 +1,188 @@
+"""The evaluation stage: photos × codecs × qualities → one `results` artifact.
+
+Every number comes from a whole file that was written and decoded again, never from an estimate.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+
+from clc.codec.codec import Codec
+from clc.errors import ClcError, SourceError
+from clc.evaluation.baselines import CLC_QUALITIES, JPEG_QUALITIES, WEBP_QUALITIES, Clc, ImageCodec, Jpeg, WebP
+from clc.evaluation.metrics import bits_per_pixel, ms_ssim, psnr
+from clc.evaluation.overlap import refuse_overlap
+from clc.evaluation.panels import PatchOf, panel_rows
+from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
+from clc.images import Photo, PhotoSource, SkippedPhoto, fingerprint, read_photos
+from clc.store import Draft, Kind, Recipe, StageResult, Store, canonical_sha256, run_stage
+
+logger = logging.getLogger(__name__)
+
+_STAGE_VERSION = 1
+
+Quality = Annotated[float, Field(ge=1, le=100)]
+WholeQuality = Annotated[int, Field(ge=1, le=100)]
+
+
+class EvaluationConfig(BaseModel):
+    """Which codecs at which qualities, and which pictures to keep."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    clc_qualities: tuple[Quality, ...] = Field(default=CLC_QUALITIES, min_length=1)
+    jpeg_qualities: tuple[WholeQuality, ...] = Field(default=JPEG_QUALITIES, description="empty leaves JPEG out")
+    webp_qualities: tuple[WholeQuality, ...] = Field(default=WEBP_QUALITIES, description="empty leaves WebP out")
+    panel_images: int = Field(default=3, ge=0, le=50, description="photos, from the first, shown as pictures")
+    panel_quality: Quality = 40.0
+
+    @field_validator("clc_qualities", "jpeg_qualities", "webp_qualities")
+    @classmethod
+    def _ascending(cls, qualities: tuple[float, ...]) -> tuple[float, ...]:
+        if any(second <= first for first, second in pairwise(qualities)):
+            raise ValueError("qualities must ascend, each once")
+        return qualities
+
+
+def evaluate(
+    *,
+    store: Store,
+    photos: PhotoSource,
+    codec: Codec,
+    patches_of: PatchOf,
+    inputs: Mapping[str, str],
+    config: EvaluationConfig,
+    forbidden: Mapping[str, str],
+    about: Mapping[str, JsonValue] | None = None,
+    force: bool = False,
+) -> StageResult:
+    """Stage: measure `codec`, with and without references, and the baselines on every photo.
+
+    A codec without a dictionary is measured without references only. A photo that cannot be decoded is skipped; a codec
+    that raises ClcError on a photo has no row for it. Both are named, with the reason, in the statistics `skipped` and
+    `failures`.
+
+    patches_of: dictionary entry → uint8 [256, 256, 3], for the pictures.
+    inputs: what the result depends on, for the recipe: "model", "dictionary" → `Version.ref`; the photos are added.
+    forbidden: `photo_sha256` of photos of the dictionary and the training set → where they were used.
+    about: what a reader of the report should know of the inputs, such as the training budget; it must follow from them.
+    Raises OverlapError, before anything is measured, for a photo in `forbidden`; SourceError if no photo can be read.
+    """
+    codecs = codecs_under_test(codec, config)
+
+    def build(draft: Draft) -> None:
+        refuse_overlap(photos, forbidden)
+        _measure_all(draft, photos, codecs, config, patches_of)
+        draft.attributes |= {
+            "model": codec.model_id,
+            "dictionary": codec.latents.dictionary_id if codec.latents else None,
+            "dictionary_entries": len(codec.latents) if codec.latents else 0,
+            "references_per_tile": codec.model.config.references if codec.latents else 0,
+            "codecs": [{"name": each.name, "qualities": list(each.qualities)} for each in codecs],
+            "panel_quality": config.panel_quality,
+            "about": dict(about or {}),
+        }
+
+    recipe = Recipe(
+        stage="evaluate",
+        stage_version=_STAGE_VERSION,
+        config={
+            "evaluation": config.model_dump(mode="json"),
+            "codecs": [each.name for each in codecs],
+            "model": codec.model_id,
+            # Results of an earlier, less suspicious run must not stand in for a check against more photos.
+            "forbidden": canonical_sha256(sorted(forbidden)),
+        },
+        inputs={"photos": f"photos/{fingerprint(photos)}", **inputs},
+    )
+    return run_stage(store, Kind.RESULTS, recipe, build, force=force)
+
+
+def codecs_under_test(codec: Codec, config: EvaluationConfig) -> list[ImageCodec]:
+    """What `evaluate` compares, in the order of its tables."""
+    codecs: list[ImageCodec] = []
+    if codec.latents is not None and codec.retriever is not None:
+        codecs.append(Clc(codec, references=True, qualities=config.clc_qualities))
+    codecs.append(Clc(codec, references=False, qualities=config.clc_qualities))
+    if config.jpeg_qualities:
+        codecs.append(Jpeg(config.jpeg_qualities))
+    if config.webp_qualities:
+        codecs.append(WebP(config.webp_qualities))
+    return codecs
+
+
+def _measure_all(
+    draft: Draft, photos: PhotoSource, codecs: list[ImageCodec], config: EvaluationConfig, patches_of: PatchOf
+) -> None:
+    total = sum(1 for _ in photos.encoded())
+    skipped: list[SkippedPhoto] = []
+    failures: list[dict[str, str]] = []
+    measured_photos = 0
+    with draft.table("images", IMAGES_SCHEMA) as images, draft.table("panels", PANELS_SCHEMA) as panels:
+        for photo in read_photos(photos, skipped):
+            start = time.perf_counter()
+            measured = _measure_photo(photo, codecs, failures)
+            for rows in measured.values():
+                images.write(to_table(rows, IMAGES_SCHEMA))
+            if measured_photos < config.panel_images:
+                try:
+                    shown = panel_rows(photo, codecs, measured, quality=config.panel_quality, patch_of=patches_of)
+                    panels.write(to_table(shown, PANELS_SCHEMA))
+                except ClcError as error:
+                    failures.append(_failure(photo, "pictures", error))
+            measured_photos += 1
+            logger.info(
+                "stage=evaluate photo=%d/%d image_id=%s codecs=%d/%d seconds=%.1f",
+                measured_photos + len(skipped), total, photo.image_id, len(measured), len(codecs),
+                time.perf_counter() - start,
+            )  # fmt: skip
+    if not measured_photos:
+        raise SourceError(f"{photos.spec}: none of its photos can be decoded; there is nothing to evaluate")
+    draft.attributes["photos"] = measured_photos
+    draft.statistics |= {
+        "source": photos.spec,
+        "skipped": [{"image_id": photo.image_id, "reason": photo.reason} for photo in skipped],
+        "failures": failures,
+    }
+
+
+def _measure_photo(photo: Photo, codecs: list[ImageCodec], failures: list[dict[str, str]]) -> dict[str, list[ImageRow]]:
+    """The rows of every codec that codes this photo at all its qualities; the others go to `failures`."""
+    measured: dict[str, list[ImageRow]] = {}
+    for codec in codecs:
+        try:
+            measured[codec.name] = [_measure(photo, codec, quality) for quality in codec.qualities]
+        except ClcError as error:
+            logger.warning("stage=evaluate image_id=%s codec=%s failed: %s", photo.image_id, codec.name, error)
+            failures.append(_failure(photo, codec.name, error))
+    return measured
+
+
+def _measure(photo: Photo, codec: ImageCodec, quality: float) -> ImageRow:
+    height, width = photo.pixels.shape[:2]
+    start = time.perf_counter()
+    data = codec.encode(photo.pixels, quality)
+    encoded = time.perf_counter()
+    decoded = codec.decode(data)
+    finished = time.perf_counter()
+    return ImageRow(
+        image_id=photo.image_id,
+        codec=codec.name,
+        quality=float(quality),
+        height=height,
+        width=width,
+        bytes=len(data),
+        bpp=bits_per_pixel(len(data), height, width),
+        psnr=psnr(photo.pixels, decoded),
+        ms_ssim=ms_ssim(photo.pixels, decoded),
+        encode_seconds=encoded - start,
+        decode_seconds=finished - encoded,
+    )
+
+
+def _failure(photo: Photo, codec: str, error: ClcError) -> dict[str, str]:
+    return {"image_id": photo.image_id, "codec": codec, "reason": str(error)}

@@ -1,0 +1,45 @@
+"""Evaluation photos must not have been seen before: not in the dictionary, not in training."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clc.errors import ClcError
+from clc.images import PhotoSource, SkippedPhoto, read_photos
+from clc.images.patch import pixels_sha256
+
+
+class OverlapError(ClcError):
+    """An evaluation photo was used to build what is being evaluated."""
+
+
+def photo_sha256(pixels: NDArray[np.uint8]) -> str:
+    """SHA-256 (hex) of a photo uint8 [H, W, 3], over its shape and bytes, however its file was encoded.
+
+    It is the hash that artifacts keep beside their patches.
+    """
+    return pixels_sha256(pixels)
+
+
+def refuse_overlap(photos: PhotoSource, forbidden: Mapping[str, str]) -> None:
+    """Decode every photo and look it up in `forbidden`: `photo_sha256` → where that photo was used.
+
+    Equal pixels are found, near duplicates are not. Raises OverlapError that names the pair, SourceError if the photos
+    cannot be read.
+    """
+    if not forbidden:
+        return
+    unreadable: list[SkippedPhoto] = []
+    found = [
+        (photo.image_id, forbidden[sha256])
+        for photo in read_photos(photos, unreadable)
+        if (sha256 := photo_sha256(photo.pixels)) in forbidden
+    ]
+    if found:
+        (image_id, use), others = found[0], len(found) - 1
+        more = f" ({others} more photos overlap)" if others else ""
+        raise OverlapError(
+            f"evaluation photo {image_id!r} is the same as {use}{more}; "
+            "evaluate on photos that are neither in the dictionary nor in training"
+        )

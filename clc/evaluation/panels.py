@@ -1,0 +1,109 @@
+"""The pictures of a report: a photo, the dictionary patches that were used for it, and what each codec makes of it."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from clc.codec.bitstream import Bitstream
+from clc.codec.tiles import TILE_SIZE
+from clc.evaluation.baselines import Clc, ImageCodec
+from clc.evaluation.metrics import bits_per_pixel, psnr
+from clc.evaluation.results import ImageRow, PanelRow
+from clc.images import Photo
+from clc.images.patch import encode_patch
+
+DISPLAY_WIDTH = 768
+"""Pictures wider than this are scaled down to it, for display only: numbers are measured on the whole image."""
+
+PatchOf = Callable[[int], NDArray[np.uint8]]
+"""Dictionary entry → its patch, uint8 [256, 256, 3]."""
+
+
+def panel_rows(
+    photo: Photo,
+    codecs: Sequence[ImageCodec],
+    measured: Mapping[str, Sequence[ImageRow]],
+    *,
+    quality: float,
+    patch_of: PatchOf,
+) -> list[PanelRow]:
+    """One row for each codec of `measured` (its rows for this photo).
+
+    CLC is shown at `quality`, every other codec at the measured quality whose file is nearest in size to the file of
+    the first CLC codec, so that the eye compares pictures of about one size. Without a CLC codec there is no row.
+    Raises ClcError if CLC cannot code the photo at `quality`.
+    """
+    rows: list[PanelRow] = []
+    size = 0
+    original = encode_patch(display(photo.pixels))
+    for codec in sorted(codecs, key=lambda codec: not isinstance(codec, Clc)):
+        if codec.name not in measured:
+            continue
+        if isinstance(codec, Clc):
+            shown_quality = quality
+        elif size:
+            shown_quality = min(measured[codec.name], key=lambda row: abs(math.log(row.bytes / size))).quality
+        else:
+            return []
+        data = codec.encode(photo.pixels, shown_quality)
+        size = size or len(data)
+        decoded = codec.decode(data)
+        rows.append(
+            PanelRow(
+                image_id=photo.image_id,
+                codec=codec.name,
+                quality=shown_quality,
+                bpp=bits_per_pixel(len(data), *photo.pixels.shape[:2]),
+                psnr=psnr(photo.pixels, decoded),
+                original=original,
+                reconstruction=encode_patch(display(decoded)),
+                references=_references_of(data, patch_of) if isinstance(codec, Clc) else None,
+            )
+        )
+    return rows
+
+
+def display(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture [H, W, 3] at most `DISPLAY_WIDTH` pixels wide."""
+    height, width = image.shape[:2]
+    return image if width <= DISPLAY_WIDTH else _resized(image, round(height * DISPLAY_WIDTH / width), DISPLAY_WIDTH)
+
+
+def reference_sheet(entries: NDArray[np.int64], height: int, width: int, patch_of: PatchOf) -> NDArray[np.uint8]:
+    """The patches of entries [T, M] where their tiles lie in an image of height × width pixels.
+
+    The nearest patch of every tile makes a mosaic like the image; below it, side by side and smaller, lie the mosaics
+    of the second nearest, the third, and so on.
+    """
+    nearest, *others = (display(_mosaic(ranked, height, width, patch_of)) for ranked in entries.T)
+    if not others:
+        return nearest
+    shown_width = nearest.shape[1]
+    edges = np.linspace(0, shown_width, len(others) + 1).round().astype(int)
+    row_height = max(1, round(nearest.shape[0] / len(others)))
+    row = [_resized(mosaic, row_height, int(w)) for mosaic, w in zip(others, np.diff(edges), strict=True)]
+    return np.concatenate([nearest, np.concatenate(row, axis=1)])
+
+
+def _references_of(data: bytes, patch_of: PatchOf) -> bytes | None:
+    stream = Bitstream.from_bytes(data)
+    if stream.header.references == 0:
+        return None
+    return encode_patch(reference_sheet(stream.entries, stream.header.height, stream.header.width, patch_of))
+
+
+def _mosaic(entries: NDArray[np.int64], height: int, width: int, patch_of: PatchOf) -> NDArray[np.uint8]:
+    """One patch for each tile, cropped like the image."""
+    columns = math.ceil(width / TILE_SIZE)
+    rows = [
+        np.concatenate([patch_of(int(entry)) for entry in entries[start : start + columns]], axis=1)
+        for start in range(0, len(entries), columns)
+    ]
+    return np.concatenate(rows)[:height, :width]
+
+
+def _resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(image).resize((max(1, width), max(1, height)), Image.Resampling.LANCZOS))

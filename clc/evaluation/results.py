@@ -1,0 +1,86 @@
+"""What a `results` artifact holds.
+
+Table `images` has one row for each photo, codec and quality; table `panels` the pictures of a few photos, one row for
+each codec. Rates and qualities are the identity of the artifact. Timings differ from run to run, and pictures follow
+from the rest, so they stay outside it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+from clc.store import DERIVED
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One photo, coded and decoded once.
+
+    height, width: pixels; bytes: the whole file; bpp: bits per pixel; psnr: dB, inf if lossless; ms_ssim: nan if the
+    photo is too small for it; encode_seconds, decode_seconds: wall clock.
+    """
+
+    image_id: str
+    codec: str
+    quality: float
+    height: int
+    width: int
+    bytes: int
+    bpp: float
+    psnr: float
+    ms_ssim: float
+    encode_seconds: float
+    decode_seconds: float
+
+
+@dataclass(frozen=True)
+class PanelRow:
+    """One photo beside what a codec makes of it; pictures are lossless WebP at display size.
+
+    references: a sheet of the dictionary patches that were used, None for a codec without references.
+    """
+
+    image_id: str
+    codec: str
+    quality: float
+    bpp: float
+    psnr: float
+    original: bytes
+    reconstruction: bytes
+    references: bytes | None
+
+
+IMAGES_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("codec", pa.string()),
+        ("quality", pa.float64()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("bytes", pa.int64()),
+        ("bpp", pa.float64()),
+        ("psnr", pa.float64()),
+        ("ms_ssim", pa.float64()),
+        pa.field("encode_seconds", pa.float64(), metadata=DERIVED),
+        pa.field("decode_seconds", pa.float64(), metadata=DERIVED),
+    ]
+)
+
+PANELS_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("codec", pa.string()),
+        ("quality", pa.float64()),
+        ("bpp", pa.float64()),
+        ("psnr", pa.float64()),
+        pa.field("original", pa.binary(), metadata=DERIVED),
+        pa.field("reconstruction", pa.binary(), metadata=DERIVED),
+        pa.field("references", pa.binary(), metadata=DERIVED),
+    ]
+)
+
+
+def to_table(rows: Sequence[ImageRow | PanelRow], schema: pa.Schema) -> pa.Table:
+    """The rows as an Arrow table of the given schema."""
+    return pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
