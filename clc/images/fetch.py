@@ -73,7 +73,7 @@ def fetch_dataset(manifest: DatasetManifest, root: Path, progress: Progress | No
     second one does nothing. A downloaded archive is deleted once it is unpacked; one that the user placed is kept.
     Files without a digest in the manifest are recorded, and logged, as unverified.
     Raises FetchError if a file cannot be had or is wrong, with the manifest's instruction if it has to be placed by
-    hand, and ArchiveError if an archive is hostile or damaged.
+    hand; ArchiveError if an archive is hostile or damaged; SourceError if the record is damaged.
     """
     folder = root / manifest.name
     try:
@@ -170,13 +170,13 @@ class _Partial:
             offset = self._offset(response)
             if offset == 0:
                 self._restart(response)
-            total = _body_length(response, offset)
+            total = _file_size(response)
             if self.expected_bytes is not None and total not in (None, self.expected_bytes):
                 raise self._refuse(f"has {total} bytes, not the expected {self.expected_bytes}")
             with self.path.open("r+b" if offset else "wb") as file:
                 file.seek(offset)
-                # Raw: a Content-Encoding that we did not ask for belongs to the file (.tar.gz on some servers). No chunk
-                # size: to fill one, httpx holds bytes back and forgets them when the connection drops.
+                # Raw: a Content-Encoding that we did not ask for belongs to the file (.tar.gz on some servers).
+                # No chunk size: to fill one, httpx holds bytes back and forgets them when the connection drops.
                 for chunk in response.iter_raw():
                     file.write(chunk)
                     if self.expected_bytes is not None and file.tell() > self.expected_bytes:
@@ -190,7 +190,7 @@ class _Partial:
 
     def accept(self, sha256: str | None) -> str:
         """The digest of the whole file, safely on disk. Raises FetchError and removes the file if it is wrong."""
-        with self.path.open("rb") as file:
+        with self.path.open("r+b") as file:  # writable: some systems sync only what may be written
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
         if sha256 is not None and digest != sha256:
@@ -248,7 +248,10 @@ class _Partial:
         return FetchError(f"{self.url} {what}")
 
 
-def _body_length(response: httpx.Response, offset: int) -> int | None:
-    """The size of the whole file, in bytes, as the response states it."""
-    length = response.headers.get("Content-Length", "")
-    return offset + int(length) if length.isdigit() else None
+def _file_size(response: httpx.Response) -> int | None:
+    """The size of the whole file in bytes, as the response states it: a range may be shorter than the rest."""
+    if response.status_code == 206:
+        stated = response.headers.get("Content-Range", "").rpartition("/")[2]
+    else:
+        stated = response.headers.get("Content-Length", "")
+    return int(stated) if stated.isdigit() else None

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from clc.errors import ArchiveError
-from clc.images import extract_archive
+from clc.images.extract import extract_archive
 
 FILES = {"photos/a.png": b"first" * 50, "photos/deep/b.png": b"second" * 50, "readme.txt": b"hello"}
 
@@ -172,5 +172,5 @@ def test_an_existing_folder_is_left_alone(tmp_path):
 
 
 def test_a_missing_archive_is_an_archive_error(tmp_path):
-    with pytest.raises(ArchiveError, match="nowhere.zip"):
+    with pytest.raises(ArchiveError, match=r"nowhere\.zip"):
         extract_archive(tmp_path / "nowhere.zip", tmp_path / "out")

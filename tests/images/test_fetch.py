@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from clc.errors import ArchiveError, FetchError, SourceError
-from clc.images import DatasetManifest, FetchRecord, dataset_names, download, fetch_dataset, load_manifest, open_source
-from clc.images import dataset as dataset_module
+from clc.images import DatasetManifest, FetchRecord, dataset_names, datasets_dir, load_manifest, open_source
+from clc.images.fetch import download, fetch_dataset
 
 CONTENT = bytes(index * 7 % 251 for index in range(100_000))
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -61,11 +61,11 @@ class Handler(BaseHTTPRequestHandler):
         start = 0
         if asked and self.server.honours_range and self.headers["If-Range"] == self.server.etag:
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
-        body = content[start:]
+        body = content[start : start + 30_000] if fault == "short-range" else content[start:]
         self.send_response(206 if start else 200)
         if start:
             first = 0 if fault == "wrong-range" else start
-            self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+            self.send_header("Content-Range", f"bytes {first}-{start + len(body) - 1}/{len(content)}")
         if self.server.etag:
             self.send_header("ETag", self.server.etag)
         length = {"claims-more": len(body) + 500, "claims-less": len(body) - 500}.get(fault, len(body))
@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-@pytest.fixture()
+@pytest.fixture
 def server(monkeypatch) -> Iterator[Server]:
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -88,7 +88,7 @@ def server(monkeypatch) -> Iterator[Server]:
         running.shutdown()
 
 
-@pytest.fixture()
+@pytest.fixture
 def path(tmp_path):
     return tmp_path / "downloads" / "file.bin"
 
@@ -172,6 +172,11 @@ class TestDownload:
         server.faults = ["drop"]
         fetch(server, path, sha256=SHA256)
         assert [asked for _, asked in server.requests] == [None, None]
+
+    def test_a_range_shorter_than_asked_for_is_not_the_rest(self, server, path):
+        server.faults = ["drop", "short-range"]
+        fetch(server, path)
+        assert path.read_bytes() == CONTENT
 
     def test_a_range_that_starts_elsewhere_is_not_pasted_in(self, server, path):
         server.faults = ["drop", "wrong-range"]
@@ -363,7 +368,7 @@ class TestFetchDataset:
 
 
 class TestDatasetSource:
-    @pytest.fixture()
+    @pytest.fixture
     def root(self, tmp_path, monkeypatch):
         monkeypatch.setenv("CLC_DATASETS", str(tmp_path))
         return tmp_path
@@ -441,6 +446,6 @@ class TestManifests:
 
     def test_datasets_lie_in_data_unless_the_environment_says_otherwise(self, monkeypatch, tmp_path):
         monkeypatch.delenv("CLC_DATASETS", raising=False)
-        assert dataset_module.datasets_dir().as_posix() == "data"
+        assert datasets_dir().as_posix() == "data"
         monkeypatch.setenv("CLC_DATASETS", str(tmp_path))
-        assert dataset_module.datasets_dir() == tmp_path
+        assert datasets_dir() == tmp_path
