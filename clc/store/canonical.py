@@ -15,8 +15,8 @@ def canonical_json(value: Any) -> bytes:
     >>> canonical_json({"b": 1.0, "a": [True, None, "é"]}).decode()
     '{"a":[true,null,"é"],"b":1.0}'
     """
-    _refuse_other_keys(value)
     try:
+        _refuse_other_keys(value)
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return text.encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
@@ -35,7 +35,7 @@ def _refuse_other_keys(value: Any) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise StoreError(f"not representable as JSON: key {key!r} is not a string")
+                raise TypeError(f"key {key!r} is not a string")
             _refuse_other_keys(item)
     elif isinstance(value, list | tuple):
         for item in value:

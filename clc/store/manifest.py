@@ -132,7 +132,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
             "files": {name: entry.model_dump(mode="json") for name, entry in files.items()},
             "recipe": recipe.model_dump(mode="json"),
             "recipe_hash": recipe.hash,
-            "lineage": [{"kind": kind, "id": id} for kind, id in recipe.input_versions()],
+            "lineage": [{"kind": source, "id": id} for source, id in recipe.input_versions()],
             "statistics": statistics,
             "built": built.model_dump(mode="json"),
         }
@@ -158,9 +158,11 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
             raise StoreError(f"{path} has format version {version}, this clc reads up to {FORMAT_VERSION}: upgrade clc")
         try:
             manifest = cls.model_validate(document)
+            fault = manifest._fault()
         except ValidationError as error:
             raise _corrupt(path, f"is not a manifest ({_first_error(error)})") from error
-        fault = manifest._fault()
+        except StoreError as error:  # NaN or a lone surrogate, which Python's JSON reader lets through
+            raise _corrupt(path, f"is not a manifest ({error})") from error
         if fault:
             raise _corrupt(path, f"was changed after publishing: {fault}")
         return manifest

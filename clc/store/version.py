@@ -113,12 +113,17 @@ class Version:
     def batches(
         self, name: str, columns: Sequence[str] | None = None, *, batch_rows: int = 256
     ) -> Iterator[pa.RecordBatch]:
-        """Stream a table in batches of at most `batch_rows`, holding about one row group in memory."""
+        """Stream a table in batches of at most `batch_rows`, holding about one row group in memory.
+
+        The columns come in the order asked for; no batch spans two row groups.
+        """
         entry = self._table_entry(name)
         wanted = _wanted(entry, name, columns)
         with self._reading(entry) as parquet:
-            for batch in parquet.iter_batches(batch_size=batch_rows, columns=wanted):
-                yield batch.select(wanted)
+            # One iterator over all row groups would keep every decoded group alive until its end.
+            for group in range(parquet.num_row_groups):
+                for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=[group], columns=wanted):
+                    yield batch.select(wanted)
 
     def tensors(self, name: str) -> dict[str, np.ndarray]:
         """Read all tensors of a file."""

@@ -124,5 +124,5 @@ def test_a_damaged_revision_is_named(store: Store, make) -> None:
     store.aliases.set(KIND, "latest", make())
     path = Path(store.url, "dictionary", "aliases", "latest", "00000001.json")
     path.write_text("{")
-    with pytest.raises(CorruptArtifactError, match="00000001.json is not an alias revision"):
+    with pytest.raises(CorruptArtifactError, match=r"00000001\.json is not an alias revision"):
         store.get(KIND, "latest")

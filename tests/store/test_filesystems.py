@@ -38,7 +38,7 @@ def test_messages_name_the_url(memory: Store, make) -> None:
     version = make(into=memory)
     path = f"/bucket/prefix/{version}/{version.manifest.files['basis'].path}"
     del MemoryFileSystem.store[path]
-    with pytest.raises(CorruptArtifactError, match=f"memory:/{path} is missing"):
+    with pytest.raises(CorruptArtifactError, match=f"memory://{path} is missing"):
         version.tensors("basis")
     assert memory.url == "memory:///bucket/prefix"
 

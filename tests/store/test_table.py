@@ -95,6 +95,21 @@ def test_row_groups_stay_near_sixteen_megabytes(tmp_path) -> None:
     assert len(groups) == 3
 
 
+def test_streaming_holds_a_few_row_groups_not_the_table(store: Store) -> None:
+    schema = pa.schema([("feature", pa.list_(pa.float32(), 43008))])
+    feature = pa.FixedSizeListArray.from_arrays(np.zeros(43008 * 50, np.float32), 43008)
+    limit = pa.total_allocated_bytes() + (64 << 20)
+    with store.draft(Kind.FEATURES, RECIPE) as draft:
+        with draft.table("features", schema) as table:
+            for _ in range(20):
+                table.write(pa.table([feature], schema=schema))
+                assert pa.total_allocated_bytes() < limit
+        version = draft.publish()
+    assert version.manifest.files["features"].rows * 43008 * 4 > 160 << 20
+    for _ in version.batches("features"):
+        assert pa.total_allocated_bytes() < limit
+
+
 @pytest.mark.parametrize(
     ("batch", "message"),
     [

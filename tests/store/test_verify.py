@@ -87,9 +87,8 @@ def test_a_flipped_byte_in_a_page_is_found_by_readers_too(make) -> None:
 def test_a_file_swapped_with_that_of_another_version(make) -> None:
     version, other = make(1), make(2)
     shutil.copy(path_of(other, "entries"), path_of(version, "entries"))
-    assert "entries-" in str(verify(version)[0])
     (found,) = verify(version)
-    assert found.path == str(path_of(version, "entries"))
+    assert str(found).startswith(f"{path_of(version, 'entries')}: ")
 
 
 def test_content_that_contradicts_its_logical_hashes(make) -> None:
@@ -114,6 +113,8 @@ EDITS = {
     "statistics": (lambda document: document["statistics"].update(seconds=1), "the checksum does not match"),
     "date": (lambda document: document["built"].update(created_at="1999"), "the checksum does not match"),
     "foreign path": (lambda document: document["files"]["entries"].update(path="../../x.parquet"), "files.entries"),
+    "not a number": (lambda document: document["statistics"].update(psnr=float("nan")), "is not a manifest"),
+    "half a character": (lambda document: document["statistics"].update(name="\ud800"), "is not a manifest"),
     "extra key": (lambda document: document.update(note="hello"), "is not a manifest"),
     "missing key": (lambda document: document.pop("recipe"), "is not a manifest"),
 }
@@ -125,7 +126,7 @@ def test_a_hand_edited_manifest_is_named_and_refused(store: Store, make, name: s
     change, message = EDITS[name]
     edit(version, change)
     assert message in problem(version, manifest_of(version))
-    with pytest.raises(CorruptArtifactError, match="manifest.json"):
+    with pytest.raises(CorruptArtifactError, match=r"manifest\.json"):
         store.get(Kind.DICTIONARY, version.id)
     assert [found.path for found in verify_store(store)] == [str(manifest_of(version))]
 
@@ -143,7 +144,7 @@ def test_an_unparsable_manifest(store: Store, make, data: bytes) -> None:
     version = make()
     manifest_of(version).write_bytes(data)
     assert "is not a manifest" in problem(version, manifest_of(version))
-    with pytest.raises(CorruptArtifactError, match="manifest.json is not a manifest"):
+    with pytest.raises(CorruptArtifactError, match=r"manifest\.json is not a manifest"):
         store.versions(Kind.DICTIONARY)
 
 
