@@ -17,6 +17,7 @@ class MatchingConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     embedding: int = Field(ge=8, description="dimension that φ maps latent vectors to")
+    width: int = Field(ge=8, description="channels inside the deformable alignment")
     groups: int = Field(ge=1, description="channel groups with offsets of their own in the deformable convolutions")
     scales: int = Field(ge=1, le=3, description="resolutions of the alignment, each half the one before")
 
@@ -32,7 +33,9 @@ class ConditionalLatentMatching(nn.Module):
             nn.Conv2d(config.embedding, config.embedding, 1),
         )
         self.log_temperature = nn.Parameter(torch.tensor(0.5 * math.log(config.embedding)))
-        self.alignments = nn.ModuleList(DeformableAlignment(channels, config.groups) for _ in range(config.scales))
+        self.alignments = nn.ModuleList(
+            DeformableAlignment(channels, config.width, config.groups) for _ in range(config.scales)
+        )
 
     def forward(self, query: Tensor, references: Tensor) -> Tensor:
         match = self.match(query, references)
@@ -55,21 +58,24 @@ class ConditionalLatentMatching(nn.Module):
 class DeformableAlignment(nn.Module):
     """A modulated 3×3 deformable convolution over the match; offsets come from the query and the match."""
 
-    def __init__(self, channels: int, groups: int) -> None:
+    def __init__(self, channels: int, width: int, groups: int) -> None:
         super().__init__()
         self.taps = 3 * 3 * groups
         self.offsets = nn.Sequential(
-            nn.Conv2d(2 * channels, channels // 2, 3, padding=1),
+            nn.Conv2d(2 * channels, width, 3, padding=1),
             nn.LeakyReLU(),
-            starting_at(0.0, nn.Conv2d(channels // 2, 3 * self.taps, 3, padding=1)),  # the regular grid
+            starting_at(0.0, nn.Conv2d(width, 3 * self.taps, 3, padding=1)),  # the regular grid
         )
-        self.weight = nn.Parameter(torch.zeros(channels, channels, 3, 3))  # start without a correction to the match
-        self.bias = nn.Parameter(torch.zeros(channels))
+        # Deformed convolutions are slow on a CPU, so they run between two pointwise ones.
+        self.reduce = nn.Conv2d(channels, width, 1)
+        self.deformed = nn.Conv2d(width, width, 3)  # holds the weights of the deformable convolution
+        self.expand = starting_at(0.0, nn.Conv2d(width, channels, 1))  # no correction to the match
 
     def forward(self, query: Tensor, match: Tensor) -> Tensor:
         offsets = self.offsets(torch.cat([query, match], dim=1))
         shift, mask = offsets[:, : 2 * self.taps], torch.sigmoid(offsets[:, 2 * self.taps :])
-        return deform_conv2d(match, shift, self.weight, self.bias, padding=1, mask=mask)
+        weight, bias = self.deformed.weight, self.deformed.bias
+        return self.expand(deform_conv2d(self.reduce(match), shift, weight, bias, padding=1, mask=mask))
 
 
 def _at_scale(alignment: nn.Module, scale: int, query: Tensor, match: Tensor) -> Tensor:

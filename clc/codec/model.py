@@ -51,7 +51,7 @@ PRESETS = {
     "tiny": ModelConfig(
         transform=TransformConfig(widths=(64, 128, 192), blocks=(1, 1, 2), latent_channels=192),
         prior=PriorConfig(hyper_channels=64, hyper_width=96, slices=4, slice_width=96),
-        matching=MatchingConfig(embedding=256, groups=4, scales=2),
+        matching=MatchingConfig(embedding=256, width=48, groups=4, scales=2),
     ),
 }
 """Named configurations. `tiny` trains on a CPU."""
