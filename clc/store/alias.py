@@ -24,7 +24,12 @@ _HEX_ID = re.compile(r"[0-9a-f]{4,64}")
 
 
 class AliasRevision(BaseModel, frozen=True, extra="forbid"):
-    """One position of an alias. `restores` is set by a rollback: the revision whose target this one repeats."""
+    """One position of an alias. `restores` is set by a rollback: the revision whose target this one repeats.
+
+    >>> first = AliasRevision(kind=Kind.MODEL, name="latest", revision=1, id="0" * 64, created_at="2026-01-01")
+    >>> AliasRevision.model_validate_json(first.model_dump_json()) == first
+    True
+    """
 
     kind: Kind
     name: str

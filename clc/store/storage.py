@@ -5,6 +5,7 @@ for exactly one of any number of concurrent callers.
 """
 
 import hashlib
+import inspect
 import os
 import uuid
 from collections.abc import Iterator
@@ -12,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from clc.errors import StoreError
 
 TEMPORARY_PREFIX = ".tmp-"
+_CONDITIONAL_CREATE = {"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 _CHUNK = 1 << 20
 
 
@@ -119,13 +120,17 @@ class Storage:
 
     def require_exclusive_create(self) -> None:
         """Raise StoreError if two writers could both believe that they created a file."""
-        # fsspec's fallback for `mode="create"` is "does it exist? then write", which lets both of two writers win.
-        # The drivers of S3, GCS, Azure and memory override it with a conditional write.
-        fallback = fsspec.AbstractFileSystem.pipe_file
-        if not self.is_local and type(self.file_system).pipe_file is fallback:
+        if self.is_local:
+            return
+        # Most drivers take `mode="create"` and then look before they write, or ignore it: two writers both win. So
+        # only those known to make a conditional request count, in a version that has the parameter.
+        protocol = self.file_system.protocol
+        known = _CONDITIONAL_CREATE & ({protocol} if isinstance(protocol, str) else set(protocol))
+        pipe_file = getattr(self.file_system, "_pipe_file", self.file_system.pipe_file)
+        if not known or "mode" not in inspect.signature(pipe_file).parameters:
             raise StoreError(
                 f"cannot publish to {self.display()}: its file system has no exclusive create; "
-                "use a local directory or an object store (s3://, gs://, az://)"
+                "use a local directory or an object store (s3://, gs://, az://) with a current driver"
             )
 
     def escapes(self, path: str) -> bool:

@@ -20,7 +20,7 @@ _ID_PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
 
 class Store:
-    """Versions of every kind under one root: a directory, or any fsspec URL with exclusive create (`s3://` ...).
+    """Versions of every kind under one root: a directory, or an object store by fsspec URL.
 
     Without a URL, the environment variable CLC_STORE or `./artifacts`.
     Raises StoreError if the URL cannot be opened.

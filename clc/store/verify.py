@@ -14,7 +14,11 @@ from clc.store.version import Version, load_version
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, and the file where it is."""
+    """One thing that is wrong, and the file where it is.
+
+    >>> print(Problem("model/0123456789abcdef/manifest.json", "is missing"))
+    model/0123456789abcdef/manifest.json: is missing
+    """
 
     path: str
     what: str
@@ -56,7 +60,7 @@ def _verify_directory(store: Store, kind: Kind, directory: str) -> list[Problem]
     try:
         version = load_version(store.storage, kind, directory)
     except CorruptArtifactError as error:
-        return [Problem(store.storage.display(manifest_path(kind, directory)), str(error))]
+        return [_named(store.storage.display(manifest_path(kind, directory)), error)]
     # Without a manifest there is no version: a publisher is at work or was killed.
     return [] if version is None else verify(version)
 
@@ -70,7 +74,7 @@ def _verify(version: Version) -> Iterator[Problem]:
     try:
         current = load_version(version.storage, version.kind, version.id)
     except CorruptArtifactError as error:
-        yield Problem(where, str(error))
+        yield _named(where, error)
         return
     if current is None:
         yield Problem(where, "is missing: the version was removed")
@@ -89,7 +93,7 @@ def _verify_input(version: Version, kind: Kind, id: str) -> Iterator[Problem]:
     try:
         source = load_version(version.storage, kind, id)
     except CorruptArtifactError as error:
-        yield Problem(where, str(error))
+        yield _named(where, error)
         return
     if source is None or source.id != id:
         yield Problem(where, f"is missing: {version} was made from {kind}/{id}")
@@ -114,7 +118,7 @@ def _verify_file(version: Version, name: str, entry: TableEntry | TensorsEntry) 
         for difference in differences:
             yield Problem(where, difference)
     except CorruptArtifactError as error:
-        yield Problem(where, str(error))
+        yield _named(where, error)
 
 
 def _table_differences(version: Version, name: str, entry: TableEntry) -> Iterator[str]:
@@ -143,3 +147,7 @@ def _tensor_differences(version: Version, name: str, entry: TensorsEntry) -> Ite
     for key in sorted(found.keys() | entry.tensors.keys()):
         if found.get(key) != entry.tensors.get(key):
             yield f"tensor {key!r} is {found.get(key)}, the manifest says {entry.tensors.get(key)}"
+
+
+def _named(path: str, error: CorruptArtifactError) -> Problem:
+    return Problem(path, str(error).removeprefix(path).strip())

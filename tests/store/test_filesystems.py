@@ -49,13 +49,12 @@ def test_nothing_is_left_beside_the_files(memory: Store, make) -> None:
 
 
 class Plain(MemoryFileSystem):
-    """A file system without an exclusive create of its own, like those of SFTP or SMB."""
+    """A file system that nobody has vouched for: most take `mode="create"` and look before they write."""
 
     protocol = "plain"
-    pipe_file = fsspec.AbstractFileSystem.pipe_file
 
 
-def test_a_file_system_without_exclusive_create_is_refused_before_any_work() -> None:
+def test_a_file_system_not_known_to_create_exclusively_is_refused_before_any_work() -> None:
     fsspec.register_implementation("plain", Plain, clobber=True)
     store = Store("plain://x")
     with (

@@ -39,6 +39,7 @@ def problem(version: Version, path: Path) -> str:
     """Return the text of the one problem of a version, which must be with this file."""
     (found,) = verify(version)
     assert found.path == str(path)
+    assert not found.what.startswith(found.path)
     return found.what
 
 
