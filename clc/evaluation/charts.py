@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 WIDTH, HEIGHT = 480, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 46
-_TICKS = 5
-_MARGIN = 0.04  # of the data's range, kept free above and below
+_TICKS = 6
+_MARGIN = 0.05  # of the data's range, kept free around it
 
 
 @dataclass(frozen=True)
@@ -74,23 +74,21 @@ def rd_chart(title: str, y_title: str, curves: Sequence[Curve]) -> Chart | None:
     points = [point for curve in finite for point in curve.points]
     if not points:
         return None
-    x_ticks = nice_ticks(0.0, max(point.x for point in points))
-    low, high = min(point.y for point in points), max(point.y for point in points)
-    margin = _MARGIN * (high - low)
-    y_ticks = nice_ticks(low - margin, high + margin)
+    right = (1.0 + _MARGIN) * max(point.x for point in points)
+    low, high = _widened([point.y for point in points])
 
     def x_of(value: float) -> float:
-        return _LEFT + (value - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (WIDTH - _LEFT - _RIGHT)
+        return _LEFT + value / right * (WIDTH - _LEFT - _RIGHT)
 
     def y_of(value: float) -> float:
-        return HEIGHT - _BOTTOM - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (HEIGHT - _TOP - _BOTTOM)
+        return HEIGHT - _BOTTOM - (value - low) / (high - low) * (HEIGHT - _TOP - _BOTTOM)
 
     return Chart(
         title=title,
         x_title="bits per pixel",
         y_title=y_title,
-        x_ticks=tuple(Tick(x_of(value), f"{value:g}") for value in x_ticks),
-        y_ticks=tuple(Tick(y_of(value), f"{value:g}") for value in y_ticks),
+        x_ticks=tuple(Tick(x_of(value), f"{value:g}") for value in nice_ticks(0.0, right)),
+        y_ticks=tuple(Tick(y_of(value), f"{value:g}") for value in nice_ticks(low, high)),
         curves=tuple(
             Curve(
                 curve.name,
@@ -104,10 +102,16 @@ def rd_chart(title: str, y_title: str, curves: Sequence[Curve]) -> Chart | None:
 
 
 def nice_ticks(low: float, high: float) -> list[float]:
-    """About `_TICKS` multiples of 1, 2 or 5 times a power of ten; the first and last enclose low and high."""
-    spread = max(high - low, 1e-9 * max(abs(low), abs(high)), 1e-6)
-    power = 10.0 ** math.floor(math.log10(spread / _TICKS))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power * _TICKS >= spread * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return [round(index * step, decimals) for index in range(first, max(last, first + 1) + 1)]
+    """The multiples of 1, 2 or 5 times a power of ten in low ≤ x ≤ high, about `_TICKS` of them; low < high."""
+    power = 10.0 ** math.floor(math.log10((high - low) / _TICKS))
+    steps = (factor * power for factor in (1, 2, 5))
+    step = next((step for step in steps if step * _TICKS >= high - low), 10 * power)
+    decimals = max(0, -math.floor(math.log10(step)))
+    return [round(index * step, decimals) for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _widened(values: Sequence[float]) -> tuple[float, float]:
+    """The range of the values and a margin; never empty, even for one value."""
+    low, high = min(values), max(values)
+    margin = _MARGIN * (high - low) or 0.5
+    return low - margin, high + margin

@@ -1,0 +1,113 @@
+"""A real codec with random weights and a random dictionary, and small photos to measure it on."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from clc.codec.codec import Codec
+from clc.codec.model import PRESETS, CalibrationCrop, CompressionModel
+from clc.codec.references import ReferenceLatents
+from clc.errors import DictionaryError
+from clc.evaluation.evaluate import EvaluationConfig, evaluate
+from clc.images import EncodedPhoto
+from clc.store import StageResult, Store
+
+MODEL_ID, DICTIONARY_ID = "e" * 16, "d" * 16
+ENTRIES = 8
+
+
+@dataclass(frozen=True)
+class MemoryPhotos:
+    """A photo source of encoded files held in memory."""
+
+    files: dict[str, bytes]
+    spec: str = "memory:photos"
+
+    def encoded(self) -> Iterator[EncodedPhoto]:
+        for image_id, data in self.files.items():
+            yield EncodedPhoto(image_id, data, source=self.spec, licence="made for the tests")
+
+
+class LeadingEntries:
+    """Retrieves entries 0, 1, 2 for every tile, and fails on a black one."""
+
+    def retrieve_tiles(self, tiles: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
+        if not tiles.any():
+            raise DictionaryError("nothing in the dictionary is like a black tile")
+        return np.tile(np.arange(number), (len(tiles), 1))
+
+
+def make_picture(seed: int, height: int = 176, width: int = 192) -> NDArray[np.uint8]:
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def make_patch(entry: int) -> NDArray[np.uint8]:
+    return np.full((256, 256, 3), 20 * entry, dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., NDArray[np.uint8]]:
+    """picture(seed, height=176, width=192): smooth and random, for noise would hardly compress."""
+    return make_picture
+
+
+@pytest.fixture(scope="session")
+def patch_of() -> Callable[[int], NDArray[np.uint8]]:
+    """A dictionary whose patches are flat, with a grey level of 20 times the entry."""
+    return make_patch
+
+
+@pytest.fixture(scope="session")
+def photos_of() -> Callable[[dict[str, NDArray[np.uint8] | bytes]], MemoryPhotos]:
+    """A source of pictures (as PNG) and of files that are given as they are."""
+
+    def source(photos: dict[str, NDArray[np.uint8] | bytes]) -> MemoryPhotos:
+        return MemoryPhotos({name: each if isinstance(each, bytes) else png(each) for name, each in photos.items()})
+
+    def png(pixels: NDArray[np.uint8]) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return source
+
+
+@pytest.fixture(scope="session")
+def codec() -> Codec:
+    torch.manual_seed(0)
+    model = CompressionModel(PRESETS["tiny"])
+    model.freeze([CalibrationCrop(torch.rand(1, 3, 64, 64), None, quality) for quality in (1.0, 100.0)])
+    values = np.random.default_rng(0).integers(-127, 128, (ENTRIES, 192, 16, 16), dtype=np.int8)
+    latents = ReferenceLatents(values, np.full(192, 9, np.int32), DICTIONARY_ID, MODEL_ID)
+    return Codec(model, MODEL_ID, latents, LeadingEntries())
+
+
+@pytest.fixture(scope="session")
+def config() -> EvaluationConfig:
+    return EvaluationConfig(
+        clc_qualities=(30, 70), jpeg_qualities=(20, 80), webp_qualities=(20, 80), panel_images=1, panel_quality=50
+    )
+
+
+@pytest.fixture(scope="session")
+def run(codec, config, patch_of) -> Callable[..., StageResult]:
+    """`evaluate` with the codec and configuration of these tests unless a test says otherwise."""
+
+    def run_evaluation(store: Store, photos: MemoryPhotos, **changes: object) -> StageResult:
+        usual = {"codec": codec, "config": config, "patches_of": patch_of, "inputs": {}, "forbidden": {}}
+        return evaluate(store=store, photos=photos, **{**usual, **changes})
+
+    return run_evaluation
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")

@@ -1,0 +1,48 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clc.codec.bitstream import Bitstream
+from clc.errors import ImageError
+from clc.evaluation.baselines import Clc, Jpeg, WebP
+from clc.evaluation.metrics import psnr
+
+
+@pytest.mark.parametrize("baseline", [Jpeg(), WebP()], ids=["JPEG", "WebP"])
+def test_a_higher_quality_gives_a_larger_file_and_a_better_picture(baseline, picture):
+    image = picture(0)
+    files = [baseline.encode(image, quality) for quality in (10, 90)]
+    qualities = [psnr(image, baseline.decode(data)) for data in files]
+
+    assert len(files[0]) < len(files[1])
+    assert 20 < qualities[0] < qualities[1]
+
+
+def test_jpeg_has_chroma_at_half_resolution(picture):
+    with Image.open(io.BytesIO(Jpeg().encode(picture(0), 50))) as image:
+        horizontal_and_vertical = [component[1:3] for component in image.layer]
+
+    assert horizontal_and_vertical == [(2, 2), (1, 1), (1, 1)]
+
+
+def test_an_image_beyond_the_limits_of_a_format_is_an_image_error():
+    with pytest.raises(ImageError, match="16400×1"):
+        WebP().encode(np.zeros((1, 16400, 3), np.uint8), 50)
+
+
+@pytest.mark.parametrize("baseline", [Jpeg(), WebP()], ids=["JPEG", "WebP"])
+def test_a_damaged_file_is_an_image_error(baseline):
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        baseline.decode(b"not an image")
+
+
+def test_clc_with_references_codes_them_into_the_file_and_without_does_not(codec, picture):
+    image = picture(0)
+    with_references, without = Clc(codec), Clc(codec, references=False)
+
+    assert (with_references.name, without.name) == ("clc", "clc, no references")
+    assert Bitstream.from_bytes(with_references.encode(image, 50)).entries.tolist() == [[0, 1, 2]]
+    assert Bitstream.from_bytes(without.encode(image, 50)).header.references == 0
+    assert without.decode(without.encode(image, 50)).shape == image.shape

@@ -1,0 +1,33 @@
+import math
+
+import pytest
+
+from clc.evaluation.charts import Curve, Point, nice_ticks, rd_chart
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.0, 1.05, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (22.7, 40.2, [25, 30, 35, 40]),
+        (33.18, 33.47, [33.2, 33.25, 33.3, 33.35, 33.4, 33.45]),
+        (0.0, 1e-3, [0, 2e-4, 4e-4, 6e-4, 8e-4, 1e-3]),
+    ],
+)
+def test_ticks_are_round_numbers_within_the_range(low, high, ticks):
+    assert nice_ticks(low, high) == pytest.approx(ticks)
+
+
+def test_more_bits_lie_to_the_right_and_more_quality_lies_above():
+    (curve,) = rd_chart("t", "y", [Curve("c", "s", (Point(0.5, 30, ""), Point(1.0, 35, "")))]).curves
+
+    first, second = curve.points
+    assert first.x < second.x
+    assert first.y > second.y
+
+
+def test_points_without_a_finite_quality_are_not_drawn():
+    chart = rd_chart("t", "y", [Curve("c", "s", (Point(1.0, 35, ""), Point(9.0, math.inf, "")))])
+
+    assert len(chart.curves[0].points) == 1
+    assert rd_chart("t", "y", [Curve("c", "s", (Point(1.0, math.nan, ""),))]) is None
