@@ -73,15 +73,16 @@ def evaluate(
     Raises OverlapError, before anything is measured, for a photo in `forbidden`; SourceError if no photo can be read.
     """
     codecs = codecs_under_test(codec, config)
+    dictionary = codec.latents if codec.retriever else None
 
     def build(draft: Draft) -> None:
         refuse_overlap(photos, forbidden)
         _measure_all(draft, photos, codecs, config, patches_of)
         draft.attributes |= {
             "model": codec.model_id,
-            "dictionary": codec.latents.dictionary_id if codec.latents else None,
-            "dictionary_entries": len(codec.latents) if codec.latents else 0,
-            "references_per_tile": codec.model.config.references if codec.latents else 0,
+            "dictionary": dictionary.dictionary_id if dictionary else None,
+            "dictionary_entries": len(dictionary) if dictionary else 0,
+            "references_per_tile": codec.model.config.references if dictionary else 0,
             "codecs": [{"name": each.name, "qualities": list(each.qualities)} for each in codecs],
             "panel_quality": config.panel_quality,
             "about": dict(about or {}),
@@ -94,6 +95,7 @@ def evaluate(
             "evaluation": config.model_dump(mode="json"),
             "codecs": [each.name for each in codecs],
             "model": codec.model_id,
+            "dictionary": dictionary.dictionary_id if dictionary else None,
             # Results of an earlier, less suspicious run must not stand in for a check against more photos.
             "forbidden": canonical_sha256(sorted(forbidden)),
         },
@@ -129,11 +131,8 @@ def _measure_all(
             for rows in measured.values():
                 images.write(to_table(rows, IMAGES_SCHEMA))
             if measured_photos < config.panel_images:
-                try:
-                    shown = panel_rows(photo, codecs, measured, quality=config.panel_quality, patch_of=patches_of)
-                    panels.write(to_table(shown, PANELS_SCHEMA))
-                except ClcError as error:
-                    failures.append(_failure(photo, "pictures", error))
+                shown = panel_rows(photo, codecs, measured, quality=config.panel_quality, patch_of=patches_of)
+                panels.write(to_table(shown, PANELS_SCHEMA))
             measured_photos += 1
             logger.info(
                 "stage=evaluate photo=%d/%d image_id=%s codecs=%d/%d seconds=%.1f",
@@ -158,7 +157,7 @@ def _measure_photo(photo: Photo, codecs: list[ImageCodec], failures: list[dict[s
             measured[codec.name] = [_measure(photo, codec, quality) for quality in codec.qualities]
         except ClcError as error:
             logger.warning("stage=evaluate image_id=%s codec=%s failed: %s", photo.image_id, codec.name, error)
-            failures.append(_failure(photo, codec.name, error))
+            failures.append({"image_id": photo.image_id, "codec": codec.name, "reason": str(error)})
     return measured
 
 
@@ -182,7 +181,3 @@ def _measure(photo: Photo, codec: ImageCodec, quality: float) -> ImageRow:
         encode_seconds=encoded - start,
         decode_seconds=finished - encoded,
     )
-
-
-def _failure(photo: Photo, codec: str, error: ClcError) -> dict[str, str]:
-    return {"image_id": photo.image_id, "codec": codec, "reason": str(error)}

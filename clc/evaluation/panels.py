@@ -30,40 +30,37 @@ def panel_rows(
     quality: float,
     patch_of: PatchOf,
 ) -> list[PanelRow]:
-    """One row for each codec of `measured` (its rows for this photo).
+    """One row for each codec of `measured` (its rows for this photo), CLC first.
 
     CLC is shown at `quality`, every other codec at the measured quality whose file is nearest in size to the file of
     the first CLC codec, so that the eye compares pictures of about one size. Without a CLC codec there is no row.
-    Raises ClcError if CLC cannot code the photo at `quality`.
+    Raises ClcError if CLC cannot code the photo at `quality` or a patch cannot be read.
     """
-    rows: list[PanelRow] = []
-    size = 0
-    original = encode_patch(display(photo.pixels))
-    for codec in sorted(codecs, key=lambda codec: not isinstance(codec, Clc)):
-        if codec.name not in measured:
-            continue
-        if isinstance(codec, Clc):
-            shown_quality = quality
-        elif size:
-            shown_quality = min(measured[codec.name], key=lambda row: abs(math.log(row.bytes / size))).quality
-        else:
-            return []
-        data = codec.encode(photo.pixels, shown_quality)
-        size = size or len(data)
-        decoded = codec.decode(data)
-        rows.append(
-            PanelRow(
-                image_id=photo.image_id,
-                codec=codec.name,
-                quality=shown_quality,
-                bpp=bits_per_pixel(len(data), *photo.pixels.shape[:2]),
-                psnr=psnr(photo.pixels, decoded),
-                original=original,
-                reconstruction=encode_patch(display(decoded)),
-                references=_references_of(data, patch_of) if isinstance(codec, Clc) else None,
-            )
-        )
-    return rows
+    ours = [codec for codec in codecs if codec.name in measured and isinstance(codec, Clc)]
+    others = [codec for codec in codecs if codec.name in measured and not isinstance(codec, Clc)]
+    if not ours:
+        return []
+    shown: list[tuple[ImageCodec, float]] = [(codec, quality) for codec in ours]
+    size = len(ours[0].encode(photo.pixels, quality))
+    for codec in others:
+        nearest = min(measured[codec.name], key=lambda row: abs(math.log(row.bytes / size)))
+        shown.append((codec, nearest.quality))
+    return [_panel_row(photo, codec, quality, patch_of) for codec, quality in shown]
+
+
+def _panel_row(photo: Photo, codec: ImageCodec, quality: float, patch_of: PatchOf) -> PanelRow:
+    data = codec.encode(photo.pixels, quality)
+    decoded = codec.decode(data)
+    return PanelRow(
+        image_id=photo.image_id,
+        codec=codec.name,
+        quality=quality,
+        bpp=bits_per_pixel(len(data), *photo.pixels.shape[:2]),
+        psnr=psnr(photo.pixels, decoded),
+        original=encode_patch(display(photo.pixels)),
+        reconstruction=encode_patch(display(decoded)),
+        references=_references_of(data, patch_of) if isinstance(codec, Clc) else None,
+    )
 
 
 def display(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -4,18 +4,17 @@ import base64
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from PIL import Image
 
 from clc.errors import ClcError, CorruptArtifactError
-from clc.evaluation.charts import Curve, Point, rd_chart
+from clc.evaluation.charts import Chart, Curve, Point, rd_chart
 from clc.evaluation.metrics import ms_ssim_db
 from clc.evaluation.panels import DISPLAY_WIDTH
 from clc.evaluation.rate_difference import RateDifference, rate_difference
@@ -24,7 +23,7 @@ from clc.evaluation.summary import SummaryRow, codec_names, common_images, image
 from clc.store import Version
 
 PICTURE_QUALITY = 90
-"""Pictures go into the page as WebP of this quality: a tenth of the lossless bytes of the artifact."""
+"""Pictures go into the page as WebP of this quality: lossless ones would make it too heavy to mail."""
 
 _STYLES = {"clc": "clc", "clc, no references": "bare", "JPEG": "jpeg", "WebP": "webp"}
 
@@ -80,19 +79,24 @@ def render_report(version: Version, *, lineage: list[tuple[str, str]] | None = N
 def write_report(version: Version, path: Path, *, lineage: list[tuple[str, str]] | None = None) -> None:
     """Write `render_report` to a file, whole or not at all. Raises ClcError if the file cannot be written."""
     page = render_report(version, lineage=lineage)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(path)
+        try:
+            unfinished.write_text(page, encoding="utf-8")
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise ClcError(f"cannot write the report to {path}: {error.strerror}; name another file") from error
 
 
 def comparisons(means: Sequence[SummaryRow]) -> list[Comparison]:
-    """CLC against every other codec, best-known rivals first, references against none last."""
+    """CLC against every other codec, and last against itself without references."""
     curves = {codec: list(group) for codec, group in groupby(means, key=lambda row: row.codec)}
     ours = [codec for codec in ("clc", "clc, no references") if codec in curves]
+    if not ours:
+        return []
     anchors = [codec for codec in curves if codec not in ours] + ours[1:]
     return [
         Comparison(
@@ -102,7 +106,6 @@ def comparisons(means: Sequence[SummaryRow]) -> list[Comparison]:
             ms_ssim=rate_difference(_ms_ssim_curve(curves[anchor]), _ms_ssim_curve(curves[ours[0]])),
         )
         for anchor in anchors
-        if ours
     ]
 
 
@@ -114,8 +117,8 @@ def _ms_ssim_curve(rows: Sequence[SummaryRow]) -> list[tuple[float, float]]:
     return [(row.bpp, ms_ssim_db(row.ms_ssim)) for row in rows]
 
 
-def _charts(means: Sequence[SummaryRow]) -> list[Any]:
-    def curves(quality_of: Any) -> list[Curve]:
+def _charts(means: Sequence[SummaryRow]) -> list[Chart]:
+    def curves(quality_of: Callable[[SummaryRow], float]) -> list[Curve]:
         return [
             Curve(
                 codec,
@@ -181,24 +184,18 @@ def _template() -> jinja2.Template:
     )
     environment.filters |= {
         "change": _change,
-        "percent": _percent,
-        "decibels": _decibels,
         "fixed": _fixed,
         "ms_ssim_db": ms_ssim_db,
     }
     return environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text("utf-8"))
 
 
-def _percent(fraction: float) -> str:
-    """-0.123 → "12.3 %": the size of a change, without its direction."""
-    return f"{abs(fraction):.1%}".replace("%", "\N{NO-BREAK SPACE}%")
-
-
 def _change(fraction: float) -> str:
     """-0.123 → "12.3 % smaller"."""
-    if _percent(fraction) == _percent(0.0):
+    percent = round(100 * abs(fraction), 1)
+    if percent == 0.0:
         return "equal in size"
-    return f"{_percent(fraction)} {'smaller' if fraction < 0 else 'larger'}"
+    return f"{percent}\N{NO-BREAK SPACE}% {'smaller' if fraction < 0 else 'larger'}"
 
 
 def _decibels(value: float) -> str:

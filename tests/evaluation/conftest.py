@@ -46,11 +46,20 @@ class LeadingEntries:
 
 def make_picture(seed: int, height: int = 176, width: int = 192) -> NDArray[np.uint8]:
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def make_patch(entry: int) -> NDArray[np.uint8]:
     return np.full((256, 256, 3), 20 * entry, dtype=np.uint8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Images this small gain nothing from threads, and threads that wait for a busy core are slow."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
