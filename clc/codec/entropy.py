@@ -92,6 +92,5 @@ class TableCoder:
 def _groups(table: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[tuple[int, int, int]]]:
     """A stable order by table, and (table, start, stop) of each table that occurs."""
     order = np.argsort(table, kind="stable")
-    present, starts = np.unique(table[order], return_index=True)
-    stops = np.append(starts[1:], len(table))
-    return order, [(int(i), int(a), int(b)) for i, a, b in zip(present, starts, stops, strict=True)]
+    present, starts, counts = np.unique(table[order], return_index=True, return_counts=True)
+    return order, [(int(i), int(a), int(a + n)) for i, a, n in zip(present, starts, counts, strict=True)]

@@ -17,7 +17,7 @@ SCALE_MIN = 0.11
 SCALE_MAX = 256.0
 LOG_SCALE_STEP = math.log(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1)
 
-FREQUENCY_BITS = 16
+FREQUENCY_BITS = 20
 """Frequencies of one table sum to 2**FREQUENCY_BITS."""
 
 _TAIL = 2.0**-18  # probability mass per side that is left to the escape symbol

@@ -33,7 +33,7 @@ def image_tiles(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """uint8 [B, H, W, 3] → float32 [B, 3, H, W] in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255.0
+    return torch.tensor(pixels).permute(0, 3, 1, 2).float() / 255.0
 
 
 def split_latent(latent: Tensor) -> Tensor:

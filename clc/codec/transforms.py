@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clc.codec.initialisation import BlockTransform
+
 LATENT_STRIDE = 16
 """Image pixels per latent position, along each axis."""
 
@@ -45,50 +47,50 @@ class ResidualBlock(nn.Module):
         return x + self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x))))
 
 
-class Upsample(nn.Sequential):
-    """Twice the resolution: pointwise convolution, then sub-pixel shuffle."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(nn.Conv2d(in_channels, 4 * out_channels, 1), nn.PixelShuffle(2))
-
-
-class AnalysisTransform(nn.Sequential):
+class AnalysisTransform(nn.Module):
     """g_a: image [B, 3, H, W] in [0, 1] → latent y [B, C, H/16, W/16]; H and W are multiples of 16."""
 
     def __init__(self, config: TransformConfig) -> None:
+        super().__init__()
         w4, w8, w16 = config.widths
+        stem = nn.Conv2d(3 * _FOLD**2, w4, 3, padding=1)
+        halvings = [nn.Conv2d(w4, w8, 3, stride=2, padding=1), nn.Conv2d(w8, w16, 3, stride=2, padding=1)]
+        last = nn.Conv2d(w16, config.latent_channels, 1)
+        BlockTransform(config.widths).start_analysis(stem, halvings, last)
         n4, n8, n16 = config.blocks
-        super().__init__(
-            nn.PixelUnshuffle(_FOLD),
-            nn.Conv2d(3 * _FOLD**2, w4, 3, padding=1),
-            *(ResidualBlock(w4) for _ in range(n4)),
-            nn.Conv2d(w4, w8, 3, stride=2, padding=1),
-            *(ResidualBlock(w8) for _ in range(n8)),
-            nn.Conv2d(w8, w16, 3, stride=2, padding=1),
-            *(ResidualBlock(w16) for _ in range(n16)),
-            nn.Conv2d(w16, config.latent_channels, 1),
+        self.layers = nn.Sequential(
+            *(nn.PixelUnshuffle(_FOLD), stem, *_residual_blocks(w4, n4)),
+            *(halvings[0], *_residual_blocks(w8, n8)),
+            *(halvings[1], *_residual_blocks(w16, n16), last),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x - 0.5)
+        y: Tensor = self.layers(x - 0.5)
+        return y
 
 
-class SynthesisTransform(nn.Sequential):
+class SynthesisTransform(nn.Module):
     """g_s: latent [B, C, H/16, W/16] → image [B, 3, H, W], not clamped."""
 
     def __init__(self, config: TransformConfig) -> None:
+        super().__init__()
         w4, w8, w16 = config.widths
+        first = nn.Conv2d(config.latent_channels, w16, 1)
+        doublings = [nn.Conv2d(w16, 4 * w8, 1), nn.Conv2d(w8, 4 * w4, 1)]  # each before a sub-pixel shuffle
+        stem = nn.Conv2d(w4, 3 * _FOLD**2, 3, padding=1)
+        BlockTransform(config.widths).start_synthesis(first, doublings, stem)
         n4, n8, n16 = config.blocks
-        super().__init__(
-            nn.Conv2d(config.latent_channels, w16, 1),
-            *(ResidualBlock(w16) for _ in range(n16)),
-            Upsample(w16, w8),
-            *(ResidualBlock(w8) for _ in range(n8)),
-            Upsample(w8, w4),
-            *(ResidualBlock(w4) for _ in range(n4)),
-            nn.Conv2d(w4, 3 * _FOLD**2, 3, padding=1),
-            nn.PixelShuffle(_FOLD),
+        self.layers = nn.Sequential(
+            *(first, *_residual_blocks(w16, n16)),
+            *(doublings[0], nn.PixelShuffle(2), *_residual_blocks(w8, n8)),
+            *(doublings[1], nn.PixelShuffle(2), *_residual_blocks(w4, n4)),
+            *(stem, nn.PixelShuffle(_FOLD)),
         )
 
     def forward(self, y: Tensor) -> Tensor:
-        return super().forward(y) + 0.5
+        x: Tensor = self.layers(y)
+        return x + 0.5
+
+
+def _residual_blocks(channels: int, number: int) -> list[nn.Module]:
+    return [ResidualBlock(channels) for _ in range(number)]

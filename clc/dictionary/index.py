@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _DERIVED = {"clc.identity": "derived"}  # both structures can be rebuilt from the keys
 _ROWS_AT_A_TIME = 256
+_ROUNDING = 1e-9
 
 
 class SearchMethod(StrEnum):
@@ -47,6 +48,10 @@ class SearchIndex(Protocol):
 
     def candidates(self, queries: NDArray[np.float32], number: int) -> NDArray[np.int64]:
         """About the `number` nearest entries [n, number] of queries [n, dim]."""
+        ...
+
+    def fits(self, keys: NDArray[np.float32]) -> bool:
+        """Whether this is a search structure over exactly these keys [K, dim]."""
         ...
 
 
@@ -79,6 +84,9 @@ class FaissFlat:
     def candidates(self, queries: NDArray[np.float32], number: int) -> NDArray[np.int64]:
         found: NDArray[np.int64] = self.index.search(np.ascontiguousarray(queries), number)[1]
         return found
+
+    def fits(self, keys: NDArray[np.float32]) -> bool:
+        return self.index.ntotal == len(keys) and np.array_equal(self.index.reconstruct_n(0, len(keys)), keys)
 
 
 class KeyBallTree:
@@ -134,6 +142,16 @@ class KeyBallTree:
     def candidates(self, queries: NDArray[np.float32], number: int) -> NDArray[np.int64]:
         found: NDArray[np.int64] = self.tree.query(queries.astype(np.float64), k=number, return_distance=False)
         return found
+
+    def fits(self, keys: NDArray[np.float32]) -> bool:
+        _, order, nodes, centres = (np.asarray(array) for array in self.tree.get_arrays())
+        if not np.array_equal(np.sort(order), np.arange(len(keys))):
+            return False
+        for node, centre in zip(nodes, centres[0], strict=True):
+            members = keys[order[node["idx_start"] : node["idx_end"]]].astype(np.float64)
+            if np.linalg.norm(members - centre, axis=1).max() > node["radius"] * (1 + _ROUNDING) + _ROUNDING:
+                return False
+        return True
 
 
 def index(

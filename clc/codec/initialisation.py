@@ -1,0 +1,92 @@
+"""Where training starts: transforms that already are a good linear block transform.
+
+Residual branches start at zero, so that at first g_a and g_s are linear. Their convolutions are set to an orthonormal
+transform of 16×16 blocks, built from a 4×4 DCT and two levels of 2×2 Haar steps, of which the channels with the largest
+variance under a first-order Markov image model are kept; g_s is the transpose. Random weights spend the first
+thousands of steps, most of a short CPU budget, on finding something like it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+_CORRELATION = 0.95  # between neighbouring pixels, the usual value for photos
+_LATENT_SCALE = 16.0  # one quantisation step is then 1/16 of the image's range
+_NOISE = 0.002  # share of the ordinary random weights that remains, to tell unused channels apart
+
+# Orthonormal luma and two chroma axes, and how much variance photos have along them.
+_COLOUR = nn.functional.normalize(torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]]))
+_COLOUR_VARIANCE = torch.tensor([1.0, 0.1, 0.03])
+_HAAR = torch.tensor([[[1, 1], [1, 1]], [[1, -1], [1, -1]], [[1, 1], [-1, -1]], [[1, -1], [-1, 1]]]) / 2.0
+
+
+@dataclass(frozen=True)
+class HaarStep:
+    """Which channels of a Haar step are kept: output i is `band[i]` of the step's input channel `source[i]`."""
+
+    source: Tensor
+    band: Tensor
+
+
+class BlockTransform:
+    """The linear transform: stem [w4, 48] on folded 4×4 blocks, then one Haar step per halving."""
+
+    def __init__(self, widths: tuple[int, int, int]) -> None:
+        self.stem = _stem(widths[0])
+        rows = self.stem.unflatten(1, (3, 4, 4))
+        self.steps: list[HaarStep] = []
+        for width in widths[1:]:
+            candidates = torch.einsum("ncyx,bij->nbciyjx", rows, _HAAR).flatten(5, 6).flatten(3, 4).flatten(0, 1)
+            kept = torch.argsort(_variance(candidates), descending=True, stable=True)[:width]
+            self.steps.append(HaarStep(source=kept // len(_HAAR), band=kept % len(_HAAR)))
+            rows = candidates[kept]
+
+    @torch.no_grad()
+    def start_analysis(self, stem: nn.Conv2d, halvings: list[nn.Conv2d], last: nn.Conv2d) -> None:
+        """Set 3×3 stem, 3×3 stride-2 convolutions and the pointwise convolution to the latent."""
+        _quieten([stem, *halvings, last])
+        stem.weight[:, :, 1, 1] += self.stem
+        for layer, step in zip(halvings, self.steps, strict=True):
+            outputs = torch.arange(len(step.source))
+            layer.weight[outputs, step.source, 1:, 1:] += _HAAR[step.band]
+        last.weight[:, :, 0, 0] += _LATENT_SCALE * torch.eye(*last.weight.shape[:2])
+
+    @torch.no_grad()
+    def start_synthesis(self, first: nn.Conv2d, doublings: list[nn.Conv2d], stem: nn.Conv2d) -> None:
+        """Set the pointwise convolution from the latent, those before each pixel shuffle, and the 3×3 stem."""
+        _quieten([first, *doublings, stem])
+        first.weight[:, :, 0, 0] += torch.eye(*first.weight.shape[:2]) / _LATENT_SCALE
+        for layer, step in zip(doublings, reversed(self.steps), strict=True):
+            inputs = torch.arange(len(step.source))
+            phases = layer.weight[:, :, 0, 0].unflatten(0, (-1, 4))  # [out, 2·2 phases, in], a view
+            phases[step.source, :, inputs] += _HAAR[step.band].flatten(1)
+        stem.weight[:, :, 1, 1] += self.stem.T
+
+
+def _stem(width: int) -> Tensor:
+    """Orthonormal rows [width, 48] over (colour, y, x) of a folded 4×4 block, largest variance first; spare rows 0."""
+    position = torch.arange(4.0)
+    dct = torch.cos(math.pi / 4 * torch.outer(position, position + 0.5))
+    dct = dct / dct.norm(dim=1, keepdim=True)
+    rows = torch.einsum("ac,uy,vx->auvcyx", _COLOUR, dct, dct).flatten(0, 2)
+    order = torch.argsort(_variance(rows), descending=True, stable=True)[:width]
+    stem = torch.zeros(width, 48)
+    stem[: len(order)] = rows[order].flatten(1)
+    return stem
+
+
+def _variance(rows: Tensor) -> Tensor:
+    """Variance [n] of linear functionals [n, 3, k, k] under the image model."""
+    distance = torch.arange(rows.shape[-1])
+    spatial = _CORRELATION ** (distance[:, None] - distance).abs().float()
+    covariance = _COLOUR.T @ torch.diag(_COLOUR_VARIANCE) @ _COLOUR
+    return torch.einsum("ncyx,cd,yz,xw,ndzw->n", rows, covariance, spatial, spatial, rows)
+
+
+def _quieten(layers: list[nn.Conv2d]) -> None:
+    for layer in layers:
+        layer.weight *= _NOISE
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

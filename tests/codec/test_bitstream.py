@@ -1,0 +1,106 @@
+"""The container: what is written is read; anything else is a BitstreamError."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from clc.codec.bitstream import MAGIC, NO_DICTIONARY, Bitstream, Header, describe
+from clc.errors import BitstreamError
+
+HEADER = Header(
+    model_id="0123456789abcdef",
+    dictionary_id="fedcba9876543210",
+    height=300,
+    width=520,
+    quality=37.25,
+    references=3,
+    index_bits=12,
+)
+
+
+@pytest.fixture
+def stream() -> Bitstream:
+    entries = np.random.default_rng(0).integers(0, 3000, (HEADER.tiles, 3))
+    return Bitstream(HEADER, entries, b"zzzz", b"yyyyYYYY" * 40, 0xDEADBEEF)
+
+
+def test_a_round_trip_keeps_every_field(stream: Bitstream) -> None:
+    again = Bitstream.from_bytes(stream.to_bytes())
+    assert again.header == stream.header
+    assert np.array_equal(again.entries, stream.entries)
+    assert (again.hyper, again.latent, again.latent_checksum) == (stream.hyper, stream.latent, stream.latent_checksum)
+
+
+def test_header_and_checksums_take_at_most_40_bytes(stream: Bitstream) -> None:
+    sizes = describe(stream.to_bytes())["bytes"]
+    assert isinstance(sizes, dict)
+    assert sizes["header"] + sizes["checksums"] <= 40
+    assert sizes["indices"] == -(-HEADER.tiles * 3 * 12 // 8)
+    assert sum(size for name, size in sizes.items() if name != "total") == sizes["total"] == len(stream.to_bytes())
+
+
+def test_every_flipped_bit_is_noticed(stream: Bitstream) -> None:
+    data = stream.to_bytes()
+    for position in range(8 * len(data)):
+        mutant = bytearray(data)
+        mutant[position // 8] ^= 1 << position % 8
+        with pytest.raises(BitstreamError):
+            Bitstream.from_bytes(bytes(mutant))
+
+
+def test_every_truncation_is_noticed(stream: Bitstream) -> None:
+    data = stream.to_bytes()
+    for length in range(len(data)):
+        with pytest.raises(BitstreamError):
+            Bitstream.from_bytes(data[:length])
+
+
+def test_trailing_bytes_are_refused(stream: Bitstream) -> None:
+    with pytest.raises(BitstreamError, match="1 bytes after its end"):
+        Bitstream.from_bytes(stream.to_bytes() + b"\0")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "does not begin with 'CLC'"),
+        (b"\x89PNG\r\n", "does not begin with 'CLC'"),
+        (MAGIC, "truncated"),
+        (MAGIC + b"\x63" + bytes(40), "format version 99"),
+        (MAGIC + b"\x01" + bytes(60), "height is 0"),
+    ],
+)
+def test_foreign_data_is_named(data: bytes, message: str) -> None:
+    with pytest.raises(BitstreamError, match=message):
+        Bitstream.from_bytes(data)
+
+
+def test_a_huge_promised_length_allocates_nothing(stream: Bitstream) -> None:
+    data = bytearray(stream.to_bytes())
+    data[27:27] = b"\xff\xff\xff\xff"  # the first length becomes gigabytes
+    with pytest.raises(BitstreamError, match="truncated"):
+        Bitstream.from_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"height": 0}, {"width": 65536}, {"quality": 0.5}, {"references": 6}, {"index_bits": 32}, {"references": 0}],
+)
+def test_fields_out_of_range_cannot_be_made(change: dict[str, float]) -> None:
+    with pytest.raises(BitstreamError):
+        replace(HEADER, **change)
+
+
+def test_without_references_no_dictionary_is_named() -> None:
+    header = replace(HEADER, references=0, index_bits=0, dictionary_id=NO_DICTIONARY)
+    data = Bitstream(header, np.empty((0, 0), dtype=np.int64), b"", b"", 0).to_bytes()
+    assert describe(data)["dictionary"] is None
+    assert Bitstream.from_bytes(data).entries.size == 0
+
+
+def test_reading_a_header_imports_no_torch() -> None:
+    code = "import sys, clc.codec.bitstream; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,77 @@
+"""What is pushed is popped, and costs what the tables say."""
+
+import doctest
+
+import numpy as np
+import pytest
+
+import clc.codec.entropy
+from clc.codec.entropy import SYMBOL_LIMIT, TableCoder
+from clc.codec.tables import FREQUENCY_BITS, LOG_SCALE_STEP, SCALE_MIN, gaussian_tables
+from clc.errors import BitstreamError
+
+
+@pytest.fixture(scope="module")
+def coder() -> TableCoder:
+    return TableCoder(gaussian_tables())
+
+
+def sample(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    levels = generator.integers(0, 64, count).astype(np.int32)
+    symbols = np.rint(generator.normal(0, SCALE_MIN * np.exp(levels * LOG_SCALE_STEP))).astype(np.int32)
+    return symbols, levels
+
+
+def test_blocks_come_back_in_reverse_order(coder: TableCoder) -> None:
+    first, second = sample(3000, 1), sample(500, 2)
+    stack = coder.empty()
+    coder.push(stack, *second)
+    coder.push(stack, *first)
+    received = coder.open(coder.close(stack))
+    assert np.array_equal(coder.pop(received, first[1]), first[0])
+    assert np.array_equal(coder.pop(received, second[1]), second[0])
+
+
+def test_symbols_beyond_the_radius_are_escaped(coder: TableCoder) -> None:
+    symbols = np.array([SYMBOL_LIMIT, -SYMBOL_LIMIT, 0, 5, -5], dtype=np.int32)
+    levels = np.array([0, 0, 0, 1, 63], dtype=np.int32)
+    stack = coder.empty()
+    coder.push(stack, symbols, levels)
+    assert np.array_equal(coder.pop(coder.open(coder.close(stack)), levels), symbols)
+
+
+def test_nothing_is_coded_as_nothing(coder: TableCoder) -> None:
+    empty = np.empty(0, dtype=np.int32)
+    stack = coder.empty()
+    coder.push(stack, empty, empty)
+    assert coder.close(stack) == b""
+    assert len(coder.pop(coder.open(b""), empty)) == 0
+
+
+def test_the_stream_is_as_long_as_the_tables_promise(coder: TableCoder) -> None:
+    symbols, levels = sample(50_000)
+    tables = list(gaussian_tables())
+    bits = 0.0
+    for symbol, level in zip(symbols, levels, strict=True):
+        radius, frequencies = tables[level]
+        if abs(symbol) > radius:
+            bits += FREQUENCY_BITS - np.log2(frequencies[-1]) + 16
+        else:
+            bits += FREQUENCY_BITS - np.log2(frequencies[symbol + radius])
+    stack = coder.empty()
+    coder.push(stack, symbols, levels)
+    assert 8 * len(coder.close(stack)) < 1.001 * bits + 64
+
+
+def test_a_stream_that_is_no_stream_is_refused(coder: TableCoder) -> None:
+    with pytest.raises(BitstreamError, match="whole number of words"):
+        coder.open(b"abc")
+    with pytest.raises(BitstreamError, match="damaged"):
+        coder.open(b"\1\0\0\0\0\0\0\0")
+
+
+def test_the_example_in_the_documentation_runs() -> None:
+    result = doctest.testmod(clc.codec.entropy)
+    assert result.attempted > 0
+    assert result.failed == 0

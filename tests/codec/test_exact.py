@@ -1,0 +1,73 @@
+"""The prior path gives one and the same answer however it is summed."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from clc.codec.exact import ExactConv2d, snap
+
+
+@pytest.fixture
+def frozen_layer() -> ExactConv2d:
+    torch.manual_seed(0)
+    layer = ExactConv2d(48, 32, 3)
+    layer.observing = True
+    layer(grid_input())
+    layer.observing = False
+    layer.freeze()
+    return layer
+
+
+def grid_input(batch: int = 2) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(-500, 500, (batch, 48, 12, 9), generator=generator).float() / 16.0
+
+
+def test_snap_rounds_halves_up_and_saturates_to_16_bits() -> None:
+    x = torch.tensor([0.25, 0.75, -0.25, -0.75, 1e9, -1e9], dtype=torch.float64)
+    assert snap(x, 1).tolist() == [0.5, 1.0, 0.0, -0.5, 32767 / 2, -32767 / 2]
+
+
+def test_weights_are_16_bit_integers_times_a_power_of_two_per_channel(frozen_layer: ExactConv2d) -> None:
+    for row in frozen_layer.weight:
+        step = 2.0**-40
+        while torch.all(row / (2 * step) == torch.round(row / (2 * step))):
+            step *= 2
+        assert (row / step).abs().max() < 2**15
+
+
+def test_the_order_of_summation_does_not_matter(frozen_layer: ExactConv2d) -> None:
+    x = grid_input().double()
+    order = torch.randperm(48, generator=torch.Generator().manual_seed(2))
+    straight = frozen_layer(x)
+    frozen_layer.weight.data = frozen_layer.weight.data[:, order]
+    assert torch.equal(frozen_layer(x[:, order]), straight)
+
+
+def test_threads_and_batch_size_do_not_matter(frozen_layer: ExactConv2d) -> None:
+    x = grid_input(batch=4).double()
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        single = torch.cat([frozen_layer(each[None]) for each in x])
+        torch.set_num_threads(2)
+        assert torch.equal(frozen_layer(x), single)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_freezing_changes_results_by_less_than_a_thousandth_of_their_range() -> None:
+    torch.manual_seed(3)
+    layers = nn.Sequential(ExactConv2d(48, 32, 3), nn.ReLU(), ExactConv2d(32, 8, 1))
+    x = grid_input()
+    for layer in layers[::2]:
+        layer.observing = True
+    before = layers(x)
+    for layer in layers[::2]:
+        layer.observing = False
+        layer.freeze()
+    assert (layers(x.double()) - before).abs().max() < 1e-3 * before.abs().max()
+
+
+def test_a_frozen_layer_cannot_be_trained(frozen_layer: ExactConv2d) -> None:
+    assert not any(parameter.requires_grad for parameter in frozen_layer.parameters())

@@ -1,0 +1,107 @@
+"""A small but whole world that tests share: photos on disk, a dictionary of them, a model trained for a few steps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from clc.codec.artifact import reference_latents
+from clc.dictionary.assignments import assign
+from clc.dictionary.build import build_dictionary
+from clc.dictionary.cluster import ClusterConfig
+from clc.dictionary.dictionary import Dictionary
+from clc.dictionary.features import FeatureConfig
+from clc.dictionary.index import IndexConfig
+from clc.dictionary.patches import CropConfig, crop
+from clc.dictionary.reduce import ReduceConfig
+from clc.images import open_source
+from clc.store import Kind, Store, Version
+from clc.training.loop import TrainingConfig
+from clc.training.train import ModelChoice, train
+
+# On busy machines, a second OpenMP thread that spins for its turn makes everything many times slower.
+torch.set_num_threads(1)
+
+DICTIONARY_CONFIGS = {
+    "crop_config": CropConfig(per_photo=8),
+    "feature_config": FeatureConfig(backbone="hog"),
+    "reduce_config": ReduceConfig(dim=8),
+    "cluster_config": ClusterConfig(entries=16),
+    "index_config": IndexConfig(leaf_size=4),
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """What the `world` fixture built."""
+
+    photos: Path
+    test_photos: Path
+    store: Store
+    crops: Version
+    assignments: Version
+    dictionary: Version
+    model: Version
+    latents: Version
+
+
+def picture(seed: int, height: int = 360, width: int = 420) -> NDArray[np.uint8]:
+    """A photo-like picture: soft gradients, edges and fine texture; the same for the same seed."""
+    generator = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:height, 0:width] / 100.0
+    image = np.zeros((height, width, 3))
+    for channel in range(3):
+        phase, frequency = generator.uniform(0, 6, 4), generator.uniform(0.5, 4, 4)
+        waves = [
+            np.sin(f * (rows * np.cos(p) + columns * np.sin(p)) + p) for f, p in zip(frequency, phase, strict=True)
+        ]
+        image[..., channel] = 128 + 25 * np.sum(waves, axis=0)
+    for _ in range(12):
+        y, x = generator.integers(0, height - 40), generator.integers(0, width - 40)
+        image[y : y + 40, x : x + 40] += generator.uniform(-60, 60, 3)
+    image += generator.normal(0, 3, image.shape)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def write_photos(folder: Path, seeds: range) -> Path:
+    """PNG files photo-SEED.png in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        Image.fromarray(picture(seed)).save(folder / f"photo-{seed}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of six photos."""
+    return write_photos(tmp_path_factory.mktemp("photos"), range(6))
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> World:
+    """Every stage, run once for the whole session. Tests must not change what is in it."""
+    root = tmp_path_factory.mktemp("world")
+    store = Store(root / "store")
+    source = open_source(f"folder:{photos}")
+    dictionary = build_dictionary(source, store=store, **DICTIONARY_CONFIGS).version
+    crops = crop(source, config=CropConfig(size=288, per_photo=3, seed=1), store=store).version
+    assignments = assign(crops, Dictionary(dictionary), references=3, store=store).version
+    model = train(
+        crops,
+        assignments,
+        dictionary,
+        choice=ModelChoice(preset="tiny"),
+        config=TrainingConfig(steps=6, batch=2, crop=64, refresh_every=3, learning_rate=1e-3),
+        store=store,
+        checkpoints=root / "checkpoints",
+    ).version
+    latents = reference_latents(dictionary, model, store=store).version
+    for version in (dictionary, model):
+        store.aliases.set(version.kind, "latest", version)
+    assert store.aliases.resolve(Kind.MODEL, "latest") == model
+    test_photos = write_photos(root / "test-photos", range(100, 102))
+    return World(photos, test_photos, store, crops, assignments, dictionary, model, latents)

@@ -1,0 +1,86 @@
+"""Feature extractors are what their spec says, or an error."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import resnet50
+
+from clc.dictionary.backbone import OrientedGradients, ResNet50, open_backbone
+from clc.dictionary.features import FeatureConfig, FeatureExtractor
+from clc.errors import DictionaryError, ProfileError
+
+
+@pytest.fixture(scope="module")
+def random_resnet() -> ResNet50:
+    backbone = open_backbone("random:0")
+    assert isinstance(backbone, ResNet50)
+    return backbone
+
+
+def test_the_trunk_of_resnet50_gives_2048_channels_at_a_32nd(random_resnet: ResNet50) -> None:
+    assert random_resnet(torch.rand(1, 3, 256, 256)).shape == (1, 2048, 8, 8)
+    assert FeatureExtractor(FeatureConfig(backbone="random:0")).dimension == 43_008
+
+
+def test_a_seed_names_weights(random_resnet: ResNet50) -> None:
+    assert open_backbone("random:0").fingerprint == random_resnet.fingerprint
+    assert open_backbone("random:1").fingerprint != random_resnet.fingerprint
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_weights_from_a_file_are_the_same_as_in_memory(tmp_path: Path, random_resnet: ResNet50, suffix: str) -> None:
+    torch.manual_seed(0)
+    weights = resnet50(weights=None).state_dict()
+    path = tmp_path / f"weights.{suffix}"
+    if suffix == "pth":
+        torch.save(weights, path)
+    else:
+        save_file(weights, path)
+    image = torch.rand(1, 3, 64, 64)
+    loaded = open_backbone(f"file:{path}")
+    assert loaded.fingerprint == random_resnet.fingerprint
+    assert torch.equal(loaded(image), random_resnet(image))
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DictionaryError, match="do not exist"):
+        open_backbone(f"file:{tmp_path / 'missing.pth'}")
+    (tmp_path / "text.pth").write_text("not weights")
+    with pytest.raises(DictionaryError, match="cannot be read"):
+        open_backbone(f"file:{tmp_path / 'text.pth'}")
+    save_file({"conv1.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(DictionaryError, match="not ResNet-50 weights"):
+        open_backbone(f"file:{tmp_path / 'other.safetensors'}")
+
+
+def test_a_failed_download_says_how_to_supply_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
+    with pytest.raises(DictionaryError, match="--backbone file:PATH"):
+        open_backbone("imagenet")
+
+
+@pytest.mark.parametrize("spec", ["resnet", "random", "random:x", "file:", ""])
+def test_an_unknown_spec_lists_the_known_ones(spec: str) -> None:
+    with pytest.raises(ProfileError, match="hog, imagenet, file:PATH or random:SEED"):
+        open_backbone(spec)
+
+
+def test_oriented_gradients_tell_directions_apart() -> None:
+    ramp = torch.linspace(0, 1, 64).expand(64, 64)
+    horizontal = OrientedGradients()(ramp.expand(1, 3, 64, 64))
+    vertical = OrientedGradients()(ramp.T.expand(1, 3, 64, 64))
+    assert horizontal.shape == (1, 11, 8, 8)
+    assert horizontal[0, 3:, 4, 4].argmax() == 0
+    assert vertical[0, 3:, 4, 4].argmax() == 4
+
+
+def test_oriented_gradients_do_not_care_for_batch_or_threads() -> None:
+    patches = np.random.default_rng(0).integers(0, 256, (3, 256, 256, 3), dtype=np.uint8)
+    extract = FeatureExtractor(FeatureConfig(backbone="hog"))
+    together = extract(patches)
+    assert np.array_equal(together, np.concatenate([extract(patch[None]) for patch in patches]))

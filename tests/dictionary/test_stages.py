@@ -1,0 +1,129 @@
+"""crop → features → reduce → cluster → index, each by its own rules."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.decomposition import PCA
+
+from clc.dictionary.build import build_dictionary
+from clc.dictionary.cluster import ClusterConfig, cluster
+from clc.dictionary.features import FeatureConfig, extract, spatial_pyramid_pool, vectors_of
+from clc.dictionary.patches import CropConfig, crop
+from clc.dictionary.reduce import ReduceConfig, reduce
+from clc.errors import DictionaryError, TooFewPatchesError
+from clc.images import open_source
+from clc.images.patch import decode_patch, pixels_sha256
+from clc.store import Store
+from tests.conftest import DICTIONARY_CONFIGS, picture
+
+
+def test_patches_are_the_pixels_of_their_photo(photos: Path, store: Store) -> None:
+    version = crop(open_source(f"folder:{photos}"), config=CropConfig(per_photo=2), store=store).version
+    for row in version.table("patches").to_pylist():
+        photo = np.asarray(Image.open(photos / row["image_id"]))
+        expected = photo[row["y"] : row["y"] + 256, row["x"] : row["x"] + 256]
+        assert np.array_equal(decode_patch(row["image"]), expected)
+        assert row["pixels_sha256"] == pixels_sha256(expected)
+        assert row["photo_sha256"] == pixels_sha256(photo)
+
+
+def test_what_cannot_be_cropped_is_counted_and_named(tmp_path: Path, store: Store) -> None:
+    Image.fromarray(picture(0)).save(tmp_path / "good.png")
+    Image.fromarray(np.full((300, 300, 3), 77, np.uint8)).save(tmp_path / "flat.png")
+    Image.fromarray(picture(1)[:100]).save(tmp_path / "small.png")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnot really")
+    version = crop(open_source(f"folder:{tmp_path}"), config=CropConfig(per_photo=3), store=store).version
+    assert version.rows("patches") == 3
+    assert version.statistics["flat_patches"] == 3
+    assert version.statistics["too_small_photos"] == ["small.png"]
+    assert [skipped["image_id"] for skipped in version.statistics["skipped_photos"]] == ["broken.png"]
+
+
+def test_photos_without_any_patch_are_an_error(tmp_path: Path, store: Store) -> None:
+    Image.fromarray(picture(1)[:100]).save(tmp_path / "small.png")
+    with pytest.raises(DictionaryError, match="1 too small"):
+        crop(open_source(f"folder:{tmp_path}"), config=CropConfig(), store=store)
+
+
+def test_pyramid_pooling_means_over_ever_finer_grids() -> None:
+    feature_map = torch.arange(64.0).reshape(1, 1, 8, 8)
+    pooled = spatial_pyramid_pool(feature_map, (1, 2, 4))
+    assert pooled.shape == (1, 21)
+    assert pooled[0, 0] == feature_map.mean()
+    assert pooled[0, 1] == feature_map[0, 0, :4, :4].mean()
+    assert pooled[0, -1] == feature_map[0, 0, 6:, 6:].mean()
+
+
+def test_keys_are_the_principal_components_of_the_features(photos: Path, store: Store) -> None:
+    patches = crop(open_source(f"folder:{photos}"), config=CropConfig(per_photo=8), store=store).version
+    features = extract(patches, config=FeatureConfig(backbone="hog"), store=store).version
+    keys = vectors_of(reduce(features, config=ReduceConfig(dim=4), store=store).version.table("keys")["key"])
+    expected = PCA(4, svd_solver="full").fit_transform(vectors_of(features.table("features")["feature"]))
+    signs = np.sign(np.sum(keys * expected, axis=0))
+    assert np.allclose(keys * signs, expected, atol=1e-3)
+
+
+def test_representatives_are_the_members_nearest_to_their_centroid(photos: Path, store: Store) -> None:
+    patches = crop(open_source(f"folder:{photos}"), config=CropConfig(per_photo=8), store=store).version
+    features = extract(patches, config=FeatureConfig(backbone="hog"), store=store).version
+    reduced = reduce(features, config=ReduceConfig(dim=4), store=store).version
+    version = cluster(reduced, config=ClusterConfig(entries=6), store=store).version
+    keys = vectors_of(reduced.table("keys")["key"]).astype(np.float64)
+    clusters, members = version.table("clusters"), version.table("members")["entry"].to_numpy()
+    centroids = vectors_of(clusters["centroid"])
+    distances = np.linalg.norm(keys[:, None] - centroids, axis=2)
+    assert np.array_equal(members, distances.argmin(axis=1))
+    for entry, row in enumerate(clusters.to_pylist()):
+        own = np.flatnonzero(members == entry)
+        assert row["size"] == len(own)
+        assert row["representative"] == own[distances[own, entry].argmin()]
+        assert row["radius"] == pytest.approx(distances[own, entry].max(), rel=1e-5)
+
+
+def test_duplicate_patches_leave_fewer_entries_than_asked_for(tmp_path: Path, store: Store) -> None:
+    for name in range(4):
+        Image.fromarray(picture(7)[:256, :256]).save(tmp_path / f"{name}.png")
+    for name in range(4, 8):
+        Image.fromarray(picture(name)[:256, :256]).save(tmp_path / f"{name}.png")
+    patches = crop(open_source(f"folder:{tmp_path}"), config=CropConfig(per_photo=1), store=store).version
+    features = extract(patches, config=FeatureConfig(backbone="hog"), store=store).version
+    reduced = reduce(features, config=ReduceConfig(dim=3), store=store).version
+    version = cluster(reduced, config=ClusterConfig(entries=7), store=store).version
+    assert version.attributes["entries"] == version.rows("clusters") <= 5
+    assert version.statistics["empty_clusters"] == 7 - version.rows("clusters")
+
+
+@pytest.mark.parametrize(("stage", "wanted"), [("reduce", "at most 4"), ("cluster", "fewer entries")])
+def test_too_few_patches_are_an_error_that_says_what_to_do(photos: Path, store: Store, stage: str, wanted: str) -> None:
+    configs = {
+        **DICTIONARY_CONFIGS,
+        "crop_config": CropConfig(per_photo=2),
+        "reduce_config": ReduceConfig(dim=8 if stage == "reduce" else 2),
+    }
+    with pytest.raises(TooFewPatchesError, match=wanted):
+        build_dictionary(open_source(f"folder:{photos}?limit=2"), store=store, **configs)
+
+
+def test_the_same_photos_give_the_same_dictionary_id_in_two_stores(photos: Path, tmp_path: Path) -> None:
+    ids = set()
+    threads = torch.get_num_threads()
+    for name, count in (("one", 1), ("two", 2)):
+        torch.set_num_threads(count)
+        store = Store(tmp_path / name)
+        ids.add(build_dictionary(open_source(f"folder:{photos}"), store=store, **DICTIONARY_CONFIGS).version.id)
+    torch.set_num_threads(threads)
+    assert len(ids) == 1
+
+
+def test_a_second_build_skips_every_stage(photos: Path, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    source = open_source(f"folder:{photos}")
+    first = build_dictionary(source, store=store, **DICTIONARY_CONFIGS)
+    with caplog.at_level(logging.INFO, logger="clc.store"):
+        second = build_dictionary(source, store=store, **DICTIONARY_CONFIGS)
+    assert second.skipped
+    assert second.version == first.version
+    assert [record.getMessage().split()[1] for record in caplog.records] == ["skipped"] * 5
