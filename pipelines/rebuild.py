@@ -12,6 +12,7 @@ from prefect import flow
 from clc.errors import ClcError
 from clc.profile import Profile, load_profile
 from clc.store import Store
+from pipelines.log import quieten_user_errors
 from pipelines.stages import (
     assign_references,
     cluster_keys,
@@ -53,6 +54,7 @@ def rebuild(profile: Profile, store: str) -> dict[str, str]:
 
 def run(profile: str, store: str | None) -> None:
     """Run the flow and print what came out, one line a version."""
+    quieten_user_errors()
     outcome = rebuild(load_profile(profile), Store(store).url)
     width = max(map(len, outcome))
     for name, reference in outcome.items():

@@ -27,7 +27,7 @@ def artifact_app(kind: Kind) -> typer.Typer:
         table = Table("id", "built", "rows", "aliases", box=None)
         for version in opened.versions(kind):
             rows = ", ".join(f"{version.rows(n)} {n}" for n, f in version.manifest.files.items() if f.type == "table")
-            built = f"{version.manifest.built.created_at:%Y-%m-%d %H:%M}"
+            built = version.manifest.built.created_at[:16]
             table.add_row(version.short_id, built, rows, ", ".join(sorted(aliases.get(version.id, []))))
         Console(soft_wrap=True).print(table)
 

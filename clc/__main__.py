@@ -1,0 +1,6 @@
+"""`python -m clc` is `clc`."""
+
+from clc.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The flow, run as a user runs it: a real process, a real embedded Prefect, real files."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import World
+
+PROFILE = """
+name = "small-test"
+
+[photos]
+reference = "folder:{reference}"
+training = "folder:{reference}"
+test = "folder:{test}"
+
+[crop]
+per_photo = 4
+[features]
+backbone = "hog"
+[reduce]
+dim = 4
+[cluster]
+entries = 8
+[training_crop]
+size = 288
+per_photo = 2
+[training]
+steps = 2
+batch = 2
+crop = 64
+refresh_every = 1
+[evaluation]
+clc_qualities = [20, 80]
+jpeg_qualities = [30, 60]
+webp_qualities = [30, 60]
+panel_images = 1
+"""
+
+
+def run(folder: Path, module: bool, profile: str = "profile.toml") -> subprocess.CompletedProcess[str]:
+    command = (
+        [sys.executable, "-m", "pipelines.rebuild"] if module else [sys.executable, "-m", "clc", "pipeline", "run"]
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CLC_"))}
+    return subprocess.run(
+        [*command, "--profile", profile], cwd=folder, env=environment, check=False, capture_output=True, text=True
+    )
+
+
+@pytest.mark.slow
+def test_a_rebuild_makes_every_artifact_and_the_second_one_skips_them_all(world: World, tmp_path: Path) -> None:
+    text = PROFILE.format(reference=world.photos, test=world.test_photos)
+    (tmp_path / "profile.toml").write_text(text)
+    first = run(tmp_path, module=True)
+    assert first.returncode == 0, first.stderr
+    versions = dict(line.split() for line in first.stdout.splitlines())
+    assert list(versions) == ["dictionary", "assignments", "model", "latents", "results", "report"]
+    assert "JPEG" in (tmp_path / versions["report"]).read_text()
+    for kind in ("dictionary", "model", "results"):
+        manifest = json.loads((tmp_path / "artifacts" / versions[kind] / "manifest.json").read_text())
+        assert manifest["id"].startswith(versions[kind].split("/")[1])
+
+    second = run(tmp_path, module=False)
+    assert second.returncode == 0, second.stderr
+    assert dict(line.split() for line in second.stdout.splitlines()) == versions
+    stages = [line for line in second.stderr.splitlines() if "stage=" in line]
+    assert len(stages) == 10
+    assert all("skipped" in line for line in stages)
+
+
+@pytest.mark.slow
+def test_a_test_photo_that_was_trained_on_stops_the_run_in_one_line(world: World, tmp_path: Path) -> None:
+    (tmp_path / "profile.toml").write_text(PROFILE.format(reference=world.photos, test=world.photos))
+    result = run(tmp_path, module=True)
+    assert result.returncode == 2
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("clc: ")]
+    assert "is the same as" in line
+    assert "Traceback" not in result.stderr

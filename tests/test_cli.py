@@ -1,0 +1,182 @@
+"""`clc` as it is typed: what it prints, its exit codes, and that nothing half-made is left behind."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clc.cli import main
+from tests.conftest import World, picture
+
+
+class Call:
+    """Runs `clc ARGUMENTS` in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys, self._monkeypatch = capsys, monkeypatch
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        self._monkeypatch.setattr(sys, "argv", ["clc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            main()
+        out, err = self._capsys.readouterr()
+        return int(exit.value.code or 0), out, err
+
+
+@pytest.fixture
+def clc(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    return Call(capsys, monkeypatch)
+
+
+@pytest.fixture
+def store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLC_STORE", world.store.url)
+
+
+@pytest.fixture
+def stream(clc: Call, store: None, world: World, tmp_path: Path) -> Path:
+    path = tmp_path / "a.clc"
+    assert clc("compress", world.test_photos / "photo-100.png", path)[0] == 0
+    return path
+
+
+def assert_refused(result: tuple[int, str, str], *wanted: str) -> None:
+    code, _, err = result
+    assert code == 2
+    assert len(err.strip().splitlines()) == 1, err
+    assert all(text in err for text in wanted), err
+
+
+def test_a_photo_goes_to_a_file_and_back(clc: Call, stream: Path, tmp_path: Path) -> None:
+    code, out, _ = clc("decompress", stream, tmp_path / "a.png")
+    assert (code, out) == (0, f"{tmp_path / 'a.png'}: 420x360\n")
+    assert Image.open(tmp_path / "a.png").size == (420, 360)
+
+
+def test_info_is_json_with_ids_and_section_sizes(clc: Call, stream: Path, world: World) -> None:
+    code, out, _ = clc("info", stream)
+    description = json.loads(out)
+    assert code == 0
+    assert description["model"] == world.model.short_id
+    assert description["dictionary"] == world.dictionary.short_id
+    assert description["bytes"]["total"] == stream.stat().st_size
+    assert {"header", "indices", "z", "y"} < set(description["bytes"])
+
+
+def test_a_flipped_bit_is_one_line_and_no_file(clc: Call, stream: Path, tmp_path: Path) -> None:
+    data = bytearray(stream.read_bytes())
+    data[len(data) // 2] ^= 4
+    stream.write_bytes(data)
+    assert_refused(clc("decompress", stream, tmp_path / "out.png"), "damaged")
+    assert_refused(clc("info", stream), "damaged")
+    assert list(tmp_path.iterdir()) == [stream]
+
+
+def test_a_truncated_file_is_one_line_and_no_file(clc: Call, stream: Path, tmp_path: Path) -> None:
+    stream.write_bytes(stream.read_bytes()[:-20])
+    assert_refused(clc("decompress", stream, tmp_path / "out.png"), "truncated")
+    assert list(tmp_path.iterdir()) == [stream]
+
+
+def test_an_unknown_dictionary_is_named_with_what_to_do(clc: Call, stream: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from clc.codec.bitstream import Bitstream
+
+    parsed = Bitstream.from_bytes(stream.read_bytes())
+    foreign = replace(parsed, header=replace(parsed.header, dictionary_id="ab" * 8))
+    stream.write_bytes(foreign.to_bytes())
+    assert_refused(clc("decompress", stream, tmp_path / "out.png"), "abababababababab", "clc dictionary")
+    assert list(tmp_path.iterdir()) == [stream]
+
+
+def test_a_text_file_named_png_is_one_line_and_no_file(clc: Call, store: None, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("this is not a picture")
+    assert_refused(clc("compress", tmp_path / "text.png", tmp_path / "out.clc"), "text.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["text.png"]
+
+
+def test_missing_files_are_one_line(clc: Call, store: None, tmp_path: Path) -> None:
+    assert_refused(clc("compress", tmp_path / "none.png", tmp_path / "out.clc"), "none.png")
+    assert_refused(clc("decompress", tmp_path / "none.clc", tmp_path / "out.png"), "none.clc")
+
+
+def test_an_unwritable_output_is_one_line(clc: Call, store: None, world: World, tmp_path: Path) -> None:
+    photo = world.test_photos / "photo-100.png"
+    assert_refused(clc("compress", photo, tmp_path / "no" / "such" / "out.clc"), "cannot be written")
+
+
+def test_an_empty_store_says_how_to_get_a_model(clc: Call, world: World, tmp_path: Path) -> None:
+    photo = world.test_photos / "photo-100.png"
+    assert_refused(clc("compress", photo, tmp_path / "o.clc", "--store", tmp_path / "empty"), "clc pipeline run")
+
+
+def test_without_references_the_stream_names_no_dictionary(
+    clc: Call, store: None, world: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "b.clc"
+    assert clc("compress", world.test_photos / "photo-101.png", path, "--no-references", "--quality", 20)[0] == 0
+    assert json.loads(clc("info", path)[1])["dictionary"] is None
+    assert clc("decompress", path, tmp_path / "b.png")[0] == 0
+
+
+def test_dictionaries_are_listed_shown_and_verified(clc: Call, store: None, world: World) -> None:
+    assert world.dictionary.short_id in clc("dictionary", "list")[1]
+    assert json.loads(clc("dictionary", "show", "latest")[1])["id"] == world.dictionary.id
+    code, out, _ = clc("dictionary", "verify", "latest")
+    assert (code, "is whole" in out) == (0, True)
+    assert_refused(clc("dictionary", "verify", "nothing"), "nothing")
+
+
+def test_build_publishes_a_dictionary_and_moves_its_alias(clc: Call, photos: Path, tmp_path: Path) -> None:
+    options = ("--entries", 8, "--dim", 4, "--backbone", "hog", "--store", tmp_path, "--alias", "mine")
+    code, out, _ = clc("dictionary", "build", "--source", f"folder:{photos}", "--limit", 3, *options)
+    assert code == 0
+    assert "8 entries" in out
+    name, id = clc("dictionary", "alias", "mine", "--store", tmp_path)[1].split()
+    assert name == "mine"
+    assert id in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["dictionary", "build"], "--source"),
+        (["dictionary", "build", "--source", "folder:/does/not/exist", "--backbone", "hog"], "/does/not/exist"),
+        (["dictionary", "build", "--source", "bundled", "--backbone", "vgg"], "vgg"),
+        (["dictionary", "build", "--profile", "none"], "demo"),
+        (["data", "fetch", "imagenet"], "kodak"),
+    ],
+)
+def test_mistakes_are_one_line(
+    clc: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], wanted: str
+) -> None:
+    monkeypatch.setenv("CLC_STORE", str(tmp_path))
+    assert_refused(clc(*arguments), wanted)
+
+
+def test_an_unknown_profile_key_is_named(clc: Call, tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text('name = "p"\n[crop]\nsizes = 3\n')
+    assert_refused(clc("pipeline", "run", "--profile", tmp_path / "p.toml"), "crop.sizes")
+
+
+def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
+    code = "import clc.cli, clc.commands.data as d; d.app.command('boom')(lambda: 1 / 0); clc.cli.main()"
+    result = subprocess.run([sys.executable, "-c", code, "data", "boom"], check=False, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "ZeroDivisionError" in result.stderr
+
+
+def test_without_references_even_a_hardly_trained_model_shows_the_photo(
+    clc: Call, store: None, world: World, tmp_path: Path
+) -> None:
+    stream = tmp_path / "a.clc"
+    assert clc("compress", world.test_photos / "photo-100.png", stream, "--no-references", "--quality", 90)[0] == 0
+    assert clc("decompress", stream, tmp_path / "a.png")[0] == 0
+    decoded = np.asarray(Image.open(tmp_path / "a.png")).astype(float)
+    assert np.mean((decoded - picture(100)) ** 2) < 400
