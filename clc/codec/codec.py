@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, QUALITY_STEPS, Bitstream, Header
+from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, Bitstream, Header
 from clc.codec.entropy import SYMBOL_LIMIT, TableCoder
-from clc.codec.gain import QUALITY_MAX, QUALITY_MIN
+from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS
 from clc.codec.model import IMAGE_MULTIPLE, CompressionModel, padded_size
 from clc.codec.prior import MEAN_EXPONENT
 from clc.codec.references import ReferenceLatents, Retriever, index_bits
@@ -22,7 +22,7 @@ from clc.codec.tiles import image_tiles, join_latent, split_latent, to_tensor
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
-_LATENT_LIMIT = 2000.0  # keeps decoded latents on the 16-bit grid of the prior path
+_LATENT_LIMIT = 2000.0  # far beyond what g_a gives, and small enough for exact sums in the prior path
 
 
 class Codec:
@@ -80,7 +80,7 @@ class Codec:
         scaled = self._condition(self.model.g_a(_to_padded_tensor(image)), selected)
         scaled = (scaled * self.model.gain.gain(quality)).clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
         hyper, z_hat = self._encode_hyper(scaled)
-        latent, checksum = self._encode_latent(scaled.double(), z_hat)
+        latent, checksum = self._encode_latent(scaled.double(), z_hat, quality)
         uses_references = entries.size > 0
         header = Header(
             model_id=self.model_id,
@@ -107,7 +107,7 @@ class Codec:
         self._hyper_coder.push(stack, _flat(z_hat), _hyper_channels(z_hat.shape))
         return self._hyper_coder.close(stack), z_hat
 
-    def _encode_latent(self, scaled: Tensor, z_hat: Tensor) -> tuple[bytes, int]:
+    def _encode_latent(self, scaled: Tensor, z_hat: Tensor, quality: float) -> tuple[bytes, int]:
         blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
         slices = scaled.chunk(self.model.config.prior.slices, dim=1)
 
@@ -117,7 +117,8 @@ class Codec:
             blocks.append((_flat(symbols), _flat(level)))
             return symbols + mean
 
-        decoded = self.model.prior.decode(self.model.prior.features(z_hat), quantise)
+        features = self.model.prior.features(z_hat)
+        decoded = self.model.prior.decode(features, self.model.gain.exact_levels(quality), quantise)
         stack = self._latent_coder.empty()
         for symbols, level in reversed(blocks):  # a stack: the slice decoded first is pushed last
             coded = level > 0
@@ -133,14 +134,14 @@ class Codec:
         stack = self._hyper_coder.open(stream.hyper)
         z_hat = torch.from_numpy(self._hyper_coder.pop(stack, _hyper_channels(z_shape)).reshape(z_shape)).double()
         features = self.model.prior.features(z_hat)
-        decoded = self._decode_latent(stream.latent, features)
+        decoded = self._decode_latent(stream.latent, features, header.quality)
         if _checksum(decoded) != stream.latent_checksum:
             raise BitstreamError("the decoded latent differs from the encoder's: stream or model is damaged")
         refined = self.model.refine(decoded.float(), features.float(), header.quality)
         image = self.model.g_s(self._condition(refined, self._select(stream.entries)))
         return _to_pixels(image, header.height, header.width)
 
-    def _decode_latent(self, data: bytes, features: Tensor) -> Tensor:
+    def _decode_latent(self, data: bytes, features: Tensor, quality: float) -> Tensor:
         stack = self._latent_coder.open(data)
 
         def read(index: int, mean: Tensor, level: Tensor) -> Tensor:
@@ -150,7 +151,7 @@ class Codec:
             symbols[coded] = self._latent_coder.pop(stack, levels[coded])
             return torch.from_numpy(symbols.reshape(tuple(mean.shape))).to(mean) + mean
 
-        return self.model.prior.decode(features, read)
+        return self.model.prior.decode(features, self.model.gain.exact_levels(quality), read)
 
     def _check_versions(self, header: Header) -> None:
         if header.model_id != self.model_id:

@@ -2,7 +2,7 @@
 
 An entropy decoder that computes one scale differently from its encoder loses the rest of the image. Floating-point
 convolutions do differ, by thread count, instruction set and library. A frozen `ExactConv2d` therefore works on dyadic
-numbers only: 16-bit integers times a power of two, carried in float64. Every product and partial sum fits into the
+numbers only: small integers times a power of two, carried in float64. Every product and partial sum fits into the
 53-bit mantissa, so no order of summation rounds, and the result is one and the same number everywhere.
 """
 

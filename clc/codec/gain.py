@@ -7,12 +7,20 @@ qualities and interpolated geometrically in between.
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from clc.codec.tables import LOG_SCALE_STEP
 
 QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 LEVELS = 8
+QUALITY_STEPS = 100
+"""Qualities are coded in steps of 1/QUALITY_STEPS."""
+
 _LAMBDA_MIN, _LAMBDA_MAX = 0.0008, 0.1
+_LOG_GAIN_GRID = 2.0**12
 
 
 def lagrangian(quality: float) -> float:
@@ -33,6 +41,29 @@ class GainUnit(nn.Module):
     def gain(self, quality: float) -> Tensor:
         """Factors [1, C, 1, 1] applied before quantisation."""
         return _interpolate(self.log_gain, quality)
+
+    def levels(self, quality: float) -> Tensor:
+        """How many scale levels the gain moves the latent's deviation up [1, C, 1, 1]: real numbers, for training."""
+        return torch.log(self.gain(quality)) / LOG_SCALE_STEP
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Put the gains on the grid that `exact_levels` computes with."""
+        self.log_gain.copy_(torch.round(self.log_gain * _LOG_GAIN_GRID) / _LOG_GAIN_GRID)
+
+    def exact_levels(self, quality: float) -> Tensor:
+        """`levels` as whole numbers, the same on every machine: float64 [1, C, 1, 1].
+
+        The interpolation is a sum of integer products, exact in float64, and one correctly rounded division.
+        """
+        spans = round((QUALITY_MAX - QUALITY_MIN) * QUALITY_STEPS)
+        position = round((quality - QUALITY_MIN) * QUALITY_STEPS) * (LEVELS - 1)
+        lower = min(position // spans, LEVELS - 2)
+        upper_weight = position - lower * spans
+        gains: NDArray[np.float64] = self.log_gain.detach().double().cpu().numpy()
+        mixed = gains[lower] * (spans - upper_weight) + gains[lower + 1] * upper_weight
+        levels = np.floor(mixed / (spans * LOG_SCALE_STEP) + 0.5)
+        return torch.from_numpy(levels)[None, :, None, None]
 
     def inverse_gain(self, quality: float) -> Tensor:
         """Factors [1, C, 1, 1] applied to the decoded latent."""

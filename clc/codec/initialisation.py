@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 
 _CORRELATION = 0.95  # between neighbouring pixels, the usual value for photos
-_LATENT_SCALE = 16.0  # one quantisation step is then 1/16 of the image's range
+# At high rate, uniform quantisation with step Δ (8-bit levels) is optimal for λ = 6 / (ln 2 · Δ²). A gain of 1 belongs
+# to the middle of the range of λ, 0.009, so to a step of 31 levels, about an eighth of the image's range.
+_LATENT_SCALE = 8.0
+_CONTRAST = 0.2  # standard deviation of photos' luma, as a share of the range
 _NOISE = 0.002  # share of the ordinary random weights that remains, to tell unused channels apart
 
 # Orthonormal luma and two chroma axes, and how much variance photos have along them.
@@ -42,6 +45,14 @@ class BlockTransform:
             kept = torch.argsort(_variance(candidates), descending=True, stable=True)[:width]
             self.steps.append(HaarStep(source=kept // len(_HAAR), band=kept % len(_HAAR)))
             rows = candidates[kept]
+        self._variance = _variance(rows)
+
+    def latent_deviation(self, channels: int) -> Tensor:
+        """Standard deviation [channels] that the latent starts with on photos, in quantisation steps at gain 1."""
+        deviation = torch.zeros(channels)
+        known = min(channels, len(self._variance))
+        deviation[:known] = _LATENT_SCALE * _CONTRAST * self._variance[:known].sqrt()
+        return deviation
 
     @torch.no_grad()
     def start_analysis(self, stem: nn.Conv2d, halvings: list[nn.Conv2d], last: nn.Conv2d) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from clc.codec.gain import GainUnit
+from clc.codec.initialisation import BlockTransform
 from clc.codec.matching import ConditionalLatentMatching, MatchingConfig
 from clc.codec.prior import HyperAnalysis, Prior, PriorConfig, round_half_up, scale_of
 from clc.codec.synthesis import ConditionalLatentSynthesis
@@ -98,6 +99,7 @@ class CompressionModel(nn.Module):
             self.synthesis = ConditionalLatentSynthesis(channels)
         self.h_a = HyperAnalysis(config.prior, channels)
         self.prior = Prior(config.prior, channels)
+        self.prior.start_at(BlockTransform(config.transform.widths).latent_deviation(channels))
         self.residual = nn.Sequential(
             nn.Conv2d(channels + config.prior.hyper_width, config.prior.slice_width, 3, padding=1),
             nn.LeakyReLU(),
@@ -128,7 +130,7 @@ class CompressionModel(nn.Module):
             bits.append(_bits(likelihood))
             return round_half_up(target - mean) + mean
 
-        decoded = self.prior.decode(features, quantise)
+        decoded = self.prior.decode(features, self.gain.levels(quality), quantise)
         return Reconstruction(
             image=self.reconstruct(decoded, features, references, quality),
             latent_bits=torch.stack(bits).sum(),
@@ -176,6 +178,7 @@ class CompressionModel(nn.Module):
         for layer in layers:
             layer.observing = False
             layer.freeze()
+        self.gain.freeze()
         self.latent_tables = gaussian_tables()
         self.hyper_tables = self._hyper_tables()
         self._mark_frozen()

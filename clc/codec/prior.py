@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from clc.codec.exact import ExactConv2d
 from clc.codec.tables import LOG_SCALE_STEP, SCALE_LEVELS, SCALE_MIN
 
-MEAN_EXPONENT = 4
+MEAN_EXPONENT = 6
 """Means, and so decoded latents, are multiples of 2^-MEAN_EXPONENT quantisation steps."""
 
 _LEVEL_GAIN = 8.0  # one unit of the scale head's output is this many scale levels: keeps its gradients useful
-_LEVEL_START = 20.0
 
 
 class PriorConfig(BaseModel):
@@ -61,7 +60,7 @@ class HyperSynthesis(nn.Sequential):
 
 
 class SliceNetwork(nn.Module):
-    """Support features [B, S, h, w] → mean and scale level of one slice, each [B, C/K, h, w]."""
+    """Support features [B, S, h, w] → mean and scale level, before the gain's, of one slice, each [B, C/K, h, w]."""
 
     def __init__(self, support_channels: int, width: int, slice_channels: int) -> None:
         super().__init__()
@@ -73,8 +72,7 @@ class SliceNetwork(nn.Module):
 
     def forward(self, support: Tensor) -> tuple[Tensor, Tensor]:
         features = self.trunk(support)
-        level = self.level(features) * _LEVEL_GAIN + _LEVEL_START
-        return self.mean(features), level
+        return self.mean(features), self.level(features) * _LEVEL_GAIN
 
 
 class Prior(nn.Module):
@@ -94,17 +92,28 @@ class Prior(nn.Module):
         """Hyper features [B, hyper_width, h, w] of integer ẑ [B, N, h/4, w/4]."""
         return self.hyper_synthesis(z_hat)
 
-    def decode(self, features: Tensor, quantise: Callable[[int, Tensor, Tensor], Tensor]) -> Tensor:
+    @torch.no_grad()
+    def start_at(self, deviation: Tensor) -> None:
+        """Let every channel's scale start at its `deviation` [C], in quantisation steps at gain 1."""
+        levels = torch.log(deviation.clamp(min=SCALE_MIN) / SCALE_MIN) / LOG_SCALE_STEP
+        for network, own in zip(self.slices, levels.chunk(len(self.slices)), strict=True):
+            network.get_parameter("level.bias").copy_(own / _LEVEL_GAIN)
+
+    def decode(
+        self, features: Tensor, level_offset: Tensor, quantise: Callable[[int, Tensor, Tensor], Tensor]
+    ) -> Tensor:
         """Run the slices in order; the decoded latent [B, C, h, w], in quantisation steps.
 
+        level_offset: what the gain adds to the scale levels, [1, C, 1, 1].
         quantise: (index, mean, level) → decoded slice, each [B, C/K, h, w]. It rounds in training, records symbols
         in an encoder and reads them in a decoder. Levels index the Gaussian tables: real numbers in
         0..SCALE_LEVELS-1 in training, whole ones once frozen.
         """
         decoded: list[Tensor] = []
-        for index, network in enumerate(self.slices):
+        offsets = level_offset.chunk(len(self.slices), dim=1)
+        for index, (network, offset) in enumerate(zip(self.slices, offsets, strict=True)):
             mean, level = network(torch.cat([features, *decoded], dim=1))
-            decoded.append(quantise(index, mean, _saturate(level)))
+            decoded.append(quantise(index, mean, _saturate(level + offset)))
         return torch.cat(decoded, dim=1)
 
     def exact_layers(self) -> Iterator[ExactConv2d]:

@@ -20,7 +20,7 @@ from clc.evaluation.panels import DISPLAY_WIDTH
 from clc.evaluation.rate_difference import RateDifference, rate_difference
 from clc.evaluation.results import PanelRow
 from clc.evaluation.summary import SummaryRow, codec_names, common_images, image_rows, summary
-from clc.store import Version
+from clc.store import Version, lineage
 
 PICTURE_QUALITY = 90
 """Pictures go into the page as WebP of this quality: lossless ones would make it too heavy to mail."""
@@ -50,10 +50,9 @@ class Figure:
     height: int
 
 
-def render_report(version: Version, *, lineage: list[tuple[str, str]] | None = None) -> str:
-    """The page of a `results` version as HTML.
+def render_report(version: Version) -> str:
+    """The page of a `results` version as HTML. The same version gives the same page, byte for byte.
 
-    lineage: (role, version) pairs to list. The same version gives the same page, byte for byte.
     Raises CorruptArtifactError if a stored picture cannot be decoded.
     """
     rows = image_rows(version)
@@ -72,13 +71,13 @@ def render_report(version: Version, *, lineage: list[tuple[str, str]] | None = N
         panels=_panels(version),
         picture_quality=PICTURE_QUALITY,
         display_width=DISPLAY_WIDTH,
-        lineage=lineage or [],
+        lineage=_lineage(version),
     )
 
 
-def write_report(version: Version, path: Path, *, lineage: list[tuple[str, str]] | None = None) -> None:
+def write_report(version: Version, path: Path) -> None:
     """Write `render_report` to a file, whole or not at all. Raises ClcError if the file cannot be written."""
-    page = render_report(version, lineage=lineage)
+    page = render_report(version)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,6 +114,11 @@ def _psnr_curve(rows: Sequence[SummaryRow]) -> list[tuple[float, float]]:
 
 def _ms_ssim_curve(rows: Sequence[SummaryRow]) -> list[tuple[float, float]]:
     return [(row.bpp, ms_ssim_db(row.ms_ssim)) for row in rows]
+
+
+def _lineage(version: Version) -> list[tuple[str, str]]:
+    """(role, version) of everything the results were made from, nearest first."""
+    return [(role, source[: source.index("/") + 17]) for _, role, source in lineage(version).edges()]
 
 
 def _charts(means: Sequence[SummaryRow]) -> list[Chart]:

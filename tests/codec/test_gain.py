@@ -1,0 +1,38 @@
+"""The quality moves gains, levels and λ together."""
+
+import math
+
+import pytest
+import torch
+
+from clc.codec.gain import GainUnit, lagrangian
+from clc.codec.tables import LOG_SCALE_STEP
+
+
+def test_lambda_is_geometric_in_the_quality() -> None:
+    assert lagrangian(50.5) == pytest.approx(math.sqrt(lagrangian(1) * lagrangian(100)))
+
+
+@pytest.mark.parametrize("quality", [0.99, 100.01, math.nan])
+def test_qualities_out_of_range_are_refused(quality: float) -> None:
+    with pytest.raises(ValueError, match="between 1 and 100"):
+        lagrangian(quality)
+
+
+@pytest.mark.parametrize("quality", [1.0, 1.01, 15.14, 15.15, 33.33, 50.5, 99.99, 100.0])
+def test_exact_levels_are_the_rounded_levels(quality: float) -> None:
+    torch.manual_seed(0)
+    gain = GainUnit(32)
+    torch.nn.init.normal_(gain.log_gain)
+    gain.freeze()
+    levels, exact = gain.levels(quality), gain.exact_levels(quality)
+    assert torch.equal(exact, torch.round(exact))
+    assert (levels - exact).abs().max() <= 0.5 + 1e-3
+
+
+def test_the_first_gains_follow_the_optimal_step() -> None:
+    gain = GainUnit(1)
+    ratio = float(gain.gain(100.0) / gain.gain(1.0))
+    assert ratio == pytest.approx(math.sqrt(lagrangian(100) / lagrangian(1)), rel=1e-5)
+    assert float(gain.levels(50.5)) == pytest.approx(0.0, abs=1e-5)
+    assert float(gain.levels(100.0)) == pytest.approx(math.log(ratio) / 2 / LOG_SCALE_STEP, rel=1e-5)
