@@ -127,6 +127,5 @@ class Store:
 
     def _missing(self, kind: Kind, id: str) -> MissingArtifactError:
         return MissingArtifactError(
-            f"{kind}/{id} is not in {self.url}; `clc {kind} list` shows what is there, `clc {kind} import` "
-            f"brings in a version from elsewhere, `clc {kind} build` makes one"
+            f"{kind}/{id} is not in {self.url}; `clc {kind} list` shows what is there, --store names another store"
         )
