@@ -127,5 +127,6 @@ class Store:
 
     def _missing(self, kind: Kind, id: str) -> MissingArtifactError:
         return MissingArtifactError(
-            f"{kind}/{id} is not in {self.url}; `clc {kind} list` shows what is there, --store names another store"
+            f"{kind}/{id} is not in {self.url}; `clc {kind} list` shows what is there, `clc {kind} import FILE` "
+            "brings it from another store, --store names another one"
         )

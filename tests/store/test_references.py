@@ -34,13 +34,7 @@ def test_an_ambiguous_prefix_lists_the_candidates(store: Store) -> None:
 def test_a_missing_version_says_where_it_looked_and_what_to_do(store: Store, ref: str) -> None:
     with pytest.raises(MissingArtifactError) as error:
         store.get(Kind.DICTIONARY, ref)
-    for part in (
-        f"dictionary/{ref}",
-        store.url,
-        "clc dictionary list",
-        "clc dictionary import",
-        "clc dictionary build",
-    ):
+    for part in (f"dictionary/{ref}", store.url, "clc dictionary list", "clc dictionary import FILE", "--store"):
         assert part in str(error.value)
 
 
