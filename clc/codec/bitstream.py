@@ -19,6 +19,7 @@ FORMAT_VERSION = 1
 MAX_REFERENCES = 5
 MAX_INDEX_BITS = 31
 MAX_SIDE = 65_535
+MAX_PIXELS = 2**27  # a 4-kilobyte stream must not make a decoder allocate terabytes
 QUALITY_STEPS = 100  # quality is stored in hundredths
 TILE_SIZE = 256
 NO_DICTIONARY = "0" * 16
@@ -47,6 +48,7 @@ class Header:
     def __post_init__(self) -> None:
         _check_range("height", self.height, 1, MAX_SIDE)
         _check_range("width", self.width, 1, MAX_SIDE)
+        _check_range("pixels", self.height * self.width, 1, MAX_PIXELS)
         _check_range("quality", self.quality, 1.0, 100.0)
         _check_range("references", self.references, 0, MAX_REFERENCES)
         _check_range("index bits", self.index_bits, 0, MAX_INDEX_BITS)
@@ -186,7 +188,7 @@ def _parse_header(data: bytes) -> tuple[Header, SectionSizes]:
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise BitstreamError(f"{name} is {value:g}, outside {low:g} to {high:g}")
+        raise BitstreamError(f"{name} is {value:,}, outside {low:,} to {high:,}")
 
 
 def _varint(value: int) -> bytes:

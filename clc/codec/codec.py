@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, Bitstream, Header
+from clc.codec.bitstream import MAX_PIXELS, MAX_SIDE, NO_DICTIONARY, Bitstream, Header
 from clc.codec.entropy import SYMBOL_LIMIT, TableCoder
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS
 from clc.codec.model import IMAGE_MULTIPLE, CompressionModel, padded_size
@@ -72,8 +72,10 @@ class Codec:
         if not QUALITY_MIN <= quality <= QUALITY_MAX:
             raise ProfileError(f"quality must lie between {QUALITY_MIN:g} and {QUALITY_MAX:g}, not {quality:g}")
         height, width = image.shape[:2]
-        if max(height, width) > MAX_SIDE:
-            raise ImageError(f"image is {width}×{height}; the format holds at most {MAX_SIDE} pixels a side")
+        if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
+            raise ImageError(
+                f"image is {width}×{height}; the format holds at most {MAX_SIDE:,} pixels a side and {MAX_PIXELS:,} in all"
+            )
         quality = round(quality * QUALITY_STEPS) / QUALITY_STEPS
         entries = self._retrieve(image) if references else np.empty((0, 0), dtype=np.int64)
         selected = self._select(entries)

@@ -1,11 +1,15 @@
 """A dictionary version, loaded: keys, pictures and retrieval (paper §3.2 (2))."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from clc.codec.tiles import image_tiles
 from clc.dictionary.features import FeatureConfig, FeatureExtractor, vectors_of
 from clc.dictionary.index import FaissFlat, KeyBallTree, SearchIndex, SearchMethod
 from clc.dictionary.reduce import Basis
+from clc.dictionary.retrieve import Query, Scope, merge
 from clc.errors import CorruptArtifactError, DictionaryError
 from clc.images.patch import decode_patch
 from clc.store import Version
@@ -47,18 +51,48 @@ class Dictionary:
         """Keys float32 [n, dim] of patches uint8 [n, H, W, 3]."""
         return self._basis.project(self._extract(patches))
 
+    def retrieve(
+        self,
+        image: NDArray[np.uint8],
+        number: int,
+        *,
+        scope: Scope = Scope.TILE,
+        queries: Sequence[Query] = (Query.IDENTITY,),
+        exclude_source: str | None = None,
+    ) -> NDArray[np.int64]:
+        """References for an image uint8 [H, W, 3]: int64 [T, number] for its T tiles, or [1, number] for all of it.
+
+        queries: versions of the picture that are looked up; their answers are merged without duplicates.
+        exclude_source: the photo whose entries are left out.
+        Raises DictionaryError if fewer than `number` entries remain.
+        """
+        pictures = image_tiles(image) if scope is Scope.TILE else image[None]
+        excluded = None if exclude_source is None else [exclude_source] * len(pictures)
+        return self._multi_query(pictures, number, queries, excluded)
+
     def retrieve_tiles(
-        self, tiles: NDArray[np.uint8], number: int, exclude_source: list[str] | None = None
+        self, tiles: NDArray[np.uint8], number: int, exclude_source: Sequence[str] | None = None
     ) -> NDArray[np.int64]:
         """The `number` entries nearest to each tile: int64 [T, number], nearest first, ties by entry.
 
         exclude_source: for each tile, the photo whose entries are left out.
         Raises DictionaryError if fewer than `number` entries remain.
         """
-        return self.search(self.keys_of(tiles), number, exclude_source)[0]
+        return self._multi_query(tiles, number, (Query.IDENTITY,), exclude_source)
+
+    def _multi_query(
+        self,
+        pictures: NDArray[np.uint8],
+        number: int,
+        queries: Sequence[Query],
+        exclude_source: Sequence[str] | None,
+    ) -> NDArray[np.int64]:
+        answers = [self.search(self.keys_of(query.apply(pictures)), number, exclude_source) for query in queries]
+        entries, distances = (np.concatenate(parts, axis=1) for parts in zip(*answers, strict=True))
+        return merge(entries, distances, number)[0]
 
     def search(
-        self, queries: NDArray[np.float32], number: int, exclude_source: list[str] | None = None
+        self, queries: NDArray[np.float32], number: int, exclude_source: Sequence[str] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Entries and Euclidean distances, each [n, number], for query keys [n, dim]; otherwise as `retrieve_tiles`."""
         excluded = [self._image_ids == image_id for image_id in exclude_source or []]

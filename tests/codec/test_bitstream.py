@@ -87,7 +87,15 @@ def test_a_huge_promised_length_allocates_nothing(stream: Bitstream) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"height": 0}, {"width": 65536}, {"quality": 0.5}, {"references": 6}, {"index_bits": 32}, {"references": 0}],
+    [
+        {"height": 0},
+        {"width": 65536},
+        {"height": 60_000, "width": 60_000},
+        {"quality": 0.5},
+        {"references": 6},
+        {"index_bits": 32},
+        {"references": 0},
+    ],
 )
 def test_fields_out_of_range_cannot_be_made(change: dict[str, float]) -> None:
     with pytest.raises(BitstreamError):

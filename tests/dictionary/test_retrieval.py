@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from clc.codec.tiles import image_tiles
 from clc.dictionary.assignments import centre
 from clc.dictionary.dictionary import Dictionary, load_index
 from clc.dictionary.index import FaissFlat, KeyBallTree, SearchMethod
+from clc.dictionary.retrieve import Query, Scope, merge
 from clc.errors import DictionaryError
 from clc.images.patch import decode_patches
-from tests.conftest import World
+from tests.conftest import World, picture
 
 
 @pytest.fixture(scope="module", params=list(SearchMethod))
@@ -73,3 +75,34 @@ def test_assignments_are_what_retrieval_gives_for_each_crop(world: World, dictio
     tiles = centre(decode_patches(crops["image"]), 256)
     expected = dictionary.retrieve_tiles(tiles, 3, exclude_source=crops["image_id"].to_pylist())
     assert world.assignments.table("assignments")["entries"].to_pylist() == expected.tolist()
+
+
+def test_tile_scope_asks_once_a_tile_and_image_scope_once(dictionary: Dictionary) -> None:
+    image = picture(0, 300, 600)
+    assert np.array_equal(dictionary.retrieve(image, 3), dictionary.retrieve_tiles(image_tiles(image), 3))
+    assert dictionary.retrieve(image, 3, scope=Scope.IMAGE).shape == (1, 3)
+
+
+def test_an_image_finds_its_own_patch_whichever_scope(dictionary: Dictionary) -> None:
+    for scope in Scope:
+        assert dictionary.retrieve(dictionary.patch(5), 1, scope=scope).tolist() == [[5]]
+
+
+def test_a_rotated_query_finds_what_the_plain_one_misses(dictionary: Dictionary) -> None:
+    turned = np.rot90(dictionary.patch(7)).copy()
+    queries = (Query.IDENTITY, Query.ROTATE_90, Query.ROTATE_180, Query.ROTATE_270)
+    assert dictionary.retrieve(turned, 1)[0, 0] != 7
+    assert dictionary.retrieve(turned, 1, queries=queries)[0, 0] == 7
+
+
+def test_answers_of_several_queries_are_merged_without_duplicates(dictionary: Dictionary) -> None:
+    found = dictionary.retrieve(dictionary.patch(2), 5, queries=tuple(Query))[0]
+    assert len(set(found.tolist())) == 5
+    assert found[0] == 2
+
+
+def test_merging_keeps_the_best_distance_and_breaks_ties_by_entry() -> None:
+    entries, distances = np.array([[4, 9, 9, 1, 3]]), np.array([[0.5, 0.2, 0.9, 0.5, 0.1]], dtype=np.float32)
+    merged, best = merge(entries, distances, 3)
+    assert merged.tolist() == [[3, 9, 1]]
+    assert best.tolist() == [pytest.approx([0.1, 0.2, 0.5])]

@@ -1,0 +1,48 @@
+"""Retrieval options: what a query is, and which augmented versions of it are asked as well (paper §3.2 (2))."""
+
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Scope(StrEnum):
+    """What references are retrieved for."""
+
+    IMAGE = "image"  # once for the whole image, as in the paper
+    TILE = "tile"  # for each 256×256 tile
+
+
+class Query(StrEnum):
+    """A version of the picture that is looked up: the multi-query strategy of the paper."""
+
+    IDENTITY = "identity"
+    ROTATE_90 = "rotate90"
+    ROTATE_180 = "rotate180"
+    ROTATE_270 = "rotate270"
+    FLIP = "flip"
+
+    def apply(self, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The version of pictures [n, H, W, 3]; rotations by 90° and 270° swap H and W."""
+        if self is Query.FLIP:
+            return pictures[:, :, ::-1]
+        turns = {Query.IDENTITY: 0, Query.ROTATE_90: 1, Query.ROTATE_180: 2, Query.ROTATE_270: 3}[self]
+        return np.rot90(pictures, turns, axes=(1, 2))
+
+
+def merge(
+    entries: NDArray[np.int64], distances: NDArray[np.float32], number: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The best `number` distinct entries of several answers to one query.
+
+    entries, distances: [n, candidates] with at least `number` distinct entries a row. Each entry keeps its best
+    distance; ties go to the lower entry.
+    """
+    best = np.empty((len(entries), number), dtype=np.int64)
+    best_distances = np.empty((len(entries), number), dtype=np.float32)
+    for row, (own, distance) in enumerate(zip(entries, distances, strict=True)):
+        order = np.lexsort((own, distance))
+        _, first = np.unique(own[order], return_index=True)
+        kept = order[np.sort(first)[:number]]
+        best[row], best_distances[row] = own[kept], distance[kept]
+    return best, best_distances
