@@ -42,17 +42,23 @@ TILES_SHOWN = 48
 _PICTURE_QUALITY = 70
 _LEGEND = 16
 _GOLDEN_ANGLE = 137.508  # degrees: however many photos there are, neighbours in the legend have far apart hues
-_MAP_WIDTH, _MAP_HEIGHT, _MAP_MARGIN = 960, 640, 30
-_SMALLEST_RADIUS, _LARGEST_RADIUS = 3.5, 13.0
+_SHADES = (0, 14, -14)
+_HUES_A_SHADE = 5  # more of them, a golden angle apart, look alike
+_MAP_WIDTH, _MAP_FLATTEST, _MAP_TALLEST, _MAP_MARGIN = 960, 240, 640, 24
+_SMALLEST_RADIUS, _LARGEST_RADIUS = 4.0, 14.0
 _TILES_AT_A_TIME = 32
 
 
 @dataclass(frozen=True)
 class SourcePhoto:
-    """A photo that entries were cut from; `hue` in degrees is its colour on the page."""
+    """A photo that entries were cut from, and its colour on the page.
+
+    hue: degrees. shade: percent added to the lightness that the page has in light and in dark.
+    """
 
     image_id: str
     hue: float
+    shade: int
     entries: int
 
 
@@ -101,7 +107,7 @@ class ShownTile:
 
 
 @dataclass(frozen=True)
-class Query:
+class QueriedPhoto:
     """A query photo; `tiles` counts all of them, `shown` may be fewer."""
 
     name: str
@@ -162,7 +168,8 @@ def render_explorer(
         patches=sum(sizes),
         sizes={"smallest": min(sizes), "median": float(np.median(sizes)), "largest": max(sizes)},
         singletons=sizes.count(1),
-        lineage=[(role, source[: source.index("/") + 17]) for _, role, source in lineage(version).edges()],
+        # A version that several stages read has one role in all of them.
+        lineage=dict.fromkeys((role, source[: source.index("/") + 17]) for _, role, source in lineage(version).edges()),
         map=_key_map(version, entries),
         members_known=members is not None,
         members_shown=MEMBERS_SHOWN,
@@ -256,7 +263,12 @@ def _entries(version: Version, table: pa.Table, members: dict[int, tuple[str, ..
     rows = table.to_pylist()
     counts = Counter(row["image_id"] for row in rows)
     photos = {
-        image_id: SourcePhoto(image_id, round(rank * _GOLDEN_ANGLE % 360, 1), count)
+        image_id: SourcePhoto(
+            image_id,
+            hue=round(rank * _GOLDEN_ANGLE % 360, 1),
+            shade=_SHADES[rank // _HUES_A_SHADE % len(_SHADES)],
+            entries=count,
+        )
         for rank, (image_id, count) in enumerate(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     }
     pictures = _pictures(version, "entries", set(range(len(rows))), ENTRY_PIXELS)
@@ -278,29 +290,26 @@ def _entries(version: Version, table: pa.Table, members: dict[int, tuple[str, ..
 def _key_map(version: Version, entries: Sequence[ShownEntry]) -> KeyMap:
     """Large clusters come first, so that small ones lie on top of them."""
     positions, shares = principal_plane(vectors_of(version.table("entries", columns=["key"])["key"]))
-    low, extent = positions.min(axis=0), np.ptp(positions, axis=0)
-    scale = min(
-        (_MAP_WIDTH - 2 * _MAP_MARGIN) / max(extent[0], 1e-12),
-        (_MAP_HEIGHT - 2 * _MAP_MARGIN) / max(extent[1], 1e-12),
-    )
-    if not extent.any():  # one key, or all of them equal
-        scale = 0.0
-    width, height = (round(float(side)) + 2 * _MAP_MARGIN for side in extent * scale)
-    placed = _MAP_MARGIN + (positions - low) * scale
+    middle = (positions.min(axis=0) + positions.max(axis=0)) / 2
+    extent = np.ptp(positions, axis=0)
+    room = np.array([_MAP_WIDTH - 2 * _MAP_MARGIN, _MAP_TALLEST - 2 * _MAP_MARGIN])
+    # One key, or keys that are all equal, lie in the middle.
+    scale = float((room / np.maximum(extent, extent.max() * 1e-9)).min()) if extent.any() else 0.0
+    height = max(_MAP_FLATTEST, round(float(extent[1]) * scale) + 2 * _MAP_MARGIN)
+    placed = np.array([_MAP_WIDTH, height]) / 2 + (positions - middle) * scale * np.array([1, -1])
     largest = max(entry.size for entry in entries)
     points = [
         MapPoint(
             entry,
             round(float(x), 1),
-            round(float(height - y), 1),
+            round(float(y), 1),
             # The area shows the size.
             round(max(_SMALLEST_RADIUS, _LARGEST_RADIUS * (entry.size / largest) ** 0.5), 1),
         )
         for entry, (x, y) in zip(entries, placed, strict=True)
     ]
-    return KeyMap(
-        width, height, shares, tuple(sorted(points, key=lambda point: (-point.entry.size, point.entry.index)))
-    )
+    points.sort(key=lambda point: (-point.entry.size, point.entry.index))
+    return KeyMap(_MAP_WIDTH, height, shares, tuple(points))
 
 
 def principal_plane(keys: NDArray[np.float32]) -> tuple[NDArray[np.float64], tuple[float, float]]:
@@ -326,14 +335,14 @@ def _queries(
     queries: Sequence[tuple[str, NDArray[np.uint8]]],
     number: int,
     backbone: str | None,
-) -> list[Query]:
+) -> list[QueriedPhoto]:
     dictionary = Dictionary(version, backbone)
     return [_query(dictionary, entries, name, photo, number) for name, photo in queries]
 
 
 def _query(
     dictionary: Dictionary, entries: Sequence[ShownEntry], name: str, photo: NDArray[np.uint8], number: int
-) -> Query:
+) -> QueriedPhoto:
     height, width = photo.shape[:2]
     tiles = image_tiles(photo)
     columns = -(-width // TILE_SIZE)
@@ -346,7 +355,7 @@ def _query(
             row, column = divmod(tile, columns)
             results = tuple((entries[entry], distance) for entry, distance in zip(nearest, how_far, strict=True))
             shown.append(ShownTile(row, column, _data_uri(tiles[tile], ENTRY_PIXELS), results))
-    return Query(name, width, height, len(tiles), tuple(shown))
+    return QueriedPhoto(name, width, height, len(tiles), tuple(shown))
 
 
 def _template() -> jinja2.Template:
