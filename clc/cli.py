@@ -1,7 +1,7 @@
 """The `clc` command.
 
 Exit codes: 0 success; 1 something checked is not as it should be (`verify`), or a bug, with a traceback; 2 a mistake in
-the call or in what it was given, with one line that says what to do.
+the call or in what it was given, with one line that says what to do (after the usage, if the call is malformed).
 """
 
 import logging

@@ -21,6 +21,10 @@ class ImageError(ClcError):
     """One image cannot be decoded (corrupt, truncated, not an image) or is refused."""
 
 
+class OutputError(ClcError):
+    """An output file cannot be written."""
+
+
 class FetchError(ClcError):
     """A download failed, or what arrived is not what the manifest promises."""
 
@@ -55,6 +59,10 @@ class TooFewPatchesError(DictionaryError):
 
 class TrainingError(ClcError):
     """Training cannot start or cannot go on (bad data, divergence, foreign checkpoint)."""
+
+
+class OverlapError(ClcError):
+    """A photo that evaluates was used to build what is being evaluated."""
 
 
 class BitstreamError(ClcError):

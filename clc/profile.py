@@ -9,10 +9,11 @@ from importlib.metadata import entry_points
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from clc.codec.bitstream import TILE_SIZE
 from clc.dictionary.cluster import ClusterConfig
 from clc.dictionary.features import FeatureConfig
 from clc.dictionary.index import IndexConfig
@@ -52,6 +53,18 @@ class Profile(BaseModel):
     model: ModelChoice = ModelChoice()
     training: TrainingConfig
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if self.crop.size != TILE_SIZE:
+            raise ValueError(f"crop.size must be {TILE_SIZE}, the size of the codec's tiles")
+        if self.training_crop.size < TILE_SIZE:
+            raise ValueError(f"training_crop.size must be at least {TILE_SIZE}, the size of the codec's tiles")
+        if self.cluster.entries < self.model.config.references:
+            raise ValueError(
+                f"cluster.entries must be at least {self.model.config.references}, the references of a tile"
+            )
+        return self
 
 
 def load_profile(reference: str) -> Profile:

@@ -77,7 +77,7 @@ def assign_references(profile: Profile, store: str, crops: str, dictionary: str)
     opened = Store(store)
     return assignments.assign(
         opened.get(Kind.PATCHES, crops),
-        Dictionary(opened.get(Kind.DICTIONARY, dictionary)),
+        Dictionary(opened.get(Kind.DICTIONARY, dictionary), profile.features.backbone),
         references=profile.model.config.references,
         store=opened,
     ).version.ref
@@ -119,6 +119,7 @@ def evaluate_codec(profile: Profile, store: str, model: str, dictionary: str, se
         photos=open_source(profile.photos.test),
         config=profile.evaluation,
         store=opened,
+        backbone=profile.features.backbone,
     )
     return _as_latest(opened, result.version)
 

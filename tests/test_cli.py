@@ -1,6 +1,7 @@
 """`clc` as it is typed: what it prints, its exit codes, and that nothing half-made is left behind."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,27 @@ def test_missing_files_are_one_line(clc: Call, store: None, tmp_path: Path) -> N
 def test_an_unwritable_output_is_one_line(clc: Call, store: None, world: World, tmp_path: Path) -> None:
     photo = world.test_photos / "photo-100.png"
     assert_refused(clc("compress", photo, tmp_path / "no" / "such" / "out.clc"), "cannot be written")
+
+
+@pytest.mark.parametrize("output", [".", "/", "photo-100.png/out.clc", "x" * 300 + ".clc"])
+def test_an_impossible_output_is_one_line(
+    clc: Call, store: None, world: World, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    monkeypatch.chdir(world.test_photos)
+    before = sorted(world.test_photos.iterdir())
+    assert_refused(clc("compress", world.test_photos / "photo-100.png", output), "cannot be written")
+    assert sorted(world.test_photos.iterdir()) == before
+
+
+def test_a_dictionary_that_is_new_to_the_model_can_be_used(
+    clc: Call, world: World, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLC_STORE", str(shutil.copytree(world.store.url, tmp_path / "store")))
+    options = ("--entries", 5, "--dim", 4, "--backbone", "hog", "--alias", "other")
+    assert clc("dictionary", "build", "--source", f"folder:{photos}", *options)[0] == 0
+    stream = tmp_path / "a.clc"
+    assert clc("compress", world.test_photos / "photo-100.png", stream, "--dictionary", "other")[0] == 0
+    assert clc("decompress", stream, tmp_path / "a.png")[0] == 0
 
 
 def test_an_empty_store_says_how_to_get_a_model(clc: Call, world: World, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import Tensor
 
 from clc.codec.codec import Codec
@@ -14,7 +15,7 @@ from clc.codec.model import CompressionModel, ModelConfig
 from clc.codec.references import ReferenceLatents, Retriever, quantise
 from clc.codec.tables import FrequencyTables
 from clc.codec.tiles import LATENT_TILE, TILE_SIZE, to_tensor
-from clc.errors import DictionaryError, MissingArtifactError
+from clc.errors import CorruptArtifactError, DictionaryError, MissingArtifactError
 from clc.images.patch import decode_patches
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 
@@ -46,11 +47,17 @@ def write_model(draft: Draft, model: CompressionModel) -> None:
 
 
 def read_model(version: Version) -> CompressionModel:
-    """The frozen model of a version of kind `model`."""
-    model = CompressionModel(ModelConfig.model_validate(version.attributes["config"]))
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    """The frozen model of a version of kind `model`. Raises CorruptArtifactError if this release cannot run it."""
     weights = version.tensors("weights")
-    model.load_state_dict({name: torch.from_numpy(array).reshape(shapes[name]) for name, array in weights.items()})
+    try:
+        model = CompressionModel(ModelConfig.model_validate(version.attributes["config"]))
+        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        model.load_state_dict({name: torch.from_numpy(array).reshape(shapes[name]) for name, array in weights.items()})
+    except (ValidationError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CorruptArtifactError(
+            f"{version} is not a model of this release of CLC ({reason}); use the one it was made with"
+        ) from error
     tables = version.tensors("tables")
     model.restore(
         hyper_tables=FrequencyTables(tables["hyper.radius"], tables["hyper.frequencies"]),
@@ -108,13 +115,18 @@ def open_codec(
     """
     if dictionary is None:
         return Codec(read_model(model), model.short_id)
+    return Codec(read_model(model), model.short_id, read_latents(find_latents(store, dictionary, model)), retriever)
+
+
+def find_latents(store: Store, dictionary: Version, model: Version) -> Version:
+    """The reference latents of a dictionary under a model. Raises MissingArtifactError if they were never computed."""
     latents = store.find(_latents_recipe(dictionary, model))
     if latents is None:
         raise MissingArtifactError(
-            f"the store has no reference latents of dictionary {dictionary.short_id} under model {model.short_id}; "
-            "import the ones that the stream was coded with"
+            f"the store has no reference latents of {dictionary} under {model}; "
+            "`clc latents import FILE` brings in those that the stream was coded with"
         )
-    return Codec(read_model(model), model.short_id, read_latents(latents), retriever)
+    return latents
 
 
 def _latents_recipe(dictionary: Version, model: Version) -> Recipe:

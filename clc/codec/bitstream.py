@@ -19,9 +19,10 @@ FORMAT_VERSION = 1
 MAX_REFERENCES = 5
 MAX_INDEX_BITS = 31
 MAX_SIDE = 65_535
-MAX_PIXELS = 2**27  # a 4-kilobyte stream must not make a decoder allocate terabytes
-QUALITY_STEPS = 100  # quality is stored in hundredths
+QUALITY_STEPS = 100
+"""Qualities are stored in steps of 1/QUALITY_STEPS."""
 TILE_SIZE = 256
+"""Pixels along each side of a tile, which is also the size of a dictionary patch."""
 NO_DICTIONARY = "0" * 16
 
 _FIXED = struct.Struct("<3sBB8s8sHHH")
@@ -48,12 +49,13 @@ class Header:
     def __post_init__(self) -> None:
         _check_range("height", self.height, 1, MAX_SIDE)
         _check_range("width", self.width, 1, MAX_SIDE)
-        _check_range("pixels", self.height * self.width, 1, MAX_PIXELS)
         _check_range("quality", self.quality, 1.0, 100.0)
         _check_range("references", self.references, 0, MAX_REFERENCES)
         _check_range("index bits", self.index_bits, 0, MAX_INDEX_BITS)
         if (self.references == 0) != (self.dictionary_id == NO_DICTIONARY):
             raise BitstreamError("a stream names a dictionary exactly if it has references")
+        if self.references == 0 and self.index_bits:
+            raise BitstreamError("a stream without references has no indices")
 
     @property
     def tiles(self) -> int:
@@ -66,7 +68,8 @@ class Bitstream:
     """One coded image.
 
     entries: int64 [T, M], dictionary entries of each tile; hyper, latent: the entropy-coded ẑ and ŷ_f;
-    latent_checksum: CRC-32 of the decoded latent, so that a decoder that computes another one notices.
+    latent_checksum: CRC-32 of the decoded latent and of the reference latents that were used, so that a decoder that
+    has others notices.
     """
 
     header: Header

@@ -12,17 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from clc.codec.bitstream import MAX_PIXELS, MAX_SIDE, NO_DICTIONARY, Bitstream, Header
-from clc.codec.entropy import SYMBOL_LIMIT, TableCoder
+from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, Bitstream, Header
+from clc.codec.entropy import TableCoder
+from clc.codec.exact import LARGEST_INPUT
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS
-from clc.codec.model import IMAGE_MULTIPLE, CompressionModel, padded_size
+from clc.codec.model import IMAGE_MULTIPLE, CompressionModel, Conditioning, padded_size
 from clc.codec.prior import MEAN_EXPONENT
 from clc.codec.references import ReferenceLatents, Retriever, index_bits
 from clc.codec.tiles import image_tiles, join_latent, split_latent, to_tensor
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
-_LATENT_LIMIT = 2000.0  # far beyond what g_a gives, and small enough for exact sums in the prior path
+_LATENT_LIMIT = 2000.0  # far beyond what g_a gives; below LARGEST_INPUT of the exact layers
+MAX_PIXELS = 2**26
+"""Default limit of the images that a codec accepts, in either direction."""
 
 
 class Codec:
@@ -30,6 +33,7 @@ class Codec:
 
     latents: needed to decode streams that have references, and to write such streams.
     retriever: needed to write streams with references; decoding never searches.
+    max_pixels: larger images are refused, when decoding before anything is allocated for them.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Codec:
         model_id: str,
         latents: ReferenceLatents | None = None,
         retriever: Retriever | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         if not model.frozen:
             raise ValueError("a codec needs a frozen model; call model.freeze() first")
@@ -47,6 +52,7 @@ class Codec:
         self.model_id = model_id
         self.latents = latents
         self.retriever = retriever
+        self.max_pixels = max_pixels
         self._hyper_coder = TableCoder(model.hyper_tables)
         self._latent_coder = TableCoder(model.latent_tables)
 
@@ -71,18 +77,22 @@ class Codec:
         """`compress`, with the dictionary entries [T, M] that were used."""
         if not QUALITY_MIN <= quality <= QUALITY_MAX:
             raise ProfileError(f"quality must lie between {QUALITY_MIN:g} and {QUALITY_MAX:g}, not {quality:g}")
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise ImageError(f"an image is uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
         height, width = image.shape[:2]
-        if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
+        if max(height, width) > MAX_SIDE or height * width > self.max_pixels:
             raise ImageError(
-                f"image is {width}×{height}; the format holds at most {MAX_SIDE:,} pixels a side and {MAX_PIXELS:,} in all"
+                f"image is {width}×{height}; this codec accepts at most {MAX_SIDE:,} pixels a side "
+                f"and {self.max_pixels:,} in all (max_pixels)"
             )
+        references = references and self.model.config.conditioning is not Conditioning.NONE
         quality = round(quality * QUALITY_STEPS) / QUALITY_STEPS
         entries = self._retrieve(image) if references else np.empty((0, 0), dtype=np.int64)
         selected = self._select(entries)
         scaled = self._condition(self.model.g_a(_to_padded_tensor(image)), selected)
         scaled = (scaled * self.model.gain.gain(quality)).clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
         hyper, z_hat = self._encode_hyper(scaled)
-        latent, checksum = self._encode_latent(scaled.double(), z_hat, quality)
+        latent, decoded = self._encode_latent(scaled.double(), z_hat, quality)
         uses_references = entries.size > 0
         header = Header(
             model_id=self.model_id,
@@ -93,7 +103,7 @@ class Codec:
             references=entries.shape[1] if uses_references else 0,
             index_bits=index_bits(len(self.latents)) if uses_references and self.latents else 0,
         )
-        return Bitstream(header, entries, hyper, latent, checksum).to_bytes(), entries
+        return Bitstream(header, entries, hyper, latent, self._checksum(decoded, entries)).to_bytes(), entries
 
     def _retrieve(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
         if self.latents is None or self.retriever is None:
@@ -104,12 +114,12 @@ class Codec:
         return self.retriever.retrieve_tiles(image_tiles(image), self.model.config.references)
 
     def _encode_hyper(self, scaled: Tensor) -> tuple[bytes, Tensor]:
-        z_hat = torch.floor(self.model.h_a(scaled).double() + 0.5).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+        z_hat = torch.floor(self.model.h_a(scaled).double() + 0.5).clamp(-LARGEST_INPUT, LARGEST_INPUT)
         stack = self._hyper_coder.empty()
         self._hyper_coder.push(stack, _flat(z_hat), _hyper_channels(z_hat.shape))
         return self._hyper_coder.close(stack), z_hat
 
-    def _encode_latent(self, scaled: Tensor, z_hat: Tensor, quality: float) -> tuple[bytes, int]:
+    def _encode_latent(self, scaled: Tensor, z_hat: Tensor, quality: float) -> tuple[bytes, Tensor]:
         blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
         slices = scaled.chunk(self.model.config.prior.slices, dim=1)
 
@@ -125,22 +135,26 @@ class Codec:
         for symbols, level in reversed(blocks):  # a stack: the slice decoded first is pushed last
             coded = level > 0
             self._latent_coder.push(stack, symbols[coded], level[coded])
-        return self._latent_coder.close(stack), _checksum(decoded)
+        return self._latent_coder.close(stack), decoded
 
     @torch.inference_mode()
     def _decode(self, stream: Bitstream) -> NDArray[np.uint8]:
         header = stream.header
-        self._check_versions(header)
+        self._check(header)
+        references = self._select(stream.entries)
         height, width = padded_size(header.height), padded_size(header.width)
         z_shape = (1, self.model.config.prior.hyper_channels, height // _HYPER_STRIDE, width // _HYPER_STRIDE)
         stack = self._hyper_coder.open(stream.hyper)
         z_hat = torch.from_numpy(self._hyper_coder.pop(stack, _hyper_channels(z_shape)).reshape(z_shape)).double()
         features = self.model.prior.features(z_hat)
         decoded = self._decode_latent(stream.latent, features, header.quality)
-        if _checksum(decoded) != stream.latent_checksum:
-            raise BitstreamError("the decoded latent differs from the encoder's: stream or model is damaged")
+        if self._checksum(decoded, stream.entries) != stream.latent_checksum:
+            raise BitstreamError(
+                "the decoded latent or the reference latents differ from the encoder's: "
+                "stream, model or latents are damaged"
+            )
         refined = self.model.refine(decoded.float(), features.float(), header.quality)
-        image = self.model.g_s(self._condition(refined, self._select(stream.entries)))
+        image = self.model.g_s(self._condition(refined, references))
         return _to_pixels(image, header.height, header.width)
 
     def _decode_latent(self, data: bytes, features: Tensor, quality: float) -> Tensor:
@@ -155,11 +169,21 @@ class Codec:
 
         return self.model.prior.decode(features, self.model.gain.exact_levels(quality), read)
 
-    def _check_versions(self, header: Header) -> None:
+    def _check(self, header: Header) -> None:
+        """Refuse what this codec cannot decode."""
+        if header.height * header.width > self.max_pixels:
+            raise BitstreamError(
+                f"stream declares {header.width}×{header.height} pixels; "
+                f"this codec accepts {self.max_pixels:,} (max_pixels)"
+            )
         if header.model_id != self.model_id:
             raise MissingArtifactError(f"stream was coded with model {header.model_id}, this codec has {self.model_id}")
         if header.references == 0:
             return
+        if header.references != self.model.config.references:
+            raise BitstreamError(
+                f"stream has {header.references} references a tile, its model uses {self.model.config.references}"
+            )
         if self.latents is None or header.dictionary_id != self.latents.dictionary_id:
             raise MissingArtifactError(
                 f"stream needs dictionary {header.dictionary_id}, which this codec does not have"
@@ -168,6 +192,17 @@ class Codec:
             raise BitstreamError(
                 f"{header.index_bits} index bits do not fit a dictionary of {len(self.latents)} entries"
             )
+
+    def _checksum(self, decoded: Tensor, entries: NDArray[np.int64]) -> int:
+        """CRC-32 of the decoded latent, in multiples of 2^-MEAN_EXPONENT as little-endian 32-bit integers in memory
+        order, and of the int8 reference latents [T, M, C, 16, 16] that the picture is conditioned on.
+        """
+        checksum = zlib.crc32(_flat(decoded * 2.0**MEAN_EXPONENT).astype("<i4").tobytes())
+        if self.latents is None:
+            return checksum
+        for own in entries:  # tile by tile: all at once could be large
+            checksum = zlib.crc32(self.latents.values[own].tobytes(), checksum)
+        return checksum
 
     def _select(self, entries: NDArray[np.int64]) -> Tensor | None:
         if entries.size == 0 or self.latents is None:
@@ -205,8 +240,3 @@ def _hyper_channels(shape: tuple[int, ...] | torch.Size) -> NDArray[np.int32]:
 def _flat(tensor: Tensor) -> NDArray[np.int32]:
     flat: NDArray[np.int32] = tensor.flatten().to(torch.int32).numpy()
     return flat
-
-
-def _checksum(decoded: Tensor) -> int:
-    """CRC-32 of the decoded latent as little-endian 32-bit multiples of 2^-MEAN_EXPONENT, in memory order."""
-    return zlib.crc32(_flat(decoded * 2.0**MEAN_EXPONENT).astype("<i4").tobytes())

@@ -14,7 +14,10 @@ from torch.nn import functional as F
 
 _INTEGER_BITS = 15  # magnitude bits of a 16-bit integer
 _MANTISSA_BITS = 53
-_MINIMUM_EXPONENT = -12  # coarsest activation grid: steps of 2^12
+LARGEST_INPUT = 2.0**12
+"""Inputs of exact layers are at most this large."""
+FINEST_INPUT_EXPONENT = 12
+"""Inputs of exact layers are multiples of 2^-FINEST_INPUT_EXPONENT."""
 _BIAS_EXPONENT = 20
 _HEADROOM = 4.0  # activations may grow this much beyond what calibration saw before they saturate
 
@@ -37,7 +40,6 @@ class ExactConv2d(nn.Conv2d):
 
     exponent: Tensor
     largest: Tensor
-    largest_input: Tensor
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, output_exponent: int | None = None
@@ -48,7 +50,6 @@ class ExactConv2d(nn.Conv2d):
         self.observing = False
         self.register_buffer("exponent", torch.tensor(output_exponent or 0, dtype=torch.int32))
         self.register_buffer("largest", torch.zeros(()), persistent=False)
-        self.register_buffer("largest_input", torch.zeros(()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.frozen:
@@ -59,7 +60,6 @@ class ExactConv2d(nn.Conv2d):
         result = super().forward(x)
         if self.observing:
             self.largest = torch.maximum(self.largest, result.detach().abs().amax())
-            self.largest_input = torch.maximum(self.largest_input, x.detach().abs().amax())
         return result
 
     @torch.no_grad()
@@ -69,7 +69,10 @@ class ExactConv2d(nn.Conv2d):
         Irreversible for this module; `restore` does the same for weights that were frozen before.
         """
         if self.fixed_exponent is None:
-            self.exponent.fill_(_grid_exponent(float(self.largest) * _HEADROOM))
+            chosen = _grid_exponent(float(self.largest) * _HEADROOM)
+            # No coarser than the largest input of the next layer allows, no finer than its finest grid.
+            coarsest = _INTEGER_BITS - int(math.log2(LARGEST_INPUT))
+            self.exponent.fill_(min(max(chosen, coarsest), FINEST_INPUT_EXPONENT))
         weight = self.weight.double()
         for channel in range(weight.shape[0]):
             weight[channel] = snap(weight[channel], _grid_exponent(float(weight[channel].abs().amax())))
@@ -84,12 +87,32 @@ class ExactConv2d(nn.Conv2d):
         self.weight.data = self.weight.data.double()
         assert self.bias is not None
         self.bias.data = self.bias.data.double()
+        self._check_range()
         self.requires_grad_(False)
         self.frozen = True
+
+    def _check_range(self) -> None:
+        """Sums of products must fit into the mantissa, or their order would matter."""
+        assert self.bias is not None
+        finest = min(_finest_exponent(self.weight) - FINEST_INPUT_EXPONENT, -_BIAS_EXPONENT)
+        largest = float(self.weight.abs().flatten(1).sum(dim=1).max()) * LARGEST_INPUT + float(self.bias.abs().max())
+        bits = math.log2(max(largest, 1.0)) - finest
+        if bits > _MANTISSA_BITS:
+            raise ValueError(f"a layer's exact sums need {bits:.1f} bits, {_MANTISSA_BITS} are available")
 
 
 def _grid_exponent(largest: float) -> int:
     """The finest grid 2^-e on which numbers up to `largest` fit into 16 bits."""
     if largest == 0.0:
-        return _INTEGER_BITS
-    return max(_MINIMUM_EXPONENT, _INTEGER_BITS - math.ceil(math.log2(largest) + 1e-9))
+        return FINEST_INPUT_EXPONENT
+    return _INTEGER_BITS - math.ceil(math.log2(largest) + 1e-9)
+
+
+def _finest_exponent(weight: Tensor) -> int:
+    """The exponent of the lowest bit that any of the numbers uses, negative for fractions."""
+    mantissa, exponent = torch.frexp(weight[weight != 0])
+    if len(mantissa) == 0:
+        return 0
+    integers = (mantissa.double() * 2.0**_MANTISSA_BITS).to(torch.int64)
+    lowest_bit = torch.log2((integers & -integers).double()).to(torch.int64)
+    return int((exponent.to(torch.int64) - _MANTISSA_BITS + lowest_bit).min())

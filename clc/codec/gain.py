@@ -12,13 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from clc.codec.bitstream import QUALITY_STEPS
 from clc.codec.tables import LOG_SCALE_STEP
 
 QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 LEVELS = 8
-QUALITY_STEPS = 100
-"""Qualities are coded in steps of 1/QUALITY_STEPS."""
-
 _LAMBDA_MIN, _LAMBDA_MAX = 0.0008, 0.1
 _LOG_GAIN_GRID = 2.0**12
 
@@ -54,7 +52,8 @@ class GainUnit(nn.Module):
     def exact_levels(self, quality: float) -> Tensor:
         """`levels` as whole numbers, the same on every machine: float64 [1, C, 1, 1].
 
-        The interpolation is a sum of integer products, exact in float64, and one correctly rounded division.
+        The interpolation is a sum of integer products, exact in float64; the product and the division after it are
+        correctly rounded.
         """
         spans = round((QUALITY_MAX - QUALITY_MIN) * QUALITY_STEPS)
         position = round((quality - QUALITY_MIN) * QUALITY_STEPS) * (LEVELS - 1)

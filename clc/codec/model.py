@@ -15,6 +15,7 @@ from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from clc.codec.bitstream import MAX_REFERENCES
 from clc.codec.gain import GainUnit
 from clc.codec.initialisation import BlockTransform
 from clc.codec.matching import ConditionalLatentMatching, MatchingConfig
@@ -45,7 +46,7 @@ class ModelConfig(BaseModel):
     prior: PriorConfig
     matching: MatchingConfig
     conditioning: Conditioning = Conditioning.PAPER
-    references: int = Field(default=3, ge=1, le=5, description="references M per tile")
+    references: int = Field(default=3, ge=1, le=MAX_REFERENCES, description="references M per tile")
 
 
 PRESETS = {

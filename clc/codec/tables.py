@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 SCALE_LEVELS = 64
 SCALE_MIN = 0.11
-SCALE_MAX = 256.0
-LOG_SCALE_STEP = math.log(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1)
+SCALE_MAX = 256.0  # of the highest level
+# ln(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1), as a literal because decoders compute with it and logarithms are not
+# rounded alike everywhere.
+LOG_SCALE_STEP = 0.12305479932808386
 
 FREQUENCY_BITS = 20
 """Frequencies of one table sum to 2**FREQUENCY_BITS."""

@@ -8,17 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from clc.codec.bitstream import TILE_SIZE
 from clc.codec.transforms import LATENT_STRIDE
 
-TILE_SIZE = 256
-"""Pixels along each side of a tile, which is also the size of a dictionary patch."""
-
 LATENT_TILE = TILE_SIZE // LATENT_STRIDE
-
-
-def tile_count(height: int, width: int) -> int:
-    """Tiles that cover an image of height × width pixels, row by row."""
-    return math.ceil(height / TILE_SIZE) * math.ceil(width / TILE_SIZE)
 
 
 def image_tiles(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -33,7 +26,7 @@ def image_tiles(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """uint8 [B, H, W, 3] → float32 [B, 3, H, W] in [0, 1]."""
-    return torch.tensor(pixels).permute(0, 3, 1, 2).float() / 255.0
+    return torch.tensor(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255.0
 
 
 def split_latent(latent: Tensor) -> Tensor:

@@ -2,16 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from clc.commands.options import BackboneOption, StoreOption
-from clc.errors import BitstreamError, ClcError, MissingArtifactError
-from clc.store import Kind, Store
-
-if TYPE_CHECKING:
-    from clc.store import Version
+from clc.errors import BitstreamError, MissingArtifactError, ProfileError
+from clc.files import write_atomically
+from clc.store import Kind, Store, Version
 
 InputArgument = Annotated[Path, typer.Argument(help="Input file.")]
 OutputArgument = Annotated[Path, typer.Argument(help="Output file; written only if all went well.")]
@@ -32,20 +30,23 @@ def compress(
     """Compress an image to a .clc file."""
     from clc.images import read_image
 
+    if not references and (dictionary or backbone):
+        raise ProfileError("--no-references uses no dictionary; leave out --dictionary and --backbone")
     pixels = read_image(image)
     opened = Store(store)
     model_version = opened.get(Kind.MODEL, model) if model else _default_model(opened)
-    from clc.codec.artifact import open_codec
+    from clc.codec.artifact import open_codec, reference_latents
 
     if references:
         from clc.dictionary.dictionary import Dictionary
 
         dictionary_version = opened.get(Kind.DICTIONARY, dictionary or model_version.attributes["dictionary"])
+        reference_latents(dictionary_version, model_version, store=opened)  # a dictionary that is new to this model
         codec = open_codec(opened, model_version, dictionary_version, Dictionary(dictionary_version, backbone))
     else:
         codec = open_codec(opened, model_version)
     data = codec.compress(pixels, quality=quality, references=references)
-    _write(output, data)
+    write_atomically(output, data)
     height, width = pixels.shape[:2]
     typer.echo(f"{output}: {len(data)} bytes, {8 * len(data) / (height * width):.4f} bpp")
 
@@ -74,7 +75,7 @@ def info(stream: InputArgument) -> None:
     typer.echo(json.dumps(describe(_read(stream)), indent=2))
 
 
-def _default_model(store: Store) -> "Version":
+def _default_model(store: Store) -> Version:
     aliases = store.aliases.list(Kind.MODEL)
     for name in ("production", "latest"):
         if name in aliases:
@@ -90,13 +91,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BitstreamError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ClcError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -37,12 +37,12 @@ def assign(
     )
 
     def build(draft: Draft) -> None:
-        image_ids = crops.table("patches", columns=["image_id"])["image_id"].to_pylist()
+        photos = crops.table("patches", columns=["photo_sha256"])["photo_sha256"].to_pylist()
         start, nearest = 0, []
         with draft.table("assignments", schema) as table:
             for pixels in patch_batches(crops, _BATCH_ROWS):
                 queries = dictionary.keys_of(centre(pixels, dictionary.patch_size))
-                own_photos = image_ids[start : start + len(pixels)]
+                own_photos = photos[start : start + len(pixels)]
                 entries, distances = dictionary.search(queries, references, exclude_source=own_photos)
                 table.write(pa.table([_lists(entries, pa.int32()), _lists(distances, pa.float32())], schema=schema))
                 nearest.append(distances[:, 0])

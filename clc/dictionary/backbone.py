@@ -42,7 +42,7 @@ def open_backbone(spec: str) -> Backbone:
         return ResNet50(_downloaded_weights())
     if kind == "file" and argument:
         return ResNet50(_weights_from(Path(argument)))
-    if kind == "random" and argument.isdecimal():
+    if kind == "random" and argument.isdecimal() and int(argument) < 2**63:
         return ResNet50(_random_weights(int(argument)))
     raise ProfileError(f"unknown backbone {spec!r}; use hog, imagenet, file:PATH or random:SEED")
 
@@ -85,12 +85,13 @@ class ResNet50:
 
         network = resnet50(weights=None)
         wanted = network.state_dict()
-        wrong = [name for name in wanted if name not in weights or weights[name].shape != wanted[name].shape]
+        wrong = [name for name, tensor in wanted.items() if getattr(weights.get(name), "shape", None) != tensor.shape]
         if wrong:
             raise DictionaryError(
                 f"these are not ResNet-50 weights: {len(wrong)} tensors missing or misshapen, first {wrong[0]!r}"
             )
-        network.load_state_dict({name: weights[name] for name in wanted})
+        weights = {name: weights[name].to(tensor.dtype) for name, tensor in wanted.items()}
+        network.load_state_dict(weights)
         trunk = nn.Sequential(*list(network.children())[:-2])  # without the pooling and the classifier
         self._trunk = trunk.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self._mean = torch.tensor(_IMAGENET_MEAN)[:, None, None]
@@ -120,7 +121,7 @@ def _weights_from(path: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many types for a damaged file, all of them the user's to mend
         raise DictionaryError(f"backbone weights {path} cannot be read: {error}".splitlines()[0]) from error
 

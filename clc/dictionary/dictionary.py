@@ -38,9 +38,9 @@ class Dictionary:
                 f"dictionary {version.short_id} was built with features {attributes['backbone']}, "
                 f"not {self._extract.fingerprint} (--backbone {backbone}); give the backbone it was built with"
             )
-        entries = version.table("entries", columns=["key", "image_id"])
+        entries = version.table("entries", columns=["key", "photo_sha256"])
         self.keys = vectors_of(entries["key"])
-        self._image_ids = np.array(entries["image_id"].to_pylist())
+        self._photos = np.array(entries["photo_sha256"].to_pylist())
         self._basis = Basis(version.tensors("basis"))
         self._index = load_index(version, self.keys, method)
 
@@ -63,7 +63,7 @@ class Dictionary:
         """References for an image uint8 [H, W, 3]: int64 [T, number] for its T tiles, or [1, number] for all of it.
 
         queries: versions of the picture that are looked up; their answers are merged without duplicates.
-        exclude_source: the photo whose entries are left out.
+        exclude_source: `pixels_sha256` of the photo whose entries are left out, whatever it is called.
         Raises DictionaryError if fewer than `number` entries remain.
         """
         pictures = image_tiles(image) if scope is Scope.TILE else image[None]
@@ -75,7 +75,7 @@ class Dictionary:
     ) -> NDArray[np.int64]:
         """The `number` entries nearest to each tile: int64 [T, number], nearest first, ties by entry.
 
-        exclude_source: for each tile, the photo whose entries are left out.
+        exclude_source: for each tile, `pixels_sha256` of the photo whose entries are left out.
         Raises DictionaryError if fewer than `number` entries remain.
         """
         return self._multi_query(tiles, number, (Query.IDENTITY,), exclude_source)
@@ -95,7 +95,7 @@ class Dictionary:
         self, queries: NDArray[np.float32], number: int, exclude_source: Sequence[str] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Entries and Euclidean distances, each [n, number], for query keys [n, dim]; otherwise as `retrieve_tiles`."""
-        excluded = [self._image_ids == image_id for image_id in exclude_source or []]
+        excluded = [self._photos == photo for photo in exclude_source or []]
         left_out = max((int(mask.sum()) for mask in excluded), default=0)
         if len(self) - left_out < number:
             raise DictionaryError(

@@ -360,7 +360,7 @@ def _query(
 
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=False, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"value": _value}
     return environment.from_string(resources.files(__package__).joinpath("explore.html.j2").read_text("utf-8"))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
@@ -11,11 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from clc.codec.tiles import to_tensor
 from clc.dictionary.backbone import open_backbone
 from clc.images.patch import decode_patches
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 
 logger = logging.getLogger(__name__)
+
+_PATCHES_AT_A_TIME = 32
 
 
 class FeatureConfig(BaseModel):
@@ -24,7 +28,9 @@ class FeatureConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: str = Field(default="imagenet", description="imagenet, file:PATH, random:SEED or hog")
-    levels: tuple[int, ...] = Field(default=(1, 2, 4), min_length=1, description="SPP grid sizes")
+    levels: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(
+        default=(1, 2, 4), min_length=1, description="SPP grid sizes"
+    )
 
 
 def spatial_pyramid_pool(feature_map: Tensor, levels: tuple[int, ...]) -> Tensor:
@@ -44,8 +50,11 @@ class FeatureExtractor:
     @torch.inference_mode()
     def __call__(self, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 [B, H, W, 3] → float32 [B, dimension]."""
-        images = torch.from_numpy(np.ascontiguousarray(patches)).permute(0, 3, 1, 2).float() / 255.0
-        features: NDArray[np.float32] = spatial_pyramid_pool(self._backbone(images), self._levels).numpy()
+        starts = range(0, len(patches), _PATCHES_AT_A_TIME)  # a large photo has hundreds of tiles
+        return np.concatenate([self._features(patches[i : i + _PATCHES_AT_A_TIME]) for i in starts])
+
+    def _features(self, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
+        features: NDArray[np.float32] = spatial_pyramid_pool(self._backbone(to_tensor(patches)), self._levels).numpy()
         return features
 
 

@@ -1,7 +1,7 @@
 """Search structures over the keys, and stage `index`, which assembles the dictionary (paper §3.2 (2)).
 
 Both structures only propose candidates: distances are then recomputed in float64 and ties go to the lower entry, so
-that either gives the same answer.
+that either gives the same answer (unless more entries tie at the border than are proposed in addition).
 """
 
 import logging

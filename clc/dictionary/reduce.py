@@ -10,7 +10,7 @@ from sklearn.decomposition import IncrementalPCA
 from threadpoolctl import threadpool_limits
 
 from clc.dictionary.features import vector_schema, vector_table, vectors_of
-from clc.errors import TooFewPatchesError
+from clc.errors import DictionaryError, TooFewPatchesError
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 
 logger = logging.getLogger(__name__)
@@ -41,9 +41,15 @@ def reduce(features: Version, *, config: ReduceConfig, store: Store, force: bool
     """Project features onto their `config.dim` leading principal components.
 
     features: rows of float32[D]; result: rows of float32[dim] plus the basis. Streams row groups: memory does not
-    grow with the number of patches. Raises TooFewPatchesError if there are fewer patches than `dim`.
+    grow with the number of patches. Raises TooFewPatchesError if there are fewer patches than `dim`, DictionaryError if
+    a feature has fewer values.
     """
     rows = features.rows("features")
+    dimension = features.schema("features").field("feature").type.list_size
+    if dimension < config.dim:
+        raise DictionaryError(
+            f"features of {dimension} values have no {config.dim} principal components; set dim to at most {dimension}"
+        )
     if rows < config.dim:
         raise TooFewPatchesError(
             f"{rows} patches cannot span {config.dim} principal components; "
@@ -77,7 +83,8 @@ def _fit(features: Version, dim: int) -> Basis:
         {
             "mean": pca.mean_.astype(np.float32),
             "components": pca.components_.astype(np.float32),
-            "explained_variance_ratio": pca.explained_variance_ratio_.astype(np.float32),
+            # 0/0 where all patches are alike
+            "explained_variance_ratio": np.nan_to_num(pca.explained_variance_ratio_).astype(np.float32),
         }
     )
 

@@ -5,13 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.errors import ClcError
+from clc.errors import OverlapError
 from clc.images import PhotoSource, SkippedPhoto, read_photos
 from clc.images.patch import pixels_sha256
-
-
-class OverlapError(ClcError):
-    """An evaluation photo was used to build what is being evaluated."""
 
 
 def photo_sha256(pixels: NDArray[np.uint8]) -> str:

@@ -3,7 +3,6 @@
 import base64
 import io
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -13,13 +12,14 @@ from pathlib import Path
 import jinja2
 from PIL import Image
 
-from clc.errors import ClcError, CorruptArtifactError
+from clc.errors import CorruptArtifactError, OutputError
 from clc.evaluation.charts import Chart, Curve, Point, rd_chart
 from clc.evaluation.metrics import ms_ssim_db
 from clc.evaluation.panels import DISPLAY_WIDTH
 from clc.evaluation.rate_difference import RateDifference, rate_difference
 from clc.evaluation.results import PanelRow
 from clc.evaluation.summary import SummaryRow, codec_names, common_images, image_rows, summary
+from clc.files import write_atomically
 from clc.store import Version, lineage
 
 PICTURE_QUALITY = 90
@@ -76,18 +76,12 @@ def render_report(version: Version) -> str:
 
 
 def write_report(version: Version, path: Path) -> None:
-    """Write `render_report` to a file, whole or not at all. Raises ClcError if the file cannot be written."""
-    page = render_report(version)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write `render_report` to a file, whole or not at all. Raises OutputError if the file cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_text(page, encoding="utf-8")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
     except OSError as error:
-        raise ClcError(f"cannot write the report to {path}: {error.strerror}; name another file") from error
+        raise OutputError(f"{path.parent}: cannot be made: {error.strerror or error}; name another file") from error
+    write_atomically(path, render_report(version).encode())
 
 
 def comparisons(means: Sequence[SummaryRow]) -> list[Comparison]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from clc.codec.artifact import open_codec
+from clc.codec.artifact import find_latents, open_codec
 from clc.dictionary.dictionary import Dictionary
 from clc.evaluation.evaluate import EvaluationConfig, evaluate
 from clc.images import PhotoSource
@@ -17,20 +17,28 @@ def evaluate_versions(
     photos: PhotoSource,
     config: EvaluationConfig,
     store: Store,
+    backbone: str | None = None,
     force: bool = False,
 ) -> StageResult:
     """Measure a model with its dictionary on photos that are in none of the `patches` versions `seen`.
 
+    backbone: as in `Dictionary`.
+
     Raises OverlapError for a photo that is, MissingArtifactError without reference latents, and what `evaluate` raises.
     """
-    retriever = Dictionary(dictionary)
+    retriever = Dictionary(dictionary, backbone)
     codec = open_codec(store, model, dictionary, retriever)
     return evaluate(
         store=store,
         photos=photos,
         codec=codec,
         patches_of=retriever.patch,
-        inputs={"model": model.ref, "dictionary": dictionary.ref},
+        # The latents too: what a result depends on is what garbage collection keeps for it.
+        inputs={
+            "model": model.ref,
+            "dictionary": dictionary.ref,
+            "latents": find_latents(store, dictionary, model).ref,
+        },
         config=config,
         forbidden=photos_of(seen),
         about={"preset": model.attributes["preset"], **model.attributes["training"]},

@@ -5,9 +5,7 @@ defaults; `decode` lists them.
 """
 
 import io
-import os
 import struct
-import tempfile
 import warnings
 import zlib
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from clc.errors import ImageError
+from clc.files import write_atomically
 
 MAX_PIXELS = 160_000_000
 """Default limit on width × height: above the largest medium-format sensors (151 megapixels)."""
@@ -76,13 +75,13 @@ def decode(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarra
         raise ImageError(f"{name}: cannot be decoded: {error or type(error).__name__}") from error
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path | str) -> np.ndarray:
     """Decode the file at `path` to uint8 [H, W, 3] by the rules of `decode`.
 
     Raises ImageError if the file is missing, unreadable or not a sound image.
     """
     try:
-        data = path.read_bytes()
+        data = Path(path).read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
     return decode(data, name=str(path))
@@ -91,20 +90,13 @@ def read_image(path: Path) -> np.ndarray:
 def write_png(pixels: np.ndarray, path: Path) -> None:
     """Write uint8 [H, W, 3] as PNG so that `path` holds either the whole image or what it held before.
 
-    Raises ImageError if the folder cannot be written.
+    Raises OutputError if it cannot be written.
     """
     assert pixels.dtype == np.uint8, pixels.dtype
     assert pixels.shape[2:] == (3,), pixels.shape
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "PNG")
-    try:
-        # A temporary folder, not a temporary file, so that the image gets the user's ordinary permissions.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-            unfinished = Path(folder) / path.name
-            unfinished.write_bytes(encoded.getvalue())
-            os.replace(unfinished, path)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written: {error.strerror or error}") from error
+    write_atomically(path, encoded.getvalue())
 
 
 def _to_rgb(image: Image.Image, name: str) -> np.ndarray:

@@ -28,7 +28,7 @@ def save_checkpoint(
     for parameter, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{parameter}/{name}": tensor for name, tensor in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
+    temporary = path.with_suffix(f".{os.getpid()}.partial")
     save_file(tensors, temporary, metadata={"run": run, "step": str(step), "log": json.dumps(log)})
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
@@ -44,11 +44,11 @@ def load_checkpoint(
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise TrainingError(f"checkpoint {path} cannot be read ({error}); delete it to start again") from error
-    if metadata["run"] != run:
+    if metadata.get("run") != run:
         raise TrainingError(f"checkpoint {path} belongs to another configuration; delete it to start again")
     model.load_state_dict({name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")})
     state: dict[int, dict[str, torch.Tensor]] = {}

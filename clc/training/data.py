@@ -17,11 +17,13 @@ _BATCH_ROWS = 64
 class Batch:
     """One step's crops.
 
-    pixels: uint8 [B, s, s, 3]; rows: int64 [B], which crop each was cut from; quality: the rate to train for.
+    pixels: uint8 [B, s, s, 3]; rows: int64 [B], which crop each was cut from; mirrored: bool [B], whether left and
+    right were swapped; quality: the rate to train for.
     """
 
     pixels: NDArray[np.uint8]
     rows: NDArray[np.int64]
+    mirrored: NDArray[np.bool_]
     quality: float
 
 
@@ -50,12 +52,12 @@ class TrainingSet:
         return len(self.pixels)
 
     def batch(self, generator: np.random.Generator, *, size: int, crop: int, quality: tuple[float, float]) -> Batch:
-        """`size` windows of crop × crop pixels, each flipped or not, from crops drawn with replacement."""
+        """`size` windows of crop × crop pixels, each mirrored or not, from crops drawn with replacement."""
         rows = generator.integers(len(self), size=size)
         offsets = generator.integers(self.pixels.shape[1] - crop + 1, size=(size, 2))
-        flipped = generator.random(size) < 0.5
+        mirrored = generator.random(size) < 0.5
         windows = []
-        for row, (y, x), flip in zip(rows, offsets, flipped, strict=True):
+        for row, (y, x), flip in zip(rows, offsets, mirrored, strict=True):
             window = self.pixels[row, y : y + crop, x : x + crop]
             windows.append(window[:, ::-1] if flip else window)
-        return Batch(np.stack(windows), rows, float(generator.uniform(*quality)))
+        return Batch(np.stack(windows), rows, mirrored, float(generator.uniform(*quality)))

@@ -60,7 +60,7 @@ class Trainer:
     def train(self) -> list[dict[str, float]]:
         """Train to the end, from the checkpoint if there is one; returns a row of scalars per refresh.
 
-        Raises TrainingError if the loss is no longer finite; the message names the step and its crops.
+        Raises TrainingError if loss or gradient are no longer finite; the message names the step and its crops.
         """
         config = self.config
         optimiser = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
@@ -97,8 +97,8 @@ class Trainer:
         if len(chosen):
             others = generator.integers(len(self.data), size=len(chosen))
             views = [
-                related_view(self.data.pixels[row], self.data.pixels[other], generator)
-                for row, other in zip(batch.rows[chosen], others, strict=True)
+                related_view(self.data.pixels[batch.rows[i]], self.data.pixels[other], generator, batch.mirrored[i])
+                for i, other in zip(chosen, others, strict=True)
             ]
             slots = generator.integers(references.shape[1], size=len(chosen))
             references[chosen, slots] = self.pool.analyse(self.model, np.stack(views))
@@ -115,15 +115,20 @@ class Trainer:
         mse = torch.mean((result.image - image) ** 2)
         loss = bpp + lagrangian(batch.quality) * 255.0**2 * mse
         if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the loss is not finite at step {step} (crops {batch.rows.tolist()}, quality {batch.quality:.2f}); "
-                "lower learning_rate, or look at these crops"
-            )
+            raise self._diverged("loss", step, batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        if not torch.isfinite(norm):
+            raise self._diverged("gradient", step, batch)
         optimiser.step()
         return {"loss": loss.item(), "bpp": bpp.item(), "psnr": -10.0 * math.log10(max(mse.item(), 1e-10))}
+
+    def _diverged(self, what: str, step: int, batch: Batch) -> TrainingError:
+        return TrainingError(
+            f"the {what} is not finite at step {step} (crops {batch.rows.tolist()}, quality {batch.quality:.2f}); "
+            "lower learning_rate, or look at these crops"
+        )
 
 
 def _learning_rate(step: int, config: TrainingConfig) -> float:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from clc.codec.artifact import write_model
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN
 from clc.codec.model import PRESETS, CalibrationCrop, CompressionModel, ModelConfig
-from clc.codec.tiles import to_tensor
+from clc.codec.tiles import TILE_SIZE, to_tensor
 from clc.errors import TrainingError
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 from clc.training.data import TrainingSet
@@ -66,6 +66,10 @@ def train(
     if dictionary.ref not in assignments.manifest.recipe.inputs.values():
         raise TrainingError(f"{assignments} was not retrieved from {dictionary}; run the assignments stage for it")
     model_config = choice.config
+    if dictionary.attributes["patch_size"] != TILE_SIZE:
+        raise TrainingError(
+            f"{dictionary} has entries of {dictionary.attributes['patch_size']} pixels; the codec needs {TILE_SIZE}"
+        )
     references = assignments.attributes["references"]
     if references != model_config.references:
         raise TrainingError(f"{assignments} has {references} references a crop, the preset {model_config.references}")

@@ -16,14 +16,14 @@ from clc.codec.bitstream import Bitstream, describe
 from clc.codec.codec import Codec
 from clc.codec.references import index_bits
 from clc.dictionary.dictionary import Dictionary
-from clc.errors import BitstreamError, MissingArtifactError, ProfileError
+from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 from clc.images import read_image
 
 DECODE = """
 import sys
 from pathlib import Path
 import torch
-torch.set_num_threads(1)
+torch.set_num_threads(2)  # the encoder used one
 from PIL import Image
 from clc.codec.artifact import open_codec
 from clc.codec.bitstream import Bitstream
@@ -85,10 +85,46 @@ def test_without_references_no_dictionary_is_needed(world, codec: Codec, photo: 
 
 
 def test_references_reach_the_picture(codec: Codec, photo: NDArray[np.uint8]) -> None:
-    data = codec.compress(photo, quality=50)
-    stream = Bitstream.from_bytes(data)
-    swapped = replace(stream, entries=(stream.entries + 5) % len(codec.latents or ()))
-    assert not np.array_equal(codec.decompress(swapped.to_bytes()), codec.decompress(data))
+    pictures = []
+    for entry in (2, 9):
+        other = Codec(codec.model, codec.model_id, codec.latents, _Always(entry))
+        pictures.append(other.decompress(other.compress(photo)))
+    assert not np.array_equal(*pictures)
+
+
+def test_other_reference_latents_than_the_encoders_are_an_error_not_a_picture(
+    codec: Codec, photo: NDArray[np.uint8]
+) -> None:
+    assert codec.latents is not None
+    data = codec.compress(photo)
+    used = Bitstream.from_bytes(data).entries[0, 0]
+    values = codec.latents.values.copy()
+    values[used, 0, 0, 0] ^= 1
+    other = Codec(codec.model, codec.model_id, replace(codec.latents, values=values))
+    with pytest.raises(BitstreamError, match="reference latents differ"):
+        other.decompress(data)
+
+
+def test_a_stream_with_another_number_of_references_than_its_model_is_refused(
+    codec: Codec, photo: NDArray[np.uint8]
+) -> None:
+    stream = Bitstream.from_bytes(codec.compress(photo))
+    fewer = replace(stream, header=replace(stream.header, references=2), entries=stream.entries[:, :2])
+    with pytest.raises(BitstreamError, match="2 references a tile, its model uses 3"):
+        codec.decompress(fewer.to_bytes())
+
+
+def test_a_declared_size_beyond_the_limit_is_refused_before_anything_is_allocated(codec: Codec) -> None:
+    stream = Bitstream.from_bytes(codec.compress(np.zeros((1, 1, 3), np.uint8), references=False))
+    hostile = replace(stream, header=replace(stream.header, height=65_535, width=65_535))
+    with pytest.raises(BitstreamError, match="65535×65535 pixels"):
+        codec.decompress(hostile.to_bytes())
+
+
+@pytest.mark.parametrize("shape", [(20, 20), (20, 20, 4), (0, 5, 3)])
+def test_what_is_no_rgb_image_is_refused(codec: Codec, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ImageError, match=r"uint8 \[H, W, 3\]"):
+        codec.compress(np.zeros(shape, np.uint8))
 
 
 def test_a_stream_of_another_model_is_refused(codec: Codec, photo: NDArray[np.uint8]) -> None:
@@ -109,7 +145,7 @@ def test_a_latent_that_differs_from_the_encoders_is_an_error_not_a_picture(
     codec: Codec, photo: NDArray[np.uint8]
 ) -> None:
     stream = Bitstream.from_bytes(codec.compress(photo))
-    with pytest.raises(BitstreamError, match="differs from the encoder's"):
+    with pytest.raises(BitstreamError, match="differ from the encoder's"):
         codec.decompress(replace(stream, latent=stream.latent[:-8]).to_bytes())
 
 

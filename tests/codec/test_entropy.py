@@ -1,11 +1,14 @@
 """What is pushed is popped, and costs what the tables say."""
 
 import doctest
+from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
 import clc.codec.entropy
+import clc.codec.model
 from clc.codec.entropy import SYMBOL_LIMIT, TableCoder
 from clc.codec.tables import FREQUENCY_BITS, LOG_SCALE_STEP, SCALE_MIN, gaussian_tables
 from clc.errors import BitstreamError
@@ -71,7 +74,19 @@ def test_a_stream_that_is_no_stream_is_refused(coder: TableCoder) -> None:
         coder.open(b"\1\0\0\0\0\0\0\0")
 
 
-def test_the_example_in_the_documentation_runs() -> None:
-    result = doctest.testmod(clc.codec.entropy)
+@pytest.mark.parametrize("module", [clc.codec.entropy, clc.codec.model])
+def test_the_examples_in_the_documentation_run(module: ModuleType) -> None:
+    result = doctest.testmod(module, extraglobs={"np": np, "torch": torch})
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_the_words_of_a_stream_are_these(coder: TableCoder) -> None:
+    """Written with constriction 0.5; if this fails, old files can no longer be read."""
+    stack = coder.empty()
+    coder.push(stack, *sample(24, seed=5))
+    coder.push(stack, np.array([9000], np.int32), np.array([3], np.int32))
+    assert coder.close(stack).hex() == GOLDEN
+
+
+GOLDEN = "efe8253dcf99a195e428a381fdffff2773000000"

@@ -1,10 +1,14 @@
 """The prior path gives one and the same answer however it is summed."""
 
+import math
+from fractions import Fraction
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from clc.codec.exact import ExactConv2d, snap
+from clc.codec.model import PRESETS, CalibrationCrop, CompressionModel
 
 
 @pytest.fixture
@@ -71,3 +75,46 @@ def test_freezing_changes_results_by_less_than_a_thousandth_of_their_range() -> 
 
 def test_a_frozen_layer_cannot_be_trained(frozen_layer: ExactConv2d) -> None:
     assert not any(parameter.requires_grad for parameter in frozen_layer.parameters())
+
+
+def test_a_whole_frozen_prior_does_not_care_for_threads() -> None:
+    torch.manual_seed(5)
+    model = CompressionModel(PRESETS["tiny"])
+    model.freeze([CalibrationCrop(torch.rand(1, 3, 128, 128), None, 60.0)])
+    z_hat = torch.randint(-9, 9, (1, 64, 3, 2)).double()
+
+    def decode(threads: int) -> Tensor:
+        torch.set_num_threads(threads)
+        noise = torch.Generator().manual_seed(6)
+
+        def draw(index: int, mean: Tensor, level: Tensor) -> Tensor:
+            return mean + torch.randint(-4, 5, mean.shape, generator=noise) + level  # levels count, too
+
+        return model.prior.decode(model.prior.features(z_hat), model.gain.exact_levels(60.0), draw)
+
+    threads = torch.get_num_threads()
+    try:
+        assert torch.equal(decode(1), decode(2))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_results_are_those_of_integer_arithmetic(frozen_layer: ExactConv2d) -> None:
+    x = grid_input(batch=1)[:, :, :3, :3].double()
+    weight = [[Fraction(value) for value in row.flatten().tolist()] for row in frozen_layer.weight]
+    window = [Fraction(value) for value in x.flatten().tolist()]
+    step = Fraction(2) ** -int(frozen_layer.exponent)
+    for channel in range(4):
+        exact = Fraction(float(frozen_layer.bias[channel])) + sum(
+            a * b for a, b in zip(weight[channel], window, strict=True)
+        )
+        assert frozen_layer(x)[0, channel, 1, 1].item() == math.floor(exact / step + Fraction(1, 2)) * step
+
+
+def test_weights_whose_sums_would_be_rounded_are_refused() -> None:
+    layer = ExactConv2d(4, 1, 1, output_exponent=6)
+    torch.nn.init.constant_(layer.weight, 1.0)
+    layer.weight.data[0, 0] = 2.0**20 + 2.0**-3
+    layer.weight.data[0, 1] = 2.0**-24
+    with pytest.raises(ValueError, match="53 are available"):
+        layer.restore()

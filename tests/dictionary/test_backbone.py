@@ -51,6 +51,9 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("not weights")
     with pytest.raises(DictionaryError, match="cannot be read"):
         open_backbone(f"file:{tmp_path / 'text.pth'}")
+    torch.save(torch.zeros(3), tmp_path / "tensor.pth")
+    with pytest.raises(DictionaryError, match="cannot be read"):
+        open_backbone(f"file:{tmp_path / 'tensor.pth'}")
     save_file({"conv1.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(DictionaryError, match="not ResNet-50 weights"):
         open_backbone(f"file:{tmp_path / 'other.safetensors'}")
@@ -64,7 +67,7 @@ def test_a_failed_download_says_how_to_supply_the_weights(tmp_path: Path, monkey
         open_backbone("imagenet")
 
 
-@pytest.mark.parametrize("spec", ["resnet", "random", "random:x", "file:", ""])
+@pytest.mark.parametrize("spec", ["resnet", "random", "random:x", f"random:{2**64}", "file:", ""])
 def test_an_unknown_spec_lists_the_known_ones(spec: str) -> None:
     with pytest.raises(ProfileError, match="hog, imagenet, file:PATH or random:SEED"):
         open_backbone(spec)

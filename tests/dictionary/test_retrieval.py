@@ -1,15 +1,21 @@
 """Retrieval is exact, deterministic, and never returns the query's own photo when told not to."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from clc.codec.tiles import image_tiles
-from clc.dictionary.assignments import centre
+from clc.dictionary.assignments import assign, centre
 from clc.dictionary.dictionary import Dictionary, load_index
 from clc.dictionary.index import FaissFlat, KeyBallTree, SearchMethod
+from clc.dictionary.patches import CropConfig, crop
 from clc.dictionary.retrieve import Query, Scope, merge
 from clc.errors import DictionaryError
+from clc.images import open_source
 from clc.images.patch import decode_patches
+from clc.store import Store
 from tests.conftest import World, picture
 
 
@@ -41,7 +47,7 @@ def test_ties_go_to_the_lower_entry() -> None:
 
 
 def test_entries_of_an_excluded_photo_are_left_out(world: World, dictionary: Dictionary) -> None:
-    owners = world.dictionary.table("entries", columns=["image_id"])["image_id"].to_pylist()
+    owners = world.dictionary.table("entries", columns=["photo_sha256"])["photo_sha256"].to_pylist()
     patches = np.stack([dictionary.patch(entry) for entry in range(4)])
     entries = dictionary.retrieve_tiles(patches, 3, exclude_source=owners[:4])
     for row, owner in zip(entries, owners[:4], strict=True):
@@ -73,7 +79,7 @@ def test_a_loaded_index_answers_as_the_built_one(world: World, dictionary: Dicti
 def test_assignments_are_what_retrieval_gives_for_each_crop(world: World, dictionary: Dictionary) -> None:
     crops = world.crops.table("patches")
     tiles = centre(decode_patches(crops["image"]), 256)
-    expected = dictionary.retrieve_tiles(tiles, 3, exclude_source=crops["image_id"].to_pylist())
+    expected = dictionary.retrieve_tiles(tiles, 3, exclude_source=crops["photo_sha256"].to_pylist())
     assert world.assignments.table("assignments")["entries"].to_pylist() == expected.tolist()
 
 
@@ -106,3 +112,14 @@ def test_merging_keeps_the_best_distance_and_breaks_ties_by_entry() -> None:
     merged, best = merge(entries, distances, 3)
     assert merged.tolist() == [[3, 9, 1]]
     assert best.tolist() == [pytest.approx([0.1, 0.2, 0.5])]
+
+
+def test_a_photo_is_excluded_under_whatever_name(photos: Path, tmp_path: Path, dictionary: Dictionary) -> None:
+    shutil.copy(photos / "photo-0.png", tmp_path / "renamed.png")
+    store = Store(tmp_path / "store")
+    crops = crop(open_source(f"folder:{tmp_path}"), config=CropConfig(per_photo=4), store=store).version
+    version = assign(crops, dictionary, references=3, store=store).version
+    owners = dictionary.version.table("entries", columns=["image_id"])["image_id"].to_pylist()
+    assert "photo-0.png" in owners
+    for entries in version.table("assignments")["entries"].to_pylist():
+        assert all(owners[entry] != "photo-0.png" for entry in entries)

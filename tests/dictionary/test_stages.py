@@ -108,6 +108,20 @@ def test_too_few_patches_are_an_error_that_says_what_to_do(photos: Path, store: 
         build_dictionary(open_source(f"folder:{photos}?limit=2"), store=store, **configs)
 
 
+def test_more_components_than_a_feature_has_values_are_an_error(photos: Path, store: Store) -> None:
+    configs = {**DICTIONARY_CONFIGS, "reduce_config": ReduceConfig(dim=256)}
+    with pytest.raises(DictionaryError, match="set dim to at most 231"):
+        build_dictionary(open_source(f"folder:{photos}"), store=store, **configs)
+
+
+def test_patches_that_are_all_alike_make_a_dictionary_of_one(tmp_path: Path, store: Store) -> None:
+    for name in range(3):
+        Image.fromarray(picture(7)[:256, :256]).save(tmp_path / f"{name}.png")
+    configs = {**DICTIONARY_CONFIGS, "reduce_config": ReduceConfig(dim=2), "cluster_config": ClusterConfig(entries=2)}
+    version = build_dictionary(open_source(f"folder:{tmp_path}"), store=store, **configs).version
+    assert version.attributes["entries"] == 1
+
+
 def test_the_same_photos_give_the_same_dictionary_id_in_two_stores(photos: Path, tmp_path: Path) -> None:
     ids = set()
     threads = torch.get_num_threads()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clc.errors import ClcError
+from clc.errors import OutputError
 from clc.evaluation.report import comparisons, render_report, write_report
 from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
 from clc.evaluation.summary import SummaryRow
@@ -186,8 +186,8 @@ def test_a_report_is_written_whole_and_replaces_an_older_one(version, tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_report_that_cannot_be_written_is_a_clc_error(version, tmp_path):
+def test_a_report_that_cannot_be_written_is_an_output_error(version, tmp_path):
     (tmp_path / "file").write_text("in the way")
 
-    with pytest.raises(ClcError, match=r"report\.html"):
+    with pytest.raises(OutputError, match="name another file"):
         write_report(version, tmp_path / "file" / "report.html")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clc.errors import ImageError
+from clc.errors import ImageError, OutputError
 from clc.images import decode, read_image, write_png
 
 
@@ -218,8 +218,8 @@ def test_a_png_replaces_the_file_that_was_there(tmp_path):
     assert read_image(tmp_path / "photo.png").shape == (2, 2, 3)
 
 
-def test_writing_into_a_missing_folder_is_an_image_error(tmp_path):
-    with pytest.raises(ImageError, match="cannot be written"):
+def test_writing_into_a_missing_folder_is_an_output_error(tmp_path):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_png(noise(2, 2), tmp_path / "missing" / "photo.png")
 
 

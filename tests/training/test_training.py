@@ -119,11 +119,27 @@ def test_an_unknown_preset_is_refused() -> None:
 
 def test_a_related_view_shows_the_same_place() -> None:
     source, other = picture(0, 288, 288), picture(1, 288, 288)
-    view = related_view(source, other, np.random.default_rng(0)).astype(float)
+    view = related_view(source, other, np.random.default_rng(0), mirrored=False).astype(float)
     windows = [source[y : y + 256, x : x + 256] for y in range(33) for x in range(33)]
     correlations = [np.corrcoef(view[::8, ::8].ravel(), window[::8, ::8].ravel())[0, 1] for window in windows]
     assert max(correlations) > 0.8
     assert np.corrcoef(view[::8, ::8].ravel(), other[:256, :256][::8, ::8].ravel())[0, 1] < 0.6
+
+
+def test_a_mirrored_view_is_the_mirror_image() -> None:
+    source, other = picture(0, 288, 288), picture(1, 288, 288)
+    plain, mirrored = (related_view(source, other, np.random.default_rng(0), flag) for flag in (False, True))
+    assert np.array_equal(mirrored, plain[:, ::-1])
+
+
+def test_windows_are_cut_from_their_crop_mirrored_or_not(trainer: Trainer) -> None:
+    batch = trainer.data.batch(np.random.default_rng(0), size=8, crop=64, quality=(1, 100))
+    assert 0 < batch.mirrored.sum() < 8
+    for window, row, mirrored in zip(batch.pixels, batch.rows, batch.mirrored, strict=True):
+        upright = window[:, ::-1] if mirrored else window
+        places = np.lib.stride_tricks.sliding_window_view(trainer.data.pixels[row], (64, 64, 3))[:, :, 0]
+        corner = (places[:, :, 0, :, :] == upright[0]).all(axis=(2, 3))
+        assert any(np.array_equal(places[y, x], upright) for y, x in np.argwhere(corner))
 
 
 def test_batches_depend_on_the_step_alone(trainer: Trainer) -> None:
