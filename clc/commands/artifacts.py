@@ -1,16 +1,28 @@
-"""`list`, `show`, `verify` and `alias`, the same for every kind of artifact."""
+"""The command group of a kind: `list`, `show`, `verify`, `alias`, and those of the modules beside this one."""
 
 import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from clc.commands.lineage import add_lineage_command
 from clc.commands.options import StoreOption
+from clc.commands.pin import add_pin_command
+from clc.commands.reference import RefArgument
+from clc.commands.transfer import add_transfer_commands
 from clc.store import Kind, Problem, Store, Version, verify
 
-RefArgument = Annotated[str, typer.Argument(metavar="VERSION", help="Alias, id or unique prefix of an id.")]
+# The table whose rows are what one has in mind when asking how large a version is.
+_MAIN_TABLES = {
+    Kind.PATCHES: "patches",
+    Kind.FEATURES: "features",
+    Kind.REDUCED: "keys",
+    Kind.CLUSTERS: "clusters",
+    Kind.DICTIONARY: "entries",
+    Kind.LATENTS: "latents",
+    Kind.ASSIGNMENTS: "assignments",
+    Kind.RESULTS: "images",
+}
 
 
 def artifact_app(kind: Kind) -> typer.Typer:
@@ -24,12 +36,14 @@ def artifact_app(kind: Kind) -> typer.Typer:
         aliases: dict[str, list[str]] = {}
         for name, revision in opened.aliases.list(kind).items():
             aliases.setdefault(revision.id, []).append(name)
-        table = Table("id", "built", "rows", "aliases", box=None)
+        rows = [("id", "built", _MAIN_TABLES.get(kind, ""), "aliases")]
         for version in opened.versions(kind):
-            rows = ", ".join(f"{version.rows(n)} {n}" for n, f in version.manifest.files.items() if f.type == "table")
             built = version.manifest.built.created_at[:16]
-            table.add_row(version.short_id, built, rows, ", ".join(sorted(aliases.get(version.id, []))))
-        Console(soft_wrap=True).print(table)
+            rows.append((version.short_id, built, _size(version), ", ".join(sorted(aliases.get(version.id, [])))))
+        # Not rich's tables: they cut ids to the width of the terminal, and scripts read this.
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
     @app.command()
     def show(ref: RefArgument, store: StoreOption = None) -> None:
@@ -69,7 +83,15 @@ def artifact_app(kind: Kind) -> typer.Typer:
         else:
             typer.echo(f"{name} {aliases.resolve(kind, name).short_id}")
 
+    add_lineage_command(app, kind)
+    add_pin_command(app, kind)
+    add_transfer_commands(app, kind)
     return app
+
+
+def _size(version: Version) -> str:
+    table = _MAIN_TABLES.get(version.kind)
+    return str(version.rows(table)) if table in version.manifest.files else ""
 
 
 def _problems(version: Version) -> list[Problem]:

@@ -3,14 +3,17 @@
 from clc.store.alias import Aliases, AliasRevision
 from clc.store.canonical import canonical_json, canonical_sha256
 from clc.store.draft import Draft
+from clc.store.gc import Debris, GcReport, Kept, Removed, collect
 from clc.store.identity import DERIVED, ColumnHasher, short_id, tensor_sha256
 from clc.store.kind import Kind
-from clc.store.lineage import Lineage, lineage
+from clc.store.lineage import Lineage, ancestry, lineage
 from clc.store.manifest import Manifest
+from clc.store.pin import Pins
 from clc.store.recipe import Recipe
 from clc.store.stage import StageResult, run_stage
 from clc.store.store import Store
 from clc.store.table import TableWriter
+from clc.store.transfer import export_version, import_version, read_root
 from clc.store.verify import Problem, verify, verify_store
 from clc.store.version import Version
 
@@ -19,19 +22,29 @@ __all__ = [
     "AliasRevision",
     "Aliases",
     "ColumnHasher",
+    "Debris",
     "Draft",
+    "GcReport",
+    "Kept",
     "Kind",
     "Lineage",
     "Manifest",
+    "Pins",
     "Problem",
     "Recipe",
+    "Removed",
     "StageResult",
     "Store",
     "TableWriter",
     "Version",
+    "ancestry",
     "canonical_json",
     "canonical_sha256",
+    "collect",
+    "export_version",
+    "import_version",
     "lineage",
+    "read_root",
     "run_stage",
     "short_id",
     "tensor_sha256",

@@ -108,6 +108,20 @@ class Aliases:
         target = self._store.get(kind, previous.id)
         return self._append(kind, name, target, current, expected, restores=previous.restores or position)
 
+    def held(self, kind: Kind) -> dict[str, str]:
+        """Return by id which alias keeps a version from being collected, and how.
+
+        An alias holds what it points to, and what a rollback would make it point to.
+        """
+        held: dict[str, str] = {}
+        for name, current in self.list(kind).items():
+            earlier = (current.restores or current.revision) - 1
+            if earlier >= 1:
+                held.setdefault(self._read(kind, name, earlier).id, f"rollback of alias {name}")
+        for name, current in self.list(kind).items():
+            held[current.id] = f"alias {name}"
+        return held
+
     def list(self, kind: Kind) -> dict[str, AliasRevision]:
         """Return the current revision of every alias of a kind, by name."""
         names = self._storage.names(aliases_directory(kind))

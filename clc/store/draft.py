@@ -112,8 +112,7 @@ class Draft:
         manifest = Manifest.assemble(
             self.kind, self.attributes, self._files, self.recipe, self.statistics, _built_here()
         )
-        staged = {entry.path: self._staging / entry.path for entry in self._files.values()}
-        version = publish(self._storage, manifest, staged)
+        version = publish(self._storage, manifest, self._staging)
         self._published = True
         return version
 

@@ -6,7 +6,12 @@ from clc.store.identity import short_id
 from clc.store.kind import Kind
 
 VERSION_DIRECTORY = re.compile(r"[0-9a-f]{16}")
+MANIFEST_NAME = "manifest.json"
+# No slash can occur: a manifest never points outside its own directory.
+DATA_FILE = re.compile(r"[a-z0-9][a-z0-9_-]*-[0-9a-f]{16}\.(parquet|safetensors)")
 ALIAS_REVISION = re.compile(r"(\d{8})\.json")
+PIN = re.compile(r"([0-9a-f]{16})\.json")
+RECIPE_POINTER = re.compile(r"([0-9a-f]{64})\.json")
 
 
 def version_directory(kind: Kind, id: str) -> str:
@@ -16,7 +21,7 @@ def version_directory(kind: Kind, id: str) -> str:
 
 def manifest_path(kind: Kind, id: str) -> str:
     """Return the path of a version's manifest."""
-    return f"{version_directory(kind, id)}/manifest.json"
+    return f"{version_directory(kind, id)}/{MANIFEST_NAME}"
 
 
 def recipe_path(recipe_hash: str) -> str:
@@ -27,6 +32,16 @@ def recipe_path(recipe_hash: str) -> str:
 def aliases_directory(kind: Kind) -> str:
     """Return the directory of a kind's aliases; never a version directory, for it is no 16 hex digits."""
     return f"{kind}/aliases"
+
+
+def pins_directory(kind: Kind) -> str:
+    """Return the directory of a kind's pins."""
+    return f"{kind}/pins"
+
+
+def pin_path(kind: Kind, id: str) -> str:
+    """Return the path of the pin of a version."""
+    return f"{pins_directory(kind)}/{short_id(id)}.json"
 
 
 def alias_path(kind: Kind, name: str, revision: int) -> str:

@@ -46,6 +46,25 @@ def lineage(version: Version) -> Lineage:
     return _trace(version, {}, ())
 
 
+def ancestry(version: Version) -> list[Version]:
+    """Return a version and all of its ancestors that are in its store, each once, nearest first.
+
+    Raises CorruptArtifactError if a manifest is damaged.
+    """
+    found = {version.ref: version}
+    queue = [version]
+    while queue:
+        for source in queue.pop(0).manifest.lineage:
+            ref = f"{source.kind}/{source.id}"
+            if ref in found:
+                continue
+            parent = load_version(version.storage, source.kind, source.id)
+            if parent is not None and parent.id == source.id:
+                found[ref] = parent
+                queue.append(parent)
+    return list(found.values())
+
+
 def _trace(version: Version, known: dict[str, Lineage], descendants: tuple[str, ...]) -> Lineage:
     if version.ref in descendants:
         raise CorruptArtifactError(f"{version} descends from itself: {' from '.join((*descendants, version.ref))}")

@@ -10,13 +10,13 @@ from clc.errors import CorruptArtifactError, StoreError
 from clc.store.canonical import canonical_json, canonical_sha256
 from clc.store.identity import content_id, is_derived, type_name
 from clc.store.kind import Kind
+from clc.store.layout import DATA_FILE
 from clc.store.recipe import Recipe
 
 FORMAT_VERSION = 1
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# No slash can occur: a manifest never points outside its own directory.
-FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*-[0-9a-f]{16}\.(parquet|safetensors)$")]
+FileName = Annotated[str, Field(pattern=f"^{DATA_FILE.pattern}$")]
 
 
 class Column(BaseModel, frozen=True, extra="forbid"):

@@ -5,7 +5,6 @@ step can be repeated by anyone, in any interleaving, with the same result.
 """
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,15 +18,20 @@ from clc.store.version import Version, load_version
 log = logging.getLogger("clc.store")
 
 
-def publish(storage: Storage, manifest: Manifest, staged: Mapping[str, Path]) -> Version:
-    """Move staged files (published name → local path) into the store and commit the manifest.
+def publish(storage: Storage, manifest: Manifest, staging: Path, *, point_recipe: bool = True) -> Version:
+    """Copy the files of a version from a local directory into the store and commit its manifest.
 
+    `staging` holds them under their published names. Without `point_recipe`, the recipe that the manifest shows does
+    not become the way to this version.
     Raises StoreError if the store cannot be written, CorruptArtifactError if it holds other content under the same
     short id.
     """
     directory = version_directory(manifest.kind, manifest.id)
+    there = load_version(storage, manifest.kind, manifest.id)
     for entry in manifest.files.values():
-        storage.put(staged[entry.path], f"{directory}/{entry.path}", entry.sha256)
+        # A manifest that is there stays, so files that only this one names would be debris.
+        if there is None or entry in there.manifest.files.values():
+            storage.put(staging / entry.path, f"{directory}/{entry.path}", entry.sha256)
     storage.create(manifest_path(manifest.kind, manifest.id), manifest.to_json())
     # Whether this call created the manifest or found one, what is there now is what readers will get.
     version = load_version(storage, manifest.kind, manifest.id)
@@ -36,7 +40,14 @@ def publish(storage: Storage, manifest: Manifest, staged: Mapping[str, Path]) ->
             f"{storage.display(directory)} belongs to another version than {manifest.kind}/{manifest.id}, which "
             "shares its short id or was removed meanwhile; look at its manifest, then publish again"
         )
-    _point_recipe_to(storage, manifest.recipe_hash, version)
+    # A collector may have removed the version while this ran: what it took before the manifest came is put again.
+    for entry in version.manifest.files.values():
+        path = f"{directory}/{entry.path}"
+        if storage.size(path) != entry.bytes and (staging / entry.path).exists():
+            storage.put(staging / entry.path, path, entry.sha256)
+        version.locate(entry)
+    if point_recipe:
+        _point_recipe_to(storage, manifest.recipe_hash, version)
     return version
 
 
@@ -71,7 +82,7 @@ def _point_recipe_to(storage: Storage, recipe_hash: str, version: Version) -> No
         storage.replace(path, data)
         return
     log.warning(
-        "recipe %s made %s/%s before and %s/%s now: the stage is not deterministic; keeping the first",
+        "recipe %s made both %s/%s and %s/%s: the stage is not deterministic; it keeps naming the first",
         recipe_hash[:16],
         existing.kind,
         existing.id,

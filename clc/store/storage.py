@@ -4,12 +4,14 @@ Two of them carry the guarantees: `put` never shows a half-written file under it
 for exactly one of any number of concurrent callers.
 """
 
+import errno
 import hashlib
 import inspect
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -69,6 +71,11 @@ class Storage:
                 return None
         return info["size"] if info["type"] == "file" else None
 
+    def open(self, path: str) -> BinaryIO:
+        """Open a file for reading; reading from it raises OSError if the file system fails."""
+        with self._reported("read", path):
+            return self.file_system.open(self.full_path(path), "rb")
+
     def sha256(self, path: str) -> str | None:
         """Return the SHA-256 of a file, None if it does not exist."""
         with self._reported("read", path):
@@ -117,6 +124,56 @@ class Storage:
             temporary = self._temporary_beside(path)
             self.file_system.pipe_file(temporary, data)
             self._replace(temporary, path)
+
+    def modified(self, path: str) -> datetime | None:
+        """Return when a file or directory was last written, None if it is gone or the file system does not say."""
+        with self._reported("read", path):
+            try:
+                moment = self.file_system.modified(self.full_path(path))
+            except (FileNotFoundError, NotImplementedError):
+                return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    def is_directory(self, path: str) -> bool:
+        """Say whether a path is a directory; a symbolic link to one is not."""
+        with self._reported("read", path):
+            return self.file_system.isdir(self.full_path(path)) and not self._is_link(path)
+
+    def delete(self, path: str) -> None:
+        """Delete a file, a link or an empty directory; what is gone already, or not empty, is left as it is."""
+        with self._reported("delete", path):
+            try:
+                if self.is_local and self.is_directory(path):
+                    os.rmdir(self.full_path(path))
+                else:
+                    self.file_system.rm_file(self.full_path(path))
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) and not isinstance(error, FileNotFoundError):
+                    raise
+
+    def withdraw(self, directory: str, first: str) -> None:
+        """Delete a directory of files such that nobody who sees its file `first` misses another one.
+
+        On local disks it is renamed away before, so whoever writes to it meanwhile finds an empty place, never half
+        of what was there.
+        """
+        if self._is_link(directory):
+            self.delete(directory)
+            return
+        with self._reported("delete", directory):
+            if self.is_local:
+                hidden = self._temporary_beside(directory)
+                try:
+                    os.rename(self.full_path(directory), hidden)
+                except FileNotFoundError:
+                    return
+                _sync_directory(hidden)
+                directory = f"{directory.rpartition('/')[0]}/{hidden.rpartition('/')[2]}"
+        self.delete(f"{directory}/{first}")
+        for name in self.names(directory):
+            self.delete(f"{directory}/{name}")
+        if self.is_local:
+            self.delete(directory)
 
     def require_exclusive_create(self) -> None:
         """Raise StoreError if two writers could both believe that they created a file."""

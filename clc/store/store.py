@@ -11,6 +11,7 @@ from clc.store.draft import Draft, open_draft
 from clc.store.identity import SHORT_ID_DIGITS
 from clc.store.kind import Kind
 from clc.store.layout import VERSION_DIRECTORY
+from clc.store.pin import Pins
 from clc.store.publish import read_recipe_pointer
 from clc.store.recipe import Recipe
 from clc.store.storage import Storage
@@ -42,6 +43,7 @@ class Store:
     def __init__(self, url: str | Path | None = None) -> None:
         self.storage = Storage(str(url or os.environ.get("CLC_STORE") or "artifacts"))
         self.aliases = Aliases(self)
+        self.pins = Pins(self)
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"

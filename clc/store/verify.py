@@ -44,6 +44,14 @@ def verify(version: Version) -> list[Problem]:
     return list(_verify(version))
 
 
+def verify_files(version: Version) -> list[Problem]:
+    """Check the data files of a version against the manifest it carries, not the inputs it was made from.
+
+    Raises StoreError if the store itself cannot be read.
+    """
+    return [problem for name, entry in version.manifest.files.items() for problem in _verify_file(version, name, entry)]
+
+
 def verify_store(store: Store) -> list[Problem]:
     """Check every version of a store, those with an unreadable manifest included; empty means good.
 
@@ -84,8 +92,7 @@ def _verify(version: Version) -> Iterator[Problem]:
         return
     for source in current.manifest.lineage:
         yield from _verify_input(current, source.kind, source.id)
-    for name, entry in current.manifest.files.items():
-        yield from _verify_file(current, name, entry)
+    yield from verify_files(current)
 
 
 def _verify_input(version: Version, kind: Kind, id: str) -> Iterator[Problem]:
