@@ -118,13 +118,20 @@ def test_entries_in_another_order_have_moved(world: World, tmp_path: Path) -> No
 
 
 def test_duplicates_are_counted_one_by_one(world: World, tmp_path: Path) -> None:
-    """Entry 0 three times against two: one is removed, and those that kept their place have not moved."""
+    """One of three copies gives way to another entry; those that kept their place have not moved."""
     thrice = rearranged(world.dictionary, Store(tmp_path), [0, 1, 0, 0])
     twice = rearranged(world.dictionary, Store(tmp_path), [2, 1, 0, 0])
     found = diff(thrice, twice, probes=None)
     assert [entry.index for entry in found.removed] == [0]
     assert [entry.index for entry in found.added] == [0]
     assert (found.unchanged, found.moved) == (3, ())
+
+
+def test_a_second_copy_of_an_entry_is_added(world: World, tmp_path: Path) -> None:
+    once, twice = (rearranged(world.dictionary, Store(tmp_path), rows) for rows in ([0, 1], [0, 1, 0]))
+    found = diff(once, twice, probes=None)
+    assert [entry.index for entry in found.added] == [2]
+    assert (found.unchanged, found.moved, found.removed) == (2, (), ())
 
 
 def test_key_drift_is_measured_over_the_entries_in_both(world: World, tmp_path: Path) -> None:
