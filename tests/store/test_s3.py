@@ -1,0 +1,161 @@
+"""A store on an object store, over the S3 protocol, against a real server process on this machine.
+
+Needs `pip install 'moto[server]' s3fs`; without them these tests are skipped.
+"""
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import clc
+from clc.errors import AliasConflictError
+from clc.store import Kind, Store, collect, export_version, import_version, verify_store
+
+pytestmark = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("moto", "s3fs")),
+    reason="needs an S3 server and client: pip install 'moto[server]' s3fs",
+)
+
+PUBLISHER = Path(__file__).with_name("publisher.py")
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[dict[str, str]]:
+    """Start the server; what is in this environment talks to it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        for _ in range(300):
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert server.poll() is None, "the server did not start"
+            time.sleep(0.1)
+        yield {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def bucket(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    import s3fs
+
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    name = f"clc-{uuid.uuid4().hex}"
+    s3fs.S3FileSystem().mkdir(name)
+    return f"s3://{name}/artifacts"
+
+
+def test_publish_find_and_verify(bucket: str, make) -> None:
+    store = Store(bucket)
+    version = make(1, into=store)
+    assert make(1, into=store) == version
+    assert store.url == bucket
+    assert store.find(version.manifest.recipe) == store.get(Kind.DICTIONARY, version.id[:6]) == version
+    assert [batch.num_rows for batch in version.batches("entries", batch_rows=40)] == [40, 24]
+    assert version.tensors("basis")["basis"].shape == (64, 4)
+    assert verify_store(store) == []
+
+
+def test_only_one_of_two_creates_a_file(bucket: str) -> None:
+    storage = Store(bucket).storage
+    for number in range(10):
+        with ThreadPoolExecutor(4) as pool:
+            created = list(pool.map(lambda data: storage.create(f"{number}.json", data), [b"a", b"b", b"c", b"d"]))
+        assert sorted(created) == [False, False, False, True]
+        assert storage.read(f"{number}.json") == b"abcd"[(at := created.index(True)) : at + 1]
+
+
+def test_racing_publishers_all_succeed(bucket: str, environment: dict[str, str]) -> None:
+    seeds = ["1", "2", "3"]
+    racers = [
+        subprocess.Popen(
+            [sys.executable, str(PUBLISHER), "many", bucket, *seeds],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={
+                **environment,
+                "PYTHONPATH": os.pathsep.join([str(Path(clc.__file__).parents[1]), *sys.path]),
+                "OMP_NUM_THREADS": "1",
+            },
+        )
+        for _ in range(2)
+    ]
+    try:
+        for racer in racers:
+            assert racer.stdout.readline() == "ready\n"
+        for racer in racers:
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        printed = [racer.stdout.read().split() for racer in racers]
+        assert [racer.wait() for racer in racers] == [0, 0]
+    finally:
+        for racer in racers:
+            racer.kill()
+            racer.communicate()
+    assert printed[0] == printed[1]
+    store = Store(bucket)
+    assert {version.id for version in store.versions(Kind.MODEL)} == set(printed[0])
+    assert verify_store(store) == []
+
+
+def test_an_alias_moves_by_compare_and_swap(bucket: str, make) -> None:
+    store = Store(bucket)
+    first, second = make(1, into=store), make(2, into=store)
+    assert store.aliases.set(Kind.DICTIONARY, "latest", first, expected=0).revision == 1
+    with pytest.raises(AliasConflictError):
+        store.aliases.set(Kind.DICTIONARY, "latest", second, expected=0)
+    assert store.aliases.set(Kind.DICTIONARY, "latest", second, expected=1).revision == 2
+    assert store.aliases.rollback(Kind.DICTIONARY, "latest").id == first.id
+
+
+def test_a_version_travels_to_an_object_store_and_back(bucket: str, store: Store, make, tmp_path: Path) -> None:
+    source = make(1, inputs={"photos": "photos/5f1c"})
+    version = make(2, inputs={"patches": source.ref})
+    export_version(version, tmp_path / "there.tar")
+    remote = Store(bucket)
+    assert import_version(remote, tmp_path / "there.tar") == version
+    assert verify_store(remote) == []
+    export_version(remote.get(Kind.DICTIONARY, version.id), tmp_path / "back.tar")
+    assert (tmp_path / "back.tar").read_bytes() == (tmp_path / "there.tar").read_bytes()
+
+
+def test_what_nothing_holds_is_collected(bucket: str, make) -> None:
+    store = Store(bucket)
+    old, pinned, new = (make(seed, into=store) for seed in range(3))
+    store.pins.add(Kind.DICTIONARY, pinned)
+    store.storage.replace(f"{new}/weights-0123456789abcdef.safetensors", b"debris")
+    assert collect(store, keep_last=1, keep_days=0, dry_run=False).debris == ()
+    assert set(store.versions(Kind.DICTIONARY)) == {pinned, new}
+    assert old.short_id not in store.directories(Kind.DICTIONARY)
+    later = datetime.now(UTC) + timedelta(hours=25)
+    (debris,) = collect(store, keep_last=1, keep_days=0, dry_run=False, now=later).debris
+    assert debris.bytes == len(b"debris")
+    assert store.pins.remove(Kind.DICTIONARY, pinned) == pinned.short_id
+    assert verify_store(store) == []
