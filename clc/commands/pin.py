@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from clc.commands.options import StoreOption
+from clc.errors import StoreError
 from clc.store import Kind, Store
 
 
@@ -21,6 +22,8 @@ def add_pin_command(app: typer.Typer, kind: Kind) -> None:
     ) -> None:
         """Pin a version: `clc gc` never removes it, nor what it was made from."""
         pins = Store(store).pins
+        if remove and ref is None:
+            raise StoreError(f"name the VERSION whose pin to remove; `clc {kind} pin` lists them")
         if ref is None:
             for id in pins.list(kind):
                 typer.echo(id)

@@ -83,12 +83,12 @@ def test_publish_find_and_verify(bucket: str, make) -> None:
 
 
 def test_only_one_of_two_creates_a_file(bucket: str) -> None:
-    storage = Store(bucket).storage
-    for number in range(10):
-        with ThreadPoolExecutor(4) as pool:
-            created = list(pool.map(lambda data: storage.create(f"{number}.json", data), [b"a", b"b", b"c", b"d"]))
+    storage, rivals = Store(bucket).storage, [b"a", b"b", b"c", b"d"]
+    for name in map("{}.json".format, range(10)):
+        with ThreadPoolExecutor(len(rivals)) as pool:
+            created = list(pool.map(storage.create, [name] * len(rivals), rivals))
         assert sorted(created) == [False, False, False, True]
-        assert storage.read(f"{number}.json") == b"abcd"[(at := created.index(True)) : at + 1]
+        assert storage.read(name) == rivals[created.index(True)]
 
 
 def test_racing_publishers_all_succeed(bucket: str, environment: dict[str, str]) -> None:
