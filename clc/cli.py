@@ -14,6 +14,7 @@ import clc.commands.data
 import clc.commands.dictionary
 from clc.commands.artifacts import artifact_app
 from clc.commands.codec import compress, decompress, info
+from clc.commands.gc import gc
 from clc.commands.report import report
 from clc.errors import ClcError
 from clc.store import Kind
@@ -28,6 +29,7 @@ app.command()(compress)
 app.command()(decompress)
 app.command()(info)
 app.command()(report)
+app.command()(gc)
 app.add_typer(clc.commands.dictionary.app, name="dictionary")
 app.add_typer(clc.commands.data.app, name="data")
 for _kind in Kind:

@@ -20,3 +20,12 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.replace(unfinished, path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}; name another file") from error
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write an HTML page atomically, with the folder that it is in. Raises OutputError if that fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: cannot be made: {error.strerror or error}; name another file") from error
+    write_atomically(path, page.encode())

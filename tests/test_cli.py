@@ -202,3 +202,35 @@ def test_without_references_even_a_hardly_trained_model_shows_the_photo(
     assert clc("decompress", stream, tmp_path / "a.png")[0] == 0
     decoded = np.asarray(Image.open(tmp_path / "a.png")).astype(float)
     assert np.mean((decoded - picture(100)) ** 2) < 400
+
+
+def test_two_dictionaries_are_compared_as_text_and_as_json(clc: Call, store: None, world: World, photos: Path) -> None:
+    code, out, _ = clc("dictionary", "diff", "latest", "latest", "--probes", f"folder:{photos}?limit=1")
+    assert code == 0
+    assert "no entry changed" in out.lower()
+    assert json.loads(clc("dictionary", "diff", "latest", "latest", "--json")[1])
+
+
+def test_a_dictionary_is_explored_on_one_page(clc: Call, store: None, world: World, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    query = world.test_photos / "photo-100.png"
+    assert clc("dictionary", "explore", "latest", "--out", page, "--query", query)[0] == 0
+    assert "photo-100.png" in page.read_text()
+
+
+def test_latents_carry_a_decoder_to_another_machine(
+    clc: Call, stream: Path, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "latents.tar"
+    assert clc("latents", "export", world.latents.short_id, archive)[0] == 0
+    monkeypatch.setenv("CLC_STORE", str(tmp_path / "elsewhere"))
+    assert_refused(clc("decompress", stream, tmp_path / "a.png"), "import")
+    assert clc("latents", "import", archive)[0] == 0
+    assert clc("decompress", stream, tmp_path / "a.png")[0] == 0
+
+
+def test_collecting_garbage_says_what_it_would_do(clc: Call, store: None, world: World) -> None:
+    code, out, _ = clc("gc", "--keep-last", 0, "--keep-days", 0, "--dry-run")
+    assert code == 0
+    assert f"keep    {world.model}" in out
+    assert "would remove" in out

@@ -1,11 +1,14 @@
-"""`clc dictionary build`, beside what every kind offers."""
+"""`clc dictionary build`, `diff` and `explore`, beside what every kind offers."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from clc.commands.artifacts import artifact_app
 from clc.commands.options import BackboneOption, ForceOption, StoreOption
+from clc.commands.reference import RefArgument
+from clc.errors import ProfileError, SourceError
 from clc.store import Kind, Store
 
 app = artifact_app(Kind.DICTIONARY)
@@ -33,7 +36,6 @@ def build(
     from clc.dictionary.index import IndexConfig
     from clc.dictionary.patches import CropConfig
     from clc.dictionary.reduce import ReduceConfig
-    from clc.errors import ProfileError
     from clc.images import open_source
     from clc.profile import load_profile
 
@@ -59,6 +61,59 @@ def build(
         f"{result.version} has {result.version.attributes['entries']} entries; "
         f"alias {alias} points at it{' (published before)' if result.skipped else ''}"
     )
+
+
+@app.command("diff")
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="Dictionary version before: alias, id or unique prefix.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Dictionary version after.")],
+    probes: Annotated[
+        str | None, typer.Option(help="Photos whose tiles are looked up in both: bundled, folder:PATH, ...")
+    ] = None,
+    number: Annotated[int, typer.Option(min=1, help="Entries M that a tile retrieves.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    backbone: BackboneOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Show what changed from one dictionary to another."""
+    import numpy as np
+
+    from clc.codec.tiles import image_tiles
+    from clc.dictionary.diff import diff, render_text, to_json
+    from clc.images import SkippedPhoto, open_source, read_photos
+
+    opened = Store(store)
+    versions = opened.get(Kind.DICTIONARY, a), opened.get(Kind.DICTIONARY, b)
+    tiles = None
+    if probes is not None:
+        skipped: list[SkippedPhoto] = []
+        parts = [image_tiles(photo.pixels) for photo in read_photos(open_source(probes), skipped)]
+        if not parts:
+            raise SourceError(f"{probes}: none of its {len(skipped)} photos can be read, so nothing can be looked up")
+        tiles = np.concatenate(parts)
+    difference = diff(*versions, probes=tiles, number=number, backbone=backbone)
+    typer.echo(to_json(difference) if as_json else render_text(difference).rstrip("\n"))
+
+
+@app.command()
+def explore(
+    ref: RefArgument,
+    out: Annotated[Path | None, typer.Option(help="Where to write. Default: reports/dictionary-ID.html.")] = None,
+    query: Annotated[list[Path] | None, typer.Option(help="Show what this photo retrieves; may be repeated.")] = None,
+    number: Annotated[int, typer.Option(min=1, help="Entries M that a tile retrieves.")] = 3,
+    backbone: BackboneOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Render a dictionary as one self-contained HTML page: map, entries, clusters, what photos retrieve."""
+    from clc.dictionary.explore import member_versions, write_explorer
+    from clc.images import read_image
+
+    opened = Store(store)
+    version = opened.get(Kind.DICTIONARY, ref)
+    queries = [(photo.name, read_image(photo)) for photo in query or []]
+    path = out or Path("reports") / f"dictionary-{version.short_id}.html"
+    write_explorer(version, *member_versions(version, opened), queries, number, path=path, backbone=backbone)
+    typer.echo(f"{path}: {version.attributes['entries']} entries of {version}")
 
 
 def _given(**values: object) -> dict[str, object]:

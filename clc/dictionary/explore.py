@@ -7,7 +7,6 @@ shows all of them in the order of their indices.
 import base64
 import io
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +23,8 @@ from threadpoolctl import threadpool_limits
 from clc.codec.tiles import TILE_SIZE, image_tiles
 from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.features import vectors_of
-from clc.errors import ClcError, DictionaryError, MissingArtifactError
+from clc.errors import DictionaryError, MissingArtifactError
+from clc.files import write_page
 from clc.images.patch import decode_patch
 from clc.store import Kind, Store, Version, lineage
 
@@ -191,18 +191,9 @@ def write_explorer(
     path: Path,
     backbone: str | None = None,
 ) -> None:
-    """Write `render_explorer` to a file, whole or not at all. Raises ClcError if the file cannot be written."""
+    """Write `render_explorer` to a file, whole or not at all. Raises OutputError if the file cannot be written."""
     page = render_explorer(version, clusters, patches, queries, number, backbone=backbone)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_text(page, encoding="utf-8")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise ClcError(f"cannot write the page to {path}: {error.strerror}; name another file") from error
+    write_page(path, page)
 
 
 def _refuse_foreign(version: Version, table: pa.Table, clusters: Version, patches: Version) -> None:

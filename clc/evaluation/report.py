@@ -12,14 +12,14 @@ from pathlib import Path
 import jinja2
 from PIL import Image
 
-from clc.errors import CorruptArtifactError, OutputError
+from clc.errors import CorruptArtifactError
 from clc.evaluation.charts import Chart, Curve, Point, rd_chart
 from clc.evaluation.metrics import ms_ssim_db
 from clc.evaluation.panels import DISPLAY_WIDTH
 from clc.evaluation.rate_difference import RateDifference, rate_difference
 from clc.evaluation.results import PanelRow
 from clc.evaluation.summary import SummaryRow, codec_names, common_images, image_rows, summary
-from clc.files import write_atomically
+from clc.files import write_page
 from clc.store import Version, lineage
 
 PICTURE_QUALITY = 90
@@ -77,11 +77,7 @@ def render_report(version: Version) -> str:
 
 def write_report(version: Version, path: Path) -> None:
     """Write `render_report` to a file, whole or not at all. Raises OutputError if the file cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path.parent}: cannot be made: {error.strerror or error}; name another file") from error
-    write_atomically(path, render_report(version).encode())
+    write_page(path, render_report(version))
 
 
 def comparisons(means: Sequence[SummaryRow]) -> list[Comparison]:

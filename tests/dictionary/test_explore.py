@@ -26,7 +26,7 @@ from clc.dictionary.explore import (
     render_explorer,
     write_explorer,
 )
-from clc.errors import ClcError, DictionaryError
+from clc.errors import DictionaryError, OutputError
 from clc.images import open_source
 from clc.images.patch import decode_patch
 from clc.store import Kind, Store, Version
@@ -297,7 +297,7 @@ def test_the_same_arguments_give_the_same_page_written_whole(world: World, tmp_p
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_page_that_cannot_be_written_is_a_clc_error(world: World, tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_is_an_output_error(world: World, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ClcError, match=r"dictionary\.html"):
+    with pytest.raises(OutputError, match="name another file"):
         write_explorer(world.dictionary, None, None, [], path=tmp_path / "file" / "dictionary.html")
