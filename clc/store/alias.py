@@ -114,11 +114,12 @@ class Aliases:
         An alias holds what it points to, and what a rollback would make it point to.
         """
         held: dict[str, str] = {}
-        for name, current in self.list(kind).items():
+        aliases = self.list(kind)
+        for name, current in aliases.items():
             earlier = (current.restores or current.revision) - 1
             if earlier >= 1:
                 held.setdefault(self._read(kind, name, earlier).id, f"rollback of alias {name}")
-        for name, current in self.list(kind).items():
+        for name, current in aliases.items():
             held[current.id] = f"alias {name}"
         return held
 

@@ -59,6 +59,8 @@ def write_archive(path: Path) -> Iterator[ArchiveWriter]:
 
     Raises StoreError if it cannot be written.
     """
+    if not path.name:
+        raise StoreError(f"{path} is a directory; name the file to write")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         with temporary.open("xb") as file:

@@ -17,7 +17,6 @@ from clc.store.layout import (
     RECIPE_POINTER,
     VERSION_DIRECTORY,
     aliases_directory,
-    manifest_path,
     pins_directory,
     recipe_path,
     version_directory,
@@ -109,21 +108,22 @@ def collect(
     versions = {version.ref: version for kind in Kind for version in store.versions(kind)}
     reasons = _holds(store, versions, keep_last, keep_days, now)
     doomed = _descendants_first([version for ref, version in versions.items() if ref not in reasons])
-    report = GcReport(
-        removed=tuple(Removed(version, _directory_bytes(version)) for version in doomed),
-        kept=tuple(Kept(versions[ref], tuple(why)) for ref, why in reasons.items()),
-        debris=tuple(_debris(store, versions, now - timedelta(hours=grace_hours))),
-    )
     pointers = _pointers_to(store.storage, {version.ref for version in doomed})
+    removed = tuple(Removed(version, _directory_bytes(version)) for version in doomed)
     if not dry_run:
         # Whoever is killed between two of these leaves versions whose inputs are all there, and debris.
         for version in doomed:
             store.storage.withdraw(version_directory(version.kind, version.id), first=MANIFEST_NAME)
         for path in pointers:
             store.storage.delete(path)
-        for debris in report.debris:
-            store.storage.delete(debris.path)
-    return report
+    kept = {ref: versions[ref] for ref in reasons}
+    debris: list[Debris] = []
+    for found in _debris(store, kept, now - timedelta(hours=grace_hours)):
+        debris += found
+        if not dry_run:  # at once: the longer ago it was looked at, the likelier a publisher uses it again
+            for each in found:
+                store.storage.delete(each.path)
+    return GcReport(removed, tuple(Kept(versions[ref], tuple(why)) for ref, why in reasons.items()), tuple(debris))
 
 
 def _holds(
@@ -194,8 +194,8 @@ def _descendants_first(versions: list[Version]) -> list[Version]:
 
 
 def _directory_bytes(version: Version) -> int:
-    size = version.storage.size(manifest_path(version.kind, version.id)) or 0
-    return size + sum(entry.bytes for entry in version.manifest.files.values())
+    directory = version_directory(version.kind, version.id)
+    return sum(version.storage.size(f"{directory}/{name}") or 0 for name in version.storage.names(directory))
 
 
 def _pointers_to(storage: Storage, refs: set[str]) -> list[str]:
@@ -213,25 +213,25 @@ def _recipe_pointers(storage: Storage) -> Iterator[tuple[str, str]]:
             yield recipe_path(match[1]), match[1]
 
 
-def _debris(store: Store, versions: dict[str, Version], before: datetime) -> Iterator[Debris]:
+def _debris(store: Store, kept: dict[str, Version], before: datetime) -> Iterator[list[Debris]]:
     """Yield what killed publishers and collectors left before a moment, the content of a directory before it."""
     storage = store.storage
     for directory in _small_file_directories(storage):
         for name in storage.names(directory):
             if name.startswith(TEMPORARY_PREFIX):
-                yield from _old(storage, [f"{directory}/{name}"], before)
+                yield _old(storage, [f"{directory}/{name}"], before)
     for path, hash in _recipe_pointers(storage):
         pointer = read_recipe_pointer(storage, hash)
         if pointer is not None and load_version(storage, pointer.kind, pointer.id) is None:
-            yield from _old(storage, [path], before)
-    by_directory = {version_directory(version.kind, version.id): version for version in versions.values()}
+            yield _old(storage, [path], before)
+    by_directory = {version_directory(version.kind, version.id): version for version in kept.values()}
     for kind in Kind:
         for name in storage.names(kind):
             directory = f"{kind}/{name}"
             if version := by_directory.get(directory):
                 yield from _unnamed_files(version, before)
             elif name.startswith(TEMPORARY_PREFIX) or VERSION_DIRECTORY.fullmatch(name):
-                yield from _abandoned(storage, directory, before)
+                yield _abandoned(storage, directory, before)
 
 
 def _small_file_directories(storage: Storage) -> Iterator[str]:
@@ -242,7 +242,7 @@ def _small_file_directories(storage: Storage) -> Iterator[str]:
             yield f"{aliases_directory(kind)}/{name}"
 
 
-def _unnamed_files(version: Version, before: datetime) -> Iterator[Debris]:
+def _unnamed_files(version: Version, before: datetime) -> Iterator[list[Debris]]:
     """Yield the files beside a version that its manifest does not name; strangers' files are none of ours."""
     directory = version_directory(version.kind, version.id)
     if version.storage.escapes(directory):
@@ -250,21 +250,23 @@ def _unnamed_files(version: Version, before: datetime) -> Iterator[Debris]:
     named = {entry.path for entry in version.manifest.files.values()}
     for name in version.storage.names(directory):
         if name not in named and (name.startswith(TEMPORARY_PREFIX) or DATA_FILE.fullmatch(name)):
-            yield from _old(version.storage, [f"{directory}/{name}"], before)
+            yield _old(version.storage, [f"{directory}/{name}"], before)
 
 
-def _abandoned(storage: Storage, directory: str, before: datetime) -> Iterator[Debris]:
-    """Yield a directory without a manifest, as old as its youngest file: a slow publisher is still at work there."""
+def _abandoned(storage: Storage, directory: str, before: datetime) -> list[Debris]:
+    """Return a directory without a manifest, as old as its youngest file: a slow publisher is still at work there."""
     names = storage.names(directory) if storage.is_directory(directory) else []
     ours = [name for name in names if name.startswith(TEMPORARY_PREFIX) or DATA_FILE.fullmatch(name)]
     if MANIFEST_NAME in names:
         if not directory.rpartition("/")[2].startswith(TEMPORARY_PREFIX):
-            return  # published a moment ago
+            return []  # published a moment ago, or to be removed by a collector that only says so
         ours.append(MANIFEST_NAME)  # a collector was killed after it had taken the directory away
+    if names and not ours:
+        return []
     old = _old(storage, [f"{directory}/{name}" for name in ours] or [directory], before)
-    if old and ours and storage.is_local:
+    if old and names == sorted(ours) != [] and storage.is_local:
         old.append(Debris(directory, 0))  # on object stores a directory is nothing but its files
-    yield from old
+    return old
 
 
 def _old(storage: Storage, paths: list[str], before: datetime) -> list[Debris]:

@@ -130,7 +130,7 @@ class Storage:
         with self._reported("read", path):
             try:
                 moment = self.file_system.modified(self.full_path(path))
-            except (FileNotFoundError, NotImplementedError):
+            except (FileNotFoundError, NotImplementedError, KeyError):  # KeyError: s3fs, of a directory
                 return None
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -148,7 +148,8 @@ class Storage:
                 else:
                     self.file_system.rm_file(self.full_path(path))
             except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) and not isinstance(error, FileNotFoundError):
+                # Drivers of object stores raise FileNotFoundError without a number.
+                if error.errno != errno.ENOTEMPTY and not isinstance(error, FileNotFoundError):
                     raise
 
     def withdraw(self, directory: str, first: str) -> None:

@@ -22,7 +22,7 @@ from clc.store.archive import (
 )
 from clc.store.layout import manifest_path, recipe_path, version_directory
 from clc.store.lineage import ancestry
-from clc.store.manifest import Manifest, Reference
+from clc.store.manifest import Manifest, Reference, TableEntry, TensorsEntry
 from clc.store.publish import publish, read_recipe_pointer
 from clc.store.storage import Storage
 from clc.store.store import Store
@@ -51,7 +51,7 @@ def export_version(version: Version, path: str | Path) -> tuple[Version, ...]:
     """
     versions = tuple(sorted(ancestry(version), key=lambda each: each.ref))
     storage = version.storage
-    members: dict[str, Version] = {}
+    data_files: dict[str, tuple[Version, TableEntry | TensorsEntry]] = {}
     small: dict[str, bytes] = {}
     for each in versions:
         small[manifest_path(each.kind, each.id)] = each.manifest.to_json()
@@ -59,15 +59,15 @@ def export_version(version: Version, path: str | Path) -> tuple[Version, ...]:
         if pointer == _reference(each):
             small[recipe_path(each.manifest.recipe_hash)] = pointer.model_dump_json().encode()
         for entry in each.manifest.files.values():
-            members[f"{version_directory(each.kind, each.id)}/{entry.path}"] = each
+            data_files[f"{version_directory(each.kind, each.id)}/{entry.path}"] = each, entry
     contents = ArchiveContents(root=_reference(version), versions=tuple(_reference(each) for each in versions))
     with write_archive(Path(path)) as archive:
         _add_bytes(archive, CONTENTS_NAME, (contents.model_dump_json(indent=2) + "\n").encode())
-        for name in sorted(small.keys() | members.keys()):
+        for name in sorted(small.keys() | data_files.keys()):
             if name in small:
                 _add_bytes(archive, name, small[name])
             else:
-                _add_data_file(archive, members[name], name)
+                _add_data_file(archive, *data_files[name])
     return versions
 
 
@@ -205,8 +205,8 @@ def _unpack(archive: ArchiveReader, shipment: _Shipment, staging: Path) -> None:
         for manifest in shipment.manifests.values():
             directory = version_directory(manifest.kind, manifest.id)
             (staging / directory).mkdir(parents=True)
-            for entry in manifest.files.values():
-                archive.copy(f"{directory}/{entry.path}", staging / directory / entry.path)
+            for name in {entry.path for entry in manifest.files.values()}:
+                archive.copy(f"{directory}/{name}", staging / directory / name)
     except OSError as error:
         raise StoreError(
             f"cannot unpack under {staging}: {error}; imports are checked under TMPDIR, which needs room for them"
@@ -235,9 +235,8 @@ def _add_bytes(archive: ArchiveWriter, name: str, data: bytes) -> None:
     archive.add(name, len(data), io.BytesIO(data))
 
 
-def _add_data_file(archive: ArchiveWriter, version: Version, name: str) -> None:
-    entry = next(entry for entry in version.manifest.files.values() if name.endswith(f"/{entry.path}"))
-    version.locate(entry)
+def _add_data_file(archive: ArchiveWriter, version: Version, entry: TableEntry | TensorsEntry) -> None:
+    name = version.locate(entry)
     with version.storage.open(name) as file:
         hashing = _HashingReader(file, version.storage.display(name))
         archive.add(name, entry.bytes, cast(BinaryIO, hashing))

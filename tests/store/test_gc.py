@@ -208,8 +208,9 @@ class TestDebris:
     def test_strangers_files_stay(self, store: Store, make) -> None:
         version = make()
         store.pins.add(Kind.DICTIONARY, version)
-        notes = [Path(version.directory, "notes.txt"), Path(store.url, "readme.md")]
+        notes = [Path(version.directory, "notes.txt"), Path(store.url, "model", "0123456789abcdef", "readme.md")]
         for path in notes:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("mine")
         assert collect_all(store, now=TOMORROW).debris == ()
         assert all(path.exists() for path in notes)

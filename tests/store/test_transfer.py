@@ -154,6 +154,8 @@ class TestExportFails:
     def test_for_an_output_that_cannot_be_written(self, family, tmp_path: Path) -> None:
         with pytest.raises(StoreError, match=r"cannot write .*nowhere"):
             export_version(family[2], tmp_path / "nowhere" / "c.tar")
+        with pytest.raises(StoreError, match=r"\. is a directory; name the file"):
+            export_version(family[2], ".")
 
 
 def trained(store: Store, recipe: Recipe, value: int) -> Version:
