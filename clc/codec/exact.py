@@ -19,6 +19,7 @@ LARGEST_INPUT = 2.0**12
 FINEST_INPUT_EXPONENT = 12
 """Inputs of exact layers are multiples of 2^-FINEST_INPUT_EXPONENT."""
 _BIAS_EXPONENT = 20
+_FINEST_WEIGHT_EXPONENT = 24  # channels that hardly respond need no finer weights
 _HEADROOM = 4.0  # activations may grow this much beyond what calibration saw before they saturate
 
 
@@ -75,7 +76,8 @@ class ExactConv2d(nn.Conv2d):
             self.exponent.fill_(min(max(chosen, coarsest), FINEST_INPUT_EXPONENT))
         weight = self.weight.double()
         for channel in range(weight.shape[0]):
-            weight[channel] = snap(weight[channel], _grid_exponent(float(weight[channel].abs().amax())))
+            exponent = _grid_exponent(float(weight[channel].abs().amax()))
+            weight[channel] = snap(weight[channel], min(exponent, _FINEST_WEIGHT_EXPONENT))
         assert self.bias is not None
         self.weight.data = weight.float()  # 16-bit dyadic numbers: exact in float32
         self.bias.data = torch.round(self.bias.double() * 2.0**_BIAS_EXPONENT).float() * 2.0**-_BIAS_EXPONENT
@@ -94,11 +96,12 @@ class ExactConv2d(nn.Conv2d):
     def _check_range(self) -> None:
         """Sums of products must fit into the mantissa, or their order would matter."""
         assert self.bias is not None
-        finest = min(_finest_exponent(self.weight) - FINEST_INPUT_EXPONENT, -_BIAS_EXPONENT)
-        largest = float(self.weight.abs().flatten(1).sum(dim=1).max()) * LARGEST_INPUT + float(self.bias.abs().max())
-        bits = math.log2(max(largest, 1.0)) - finest
-        if bits > _MANTISSA_BITS:
-            raise ValueError(f"a layer's exact sums need {bits:.1f} bits, {_MANTISSA_BITS} are available")
+        for weight, bias in zip(self.weight, self.bias, strict=True):
+            finest = min(-_grid_of(weight) - FINEST_INPUT_EXPONENT, -_BIAS_EXPONENT)
+            largest = float(weight.abs().sum()) * LARGEST_INPUT + abs(float(bias))
+            bits = math.log2(max(largest, 1.0)) - finest
+            if bits > _MANTISSA_BITS:
+                raise ValueError(f"a layer's exact sums need {bits:.1f} bits, {_MANTISSA_BITS} are available")
 
 
 def _grid_exponent(largest: float) -> int:
@@ -108,11 +111,9 @@ def _grid_exponent(largest: float) -> int:
     return _INTEGER_BITS - math.ceil(math.log2(largest) + 1e-9)
 
 
-def _finest_exponent(weight: Tensor) -> int:
-    """The exponent of the lowest bit that any of the numbers uses, negative for fractions."""
-    mantissa, exponent = torch.frexp(weight[weight != 0])
-    if len(mantissa) == 0:
-        return 0
-    integers = (mantissa.double() * 2.0**_MANTISSA_BITS).to(torch.int64)
-    lowest_bit = torch.log2((integers & -integers).double()).to(torch.int64)
-    return int((exponent.to(torch.int64) - _MANTISSA_BITS + lowest_bit).min())
+def _grid_of(numbers: Tensor) -> int:
+    """The smallest e such that all numbers are multiples of 2^-e."""
+    exponent = -_INTEGER_BITS
+    while not torch.equal(scaled := numbers * 2.0**exponent, torch.floor(scaled)):
+        exponent += 1
+    return exponent

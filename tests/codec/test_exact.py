@@ -111,6 +111,16 @@ def test_results_are_those_of_integer_arithmetic(frozen_layer: ExactConv2d) -> N
         assert frozen_layer(x)[0, channel, 1, 1].item() == math.floor(exact / step + Fraction(1, 2)) * step
 
 
+def test_a_channel_that_hardly_responds_can_be_frozen() -> None:
+    layer = ExactConv2d(48, 2, 3)
+    layer.weight.data[0] *= 1e-9
+    layer.weight.data[1] = 0.0
+    layer.observing = True
+    layer(grid_input())
+    layer.freeze()
+    assert layer.frozen
+
+
 def test_weights_whose_sums_would_be_rounded_are_refused() -> None:
     layer = ExactConv2d(4, 1, 1, output_exponent=6)
     torch.nn.init.constant_(layer.weight, 1.0)
