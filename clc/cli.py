@@ -35,6 +35,8 @@ app.add_typer(clc.commands.data.app, name="data")
 for _kind in Kind:
     if _kind is not Kind.DICTIONARY:
         app.add_typer(artifact_app(_kind), name=_kind.value, hidden=_kind not in (Kind.MODEL, Kind.RESULTS))
+for _command in entry_points(group="clc.commands"):
+    app.add_typer(_command.load(), name=_command.name)
 
 
 @app.callback()
@@ -46,8 +48,6 @@ def configure(verbose: bool = typer.Option(False, "--verbose", "-v", help="Log w
 
 def main() -> None:
     """Run the command line; what the exit codes mean is in the module's docstring."""
-    for command in entry_points(group="clc.commands"):
-        app.add_typer(command.load(), name=command.name)
     try:
         app()
     except ClcError as error:

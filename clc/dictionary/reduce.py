@@ -76,7 +76,7 @@ def reduce(features: Version, *, config: ReduceConfig, store: Store, force: bool
 
 def _fit(features: Version, dim: int) -> Basis:
     pca = IncrementalPCA(n_components=dim)
-    with threadpool_limits(1):
+    with threadpool_limits(1), np.errstate(invalid="ignore"):  # no variance at all: 0/0, mended below
         for batch in _batches(features, dim):
             pca.partial_fit(batch)
     return Basis(

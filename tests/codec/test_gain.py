@@ -32,7 +32,7 @@ def test_exact_levels_are_the_rounded_levels(quality: float) -> None:
 
 def test_the_first_gains_follow_the_optimal_step() -> None:
     gain = GainUnit(1)
-    ratio = float(gain.gain(100.0) / gain.gain(1.0))
+    ratio = (gain.gain(100.0) / gain.gain(1.0)).item()
     assert ratio == pytest.approx(math.sqrt(lagrangian(100) / lagrangian(1)), rel=1e-5)
-    assert float(gain.levels(50.5)) == pytest.approx(0.0, abs=1e-5)
-    assert float(gain.levels(100.0)) == pytest.approx(math.log(ratio) / 2 / LOG_SCALE_STEP, rel=1e-5)
+    assert gain.levels(50.5).item() == pytest.approx(0.0, abs=1e-5)
+    assert gain.levels(100.0).item() == pytest.approx(math.log(ratio) / 2 / LOG_SCALE_STEP, rel=1e-5)
