@@ -204,6 +204,14 @@ def test_without_references_even_a_hardly_trained_model_shows_the_photo(
     assert np.mean((decoded - picture(100)) ** 2) < 400
 
 
+def test_datasets_are_listed_with_whole_names(clc: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLC_DATASETS", str(tmp_path))
+    code, out, _ = clc("data", "list")
+    assert code == 0
+    names = [line.split()[0] for line in out.splitlines()]
+    assert names == ["name", "clic2020-professional-validation", "flickr2k", "flickr2w", "kodak"]
+
+
 def test_two_dictionaries_are_compared_as_text_and_as_json(clc: Call, store: None, world: World, photos: Path) -> None:
     code, out, _ = clc("dictionary", "diff", "latest", "latest", "--probes", f"folder:{photos}?limit=1")
     assert code == 0

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from clc.commands.columns import print_columns
 from clc.commands.lineage import add_lineage_command
 from clc.commands.options import StoreOption
 from clc.commands.pin import add_pin_command
@@ -40,10 +41,7 @@ def artifact_app(kind: Kind) -> typer.Typer:
         for version in opened.versions(kind):
             built = version.manifest.built.created_at[:16]
             rows.append((version.short_id, built, _size(version), ", ".join(sorted(aliases.get(version.id, [])))))
-        # Not rich's tables: they cut ids to the width of the terminal, and scripts read this.
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print_columns(rows)
 
     @app.command()
     def show(ref: RefArgument, store: StoreOption = None) -> None:

@@ -3,8 +3,8 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
+
+from clc.commands.columns import print_columns
 
 app = typer.Typer(help="Public datasets: list and download.", no_args_is_help=True)
 
@@ -15,13 +15,13 @@ def list_datasets() -> None:
     from clc.images import dataset_names, datasets_dir, load_manifest
     from clc.images.fetched import FetchRecord
 
-    table = Table("name", "split", "licence", "fetched", "title", box=None)
+    rows = [("name", "split", "fetched", "title", "licence")]
     for name in dataset_names():
         manifest = load_manifest(name)
         folder = datasets_dir() / name
         fetched = folder.is_dir() and not FetchRecord.load(folder).missing(manifest, folder)
-        table.add_row(name, manifest.split, manifest.licence, "yes" if fetched else "no", manifest.title)
-    Console(soft_wrap=True).print(table)
+        rows.append((name, manifest.split, "yes" if fetched else "no", manifest.title, manifest.licence))
+    print_columns(rows)
 
 
 @app.command()
