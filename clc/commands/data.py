@@ -20,7 +20,7 @@ def list_datasets() -> None:
         manifest = load_manifest(name)
         folder = datasets_dir() / name
         fetched = folder.is_dir() and not FetchRecord.load(folder).missing(manifest, folder)
-        rows.append((name, manifest.split, "yes" if fetched else "no", manifest.title, manifest.licence))
+        rows.append((name, manifest.split or "", "yes" if fetched else "no", manifest.title, manifest.licence))
     print_columns(rows)
 
 
