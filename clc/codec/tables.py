@@ -22,8 +22,10 @@ LOG_SCALE_STEP = 0.12305479932808386
 FREQUENCY_BITS = 20
 """Frequencies of one table sum to 2**FREQUENCY_BITS."""
 
-_TAIL = 2.0**-18  # probability mass per side that is left to the escape symbol
-_TAIL_DEVIATIONS = 4.55  # a Gaussian has just under _TAIL beyond that many standard deviations
+# Latents have heavier tails than the Gaussian that predicts them: a wide table, in which the outermost symbols share
+# the smallest frequency, costs less than escapes do.
+_RADIUS_DEVIATIONS = 8.0
+_TAIL = 2.0**-18  # probability mass per side of a factorised table that is left to the escape symbol
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def gaussian_tables() -> FrequencyTables:
     tables = []
     for level in range(SCALE_LEVELS):
         scale = SCALE_MIN * math.exp(level * LOG_SCALE_STEP)
-        radius = max(1, math.ceil(scale * _TAIL_DEVIATIONS))
+        radius = max(1, math.ceil(scale * _RADIUS_DEVIATIONS))
         edges = (np.arange(-radius, radius + 2) - 0.5) / scale
         tables.append(np.diff(torch.special.ndtr(torch.from_numpy(edges)).numpy()))
     return FrequencyTables.from_probabilities(tables)

@@ -89,4 +89,4 @@ def test_the_words_of_a_stream_are_these(coder: TableCoder) -> None:
     assert coder.close(stack).hex() == GOLDEN
 
 
-GOLDEN = "efe8253dcf99a195e428a381fdffff2773000000"
+GOLDEN = "88a92585b7ca73002d28a330f6ffff8b73000000"
