@@ -62,7 +62,7 @@ class TrainingError(ClcError):
 
 
 class OverlapError(ClcError):
-    """A photo that evaluates was used to build what is being evaluated."""
+    """A photo to evaluate on was used to build what is evaluated."""
 
 
 class BitstreamError(ClcError):

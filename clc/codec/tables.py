@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 SCALE_LEVELS = 64
 SCALE_MIN = 0.11
-SCALE_MAX = 256.0  # of the highest level
-# ln(SCALE_MAX / SCALE_MIN) / (SCALE_LEVELS - 1), as a literal because decoders compute with it and logarithms are not
-# rounded alike everywhere.
+# The highest level has a scale of 256: this is ln(256 / SCALE_MIN) / (SCALE_LEVELS - 1), as a literal because decoders
+# compute with it and logarithms are not rounded alike everywhere.
 LOG_SCALE_STEP = 0.12305479932808386
 
 FREQUENCY_BITS = 20

@@ -68,7 +68,7 @@ def evaluate(
 
     patches_of: dictionary entry → uint8 [256, 256, 3], for the pictures.
     inputs: what the result depends on, for the recipe: "model", "dictionary" → `Version.ref`; the photos are added.
-    forbidden: `photo_sha256` of photos of the dictionary and the training set → where they were used.
+    forbidden: `pixels_sha256` of photos of the dictionary and the training set → where they were used.
     about: what a reader of the report should know of the inputs, such as the training budget; it must follow from them.
     Raises OverlapError, before anything is measured, for a photo in `forbidden`; SourceError if no photo can be read.
     """

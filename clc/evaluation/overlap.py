@@ -2,24 +2,13 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
 from clc.errors import OverlapError
 from clc.images import PhotoSource, SkippedPhoto, read_photos
 from clc.images.patch import pixels_sha256
 
 
-def photo_sha256(pixels: NDArray[np.uint8]) -> str:
-    """SHA-256 (hex) of a photo uint8 [H, W, 3], over its shape and bytes, however its file was encoded.
-
-    It is the hash that artifacts keep beside their patches.
-    """
-    return pixels_sha256(pixels)
-
-
 def refuse_overlap(photos: PhotoSource, forbidden: Mapping[str, str]) -> None:
-    """Decode every photo and look it up in `forbidden`: `photo_sha256` → where that photo was used.
+    """Decode every photo and look it up in `forbidden`: `pixels_sha256` → where that photo was used.
 
     Equal pixels are found, near duplicates are not. Raises OverlapError that names the pair, SourceError if the photos
     cannot be read.
@@ -30,7 +19,7 @@ def refuse_overlap(photos: PhotoSource, forbidden: Mapping[str, str]) -> None:
     found = [
         (photo.image_id, forbidden[sha256])
         for photo in read_photos(photos, unreadable)
-        if (sha256 := photo_sha256(photo.pixels)) in forbidden
+        if (sha256 := pixels_sha256(photo.pixels)) in forbidden
     ]
     if found:
         (image_id, use), others = found[0], len(found) - 1

@@ -4,7 +4,7 @@
 Downloads are in `clc.images.fetch`, apart because they alone need httpx, which a training box does not have.
 """
 
-from clc.images.crop import Crop, contrast, crop_positions, grid_positions, is_flat
+from clc.images.crop import contrast, crop_positions, grid_positions, is_flat
 from clc.images.dataset import DatasetFile, DatasetManifest, dataset_names, datasets_dir, load_manifest
 from clc.images.decode import decode, read_image, write_png
 from clc.images.fetched import FetchRecord
@@ -19,7 +19,6 @@ from clc.images.photo import (
 from clc.images.source import open_source
 
 __all__ = [
-    "Crop",
     "DatasetFile",
     "DatasetManifest",
     "EncodedPhoto",

@@ -1,22 +1,11 @@
 """Where patches and training crops are cut from a photo, and which patches are too flat to be worth keeping."""
 
 import hashlib
-from dataclasses import dataclass
 
 import numpy as np
 
 _CELL = 16
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # BT.601, as JPEG
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A square of `size` × `size` pixels; (x, y) is its top left pixel in the photo `image_id`."""
-
-    image_id: str
-    x: int
-    y: int
-    size: int
 
 
 def crop_positions(
