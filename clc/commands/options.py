@@ -10,5 +10,5 @@ StoreOption = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", help="Build again even if the result is published, and compare.")]
 BackboneOption = Annotated[
     str | None,
-    typer.Option("--backbone", help="Feature extractor: imagenet, file:PATH, random:SEED or hog."),
+    typer.Option("--backbone", help="Feature extractor: imagenet, file:PATH, random:SEED, codec:MODEL, hog."),
 ]

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from clc.ahead import ahead
 from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.features import patch_batches
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
@@ -40,7 +41,7 @@ def assign(
         photos = crops.table("patches", columns=["photo_sha256"])["photo_sha256"].to_pylist()
         start, nearest = 0, []
         with draft.table("assignments", schema) as table:
-            for pixels in patch_batches(crops, _BATCH_ROWS):
+            for pixels in ahead(patch_batches(crops, _BATCH_ROWS)):
                 queries = dictionary.keys_of(centre(pixels, dictionary.patch_size))
                 own_photos = photos[start : start + len(pixels)]
                 entries, distances = dictionary.search(queries, references, exclude_source=own_photos)

@@ -2,6 +2,8 @@
 
 - `imagenet`, `file:PATH`, `random:SEED`: the trunk of torchvision's ResNet-50, [B, 2048, H/32, W/32]. Random weights
   are for tests and timings; they are never a substitute that is chosen silently.
+- `codec:MODEL`: the analysis transform g_a of a model in the store, [B, C, H/16, W/16]: near in its features is near in
+  what is coded.
 - `hog`: colour and oriented gradients per 8×8 cell, [B, 11, H/8, W/8]. No weights at all.
 """
 
@@ -14,7 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clc.codec.artifact import read_model
+from clc.codec.model import IMAGE_MULTIPLE
 from clc.errors import DictionaryError, ProfileError
+from clc.store import Kind, Store, Version
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -23,28 +28,35 @@ _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 class Backbone(Protocol):
     """Images float32 [B, 3, H, W] in [0, 1] → feature map float32 [B, C, h, w]."""
 
+    spec: str
+    """What `open_backbone` opens it by; no alias, which could move."""
     channels: int
     fingerprint: str
     """Identifies the weights: two backbones of one fingerprint compute the same features."""
+    inputs: dict[str, str]
+    """The artifact versions that its features depend on, as a recipe's inputs."""
 
     def __call__(self, images: Tensor) -> Tensor: ...
 
 
-def open_backbone(spec: str) -> Backbone:
-    """The backbone named by `spec` (see the module's docstring).
+def open_backbone(spec: str, store: Store | None = None) -> Backbone:
+    """The backbone named by `spec` (see the module's docstring); store: where `codec:MODEL` is looked up.
 
-    Raises ProfileError for an unknown spec and DictionaryError if weights cannot be had.
+    Raises ProfileError for an unknown spec, DictionaryError if weights cannot be had and MissingArtifactError if the
+    store has no such model.
     """
     kind, _, argument = spec.partition(":")
     if spec == "hog":
         return OrientedGradients()
     if spec == "imagenet":
-        return ResNet50(_downloaded_weights())
+        return ResNet50(spec, _downloaded_weights())
     if kind == "file" and argument:
-        return ResNet50(_weights_from(Path(argument)))
+        return ResNet50(spec, _weights_from(Path(argument)))
     if kind == "random" and argument.isdecimal() and int(argument) < 2**63:
-        return ResNet50(_random_weights(int(argument)))
-    raise ProfileError(f"unknown backbone {spec!r}; use hog, imagenet, file:PATH or random:SEED")
+        return ResNet50(spec, _random_weights(int(argument)))
+    if kind == "codec" and argument and store is not None:
+        return CodecAnalysis(store.get(Kind.MODEL, argument))
+    raise ProfileError(f"unknown backbone {spec!r}; use hog, imagenet, file:PATH, random:SEED or codec:MODEL")
 
 
 class OrientedGradients:
@@ -54,10 +66,14 @@ class OrientedGradients:
     orientations.
     """
 
+    spec = "hog"
     channels = 11
     fingerprint = "hog-1"
     _orientations = 8
     _cell = 8
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, str] = {}
 
     def __call__(self, images: Tensor) -> Tensor:
         red, green, blue = images.unbind(1)
@@ -80,9 +96,11 @@ class ResNet50:
 
     channels = 2048
 
-    def __init__(self, weights: dict[str, Tensor]) -> None:
+    def __init__(self, spec: str, weights: dict[str, Tensor]) -> None:
         from torchvision.models import resnet50
 
+        self.spec = spec
+        self.inputs: dict[str, str] = {}
         network = resnet50(weights=None)
         wanted = network.state_dict()
         wrong = [name for name, tensor in wanted.items() if getattr(weights.get(name), "shape", None) != tensor.shape]
@@ -102,6 +120,27 @@ class ResNet50:
         normalised = (images - self._mean) / self._deviation
         features: Tensor = self._trunk(normalised.contiguous(memory_format=torch.channels_last))
         return features
+
+
+class CodecAnalysis:
+    """g_a of a model version. Its features have the scale of the latent, so that distances are those that are coded."""
+
+    def __init__(self, model: Version) -> None:
+        network = read_model(model)
+        self.spec = f"codec:{model.id}"
+        self.channels = network.config.transform.latent_channels
+        self.fingerprint = f"codec-{model.short_id}"
+        self.inputs = {"model": model.ref}
+        self._analyse = network.g_a
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if any(side % IMAGE_MULTIPLE for side in images.shape[2:]):
+            height, width = images.shape[2:]
+            raise DictionaryError(
+                f"g_a cannot describe patches of {width}×{height} pixels; cut them in multiples of {IMAGE_MULTIPLE}"
+            )
+        latents: Tensor = self._analyse(images)
+        return latents
 
 
 def _random_weights(seed: int) -> dict[str, Tensor]:

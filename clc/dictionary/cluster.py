@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
+from clc.dictionary.duplicates import find_distinct
 from clc.dictionary.features import vector_schema, vector_table, vectors_of
 from clc.errors import TooFewPatchesError
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
@@ -26,6 +27,12 @@ class ClusterConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     entries: int = Field(default=3000, ge=1, description="clusters asked for; empty ones are dropped")
+    near_duplicates: float | None = Field(
+        default=0.1,
+        ge=0,
+        description="patches whose keys are this near, as a share of the keys' root mean square norm, count once; "
+        "None keeps all",
+    )
     passes: int = Field(default=5, ge=1, description="passes of MiniBatchKMeans over the keys")
     seed: int = Field(default=0, ge=0)
 
@@ -33,10 +40,11 @@ class ClusterConfig(BaseModel):
 def cluster(reduced: Version, *, config: ClusterConfig, store: Store, force: bool = False) -> StageResult:
     """MiniBatchKMeans over the keys; of each cluster, the member nearest to the centroid represents it.
 
-    Result: table `clusters`, one row an entry (centroid, representative = row of its patch, size, radius); table
-    `members`, one row a patch (entry, distance to the centroid). Clusters without a member, as duplicate patches
-    cause them, are dropped, so the actual K can be smaller than asked for. Ties go to the patch that comes first.
-    Raises TooFewPatchesError if there are fewer patches than entries.
+    Result: table `clusters`, one row an entry (centroid, representative = row of its patch, size, radius), in the order
+    of the representatives; table `members`, one row a patch (entry, distance to the centroid), with entry -1 for
+    near-duplicates, which take no part. The actual K can be smaller than asked for: clusters without a member, as equal
+    patches cause them, are dropped, and there are never more clusters than distinct patches. Ties go to the patch that
+    comes first. Raises TooFewPatchesError if there are fewer patches than entries.
     """
     rows = reduced.rows("keys")
     if rows < config.entries:
@@ -44,21 +52,21 @@ def cluster(reduced: Version, *, config: ClusterConfig, store: Store, force: boo
             f"{rows} patches cannot form {config.entries} clusters; use more photos or crops, or fewer entries"
         )
     recipe = Recipe(
-        stage="cluster", stage_version=1, config=config.model_dump(mode="json"), inputs={"reduced": reduced.ref}
+        stage="cluster", stage_version=2, config=config.model_dump(mode="json"), inputs={"reduced": reduced.ref}
     )
 
     def build(draft: Draft) -> None:
+        distinct = np.ones(rows, dtype=bool)
+        if config.near_duplicates is not None:
+            distinct = find_distinct(lambda: _batches(reduced), rows, config.near_duplicates, config.seed)
         # One thread, so that sums, and with them the version's id, do not depend on the machine's cores.
         with threadpool_limits(1):
-            centroids = _fit(reduced, config)
+            centroids = _fit(reduced, distinct, config)
             labels, distances = _assign(reduced, centroids)
-        used, entry = np.unique(labels, return_inverse=True)
-        # Stable sort by (entry, distance): the first row of each entry is its representative.
-        order = np.lexsort((np.arange(rows), distances, entry))
-        first = np.searchsorted(entry[order], np.arange(len(used)))
-        sizes = np.bincount(entry)
+        used, representatives, entry = _represent(labels, distances, distinct)
+        sizes = np.bincount(entry[distinct])
         radii = np.zeros(len(used), dtype=np.float32)
-        np.maximum.at(radii, entry, distances)
+        np.maximum.at(radii, entry[distinct], distances[distinct])
         cluster_schema = vector_schema(
             "centroid",
             centroids.shape[1],
@@ -68,40 +76,69 @@ def cluster(reduced: Version, *, config: ClusterConfig, store: Store, force: boo
         )
         with draft.table("clusters", cluster_schema) as table:
             table.write(
-                vector_table(cluster_schema, centroids[used], representative=order[first], size=sizes, radius=radii)
+                vector_table(cluster_schema, centroids[used], representative=representatives, size=sizes, radius=radii)
             )
         member_schema = pa.schema([("entry", pa.int32()), ("distance", pa.float32())])
         with draft.table("members", member_schema) as table:
             table.write(pa.table([pa.array(entry, pa.int32()), pa.array(distances)], schema=member_schema))
+        near_duplicates = rows - int(distinct.sum())
         draft.attributes |= {"entries": len(used)}
-        draft.statistics |= {"empty_clusters": config.entries - len(used), "largest_cluster": int(sizes.max())}
-        logger.info("stage=cluster entries=%d empty=%d", len(used), config.entries - len(used))
+        draft.statistics |= {
+            "patches": rows,
+            "near_duplicates": near_duplicates,
+            "empty_clusters": len(centroids) - len(used),
+            "largest_cluster": int(sizes.max()),
+        }
+        logger.info(
+            "stage=cluster entries=%d near_duplicates=%d empty=%d",
+            *(len(used), near_duplicates, len(centroids) - len(used)),
+        )
 
     return run_stage(store, Kind.CLUSTERS, recipe, build, force=force)
 
 
-def _fit(reduced: Version, config: ClusterConfig) -> NDArray[np.float32]:
-    """Centroids float32 [entries, dim]."""
-    means = MiniBatchKMeans(config.entries, random_state=config.seed, n_init=1, batch_size=_BATCH_ROWS)
+def _represent(
+    labels: NDArray[np.int64], distances: NDArray[np.float32], distinct: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Centroids in use and their representatives' rows, both in the order of these rows, and each row's entry or -1."""
+    rows = np.flatnonzero(distinct)
+    order = rows[np.lexsort((rows, distances[rows], labels[rows]))]
+    used, first = np.unique(labels[order], return_index=True)
+    # Entries follow their patches, so that later stages can pick the pictures up in one pass.
+    by_patch = np.argsort(order[first])
+    entries = np.full(labels.max() + 1, -1)
+    entries[used[by_patch]] = np.arange(len(used))
+    return used[by_patch], order[first][by_patch], np.where(distinct, entries[labels], -1)
+
+
+def _fit(reduced: Version, distinct: NDArray[np.bool_], config: ClusterConfig) -> NDArray[np.float32]:
+    """Centroids float32 [K, dim] of the distinct patches."""
+    entries = min(config.entries, int(distinct.sum()))
+    means = MiniBatchKMeans(entries, random_state=config.seed, n_init=1, batch_size=_BATCH_ROWS)
     # The first batch places the centroids, so it must be a sample of everything and hold at least K rows.
-    means.partial_fit(_sample(reduced, config))
+    means.partial_fit(_sample(reduced, distinct, entries, config.seed))
     for _ in range(config.passes):
-        for keys in _batches(reduced):
+        for keys in _chosen(reduced, distinct):
             means.partial_fit(keys)
     centroids: NDArray[np.float32] = means.cluster_centers_.astype(np.float32)
     return centroids
 
 
-def _sample(reduced: Version, config: ClusterConfig) -> NDArray[np.float32]:
-    rows = reduced.rows("keys")
-    chosen = np.random.default_rng(config.seed).permutation(rows)[: config.entries * _START_ROWS_PER_CLUSTER]
-    keep = np.zeros(rows, dtype=bool)
-    keep[chosen] = True
-    parts, start = [], 0
+def _sample(reduced: Version, distinct: NDArray[np.bool_], entries: int, seed: int) -> NDArray[np.float32]:
+    rows = np.random.default_rng(seed).permutation(np.flatnonzero(distinct))[: entries * _START_ROWS_PER_CLUSTER]
+    keep = np.zeros_like(distinct)
+    keep[rows] = True
+    return np.concatenate(list(_chosen(reduced, keep)))
+
+
+def _chosen(reduced: Version, keep: NDArray[np.bool_]) -> Iterator[NDArray[np.float32]]:
+    """The keys of the rows to keep [N], in batches that are not empty."""
+    start = 0
     for keys in _batches(reduced):
-        parts.append(keys[keep[start : start + len(keys)]])
+        chosen = keys[keep[start : start + len(keys)]]
         start += len(keys)
-    return np.concatenate(parts)
+        if len(chosen):
+            yield chosen
 
 
 def _assign(reduced: Version, centroids: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

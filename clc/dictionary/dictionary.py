@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from clc.codec.tiles import image_tiles
 from clc.dictionary.features import FeatureConfig, FeatureExtractor, vectors_of
-from clc.dictionary.index import FaissFlat, KeyBallTree, SearchIndex, SearchMethod
 from clc.dictionary.reduce import Basis
 from clc.dictionary.retrieve import Query, Scope, merge
+from clc.dictionary.search import FaissIndex, KeyBallTree, SearchIndex, SearchMethod
 from clc.errors import CorruptArtifactError, DictionaryError
 from clc.images.patch import decode_patch
-from clc.store import Version
+from clc.store import Store, Version
 
 _SPARE_CANDIDATES = 8  # equal distances may be ordered differently by the search structure
 
@@ -32,11 +32,12 @@ class Dictionary:
         backbone = backbone or version.statistics["backbone"]
         self.patch_size = int(attributes["patch_size"])
         config = FeatureConfig(backbone=backbone, levels=tuple(attributes["levels"]))
-        self._extract = FeatureExtractor(config)
-        if self._extract.fingerprint != attributes["backbone"]:
+        self._extract = FeatureExtractor(config, Store(version.storage.display()))
+        found = self._extract.backbone.fingerprint
+        if found != attributes["backbone"]:
             raise DictionaryError(
-                f"dictionary {version.short_id} was built with features {attributes['backbone']}, "
-                f"not {self._extract.fingerprint} (--backbone {backbone}); give the backbone it was built with"
+                f"dictionary {version.short_id} was built with features {attributes['backbone']}, not {found} "
+                f"(--backbone {backbone}); give the backbone it was built with"
             )
         entries = version.table("entries", columns=["key", "photo_sha256"])
         self.keys = vectors_of(entries["key"])
@@ -126,7 +127,7 @@ def load_index(version: Version, keys: NDArray[np.float32], method: SearchMethod
     """The stored search structure. Raises CorruptArtifactError if it does not belong to the keys."""
     index: SearchIndex
     if method is SearchMethod.FAISS:
-        index = FaissFlat.load(version.table("faiss"))
+        index = FaissIndex.load(version.table("faiss"))
         size = index.index.ntotal
     else:
         order = version.table("ball_tree_order")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from clc.ahead import ahead
 from clc.codec.tiles import to_tensor
 from clc.dictionary.backbone import open_backbone
 from clc.images.patch import decode_patches
@@ -27,7 +28,9 @@ class FeatureConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    backbone: str = Field(default="imagenet", description="imagenet, file:PATH, random:SEED or hog")
+    backbone: str = Field(
+        default="imagenet", description="imagenet, file:PATH, random:SEED, codec:MODEL or hog (see `open_backbone`)"
+    )
     levels: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(
         default=(1, 2, 4), min_length=1, description="SPP grid sizes"
     )
@@ -41,11 +44,10 @@ def spatial_pyramid_pool(feature_map: Tensor, levels: tuple[int, ...]) -> Tensor
 class FeatureExtractor:
     """Patches → SPP features. Raises what `open_backbone` raises."""
 
-    def __init__(self, config: FeatureConfig) -> None:
-        self._backbone = open_backbone(config.backbone)
+    def __init__(self, config: FeatureConfig, store: Store | None = None) -> None:
+        self.backbone = open_backbone(config.backbone, store)
         self._levels = config.levels
-        self.fingerprint = self._backbone.fingerprint
-        self.dimension = self._backbone.channels * sum(level**2 for level in config.levels)
+        self.dimension = self.backbone.channels * sum(level**2 for level in config.levels)
 
     @torch.inference_mode()
     def __call__(self, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -54,7 +56,7 @@ class FeatureExtractor:
         return np.concatenate([self._features(patches[i : i + _PATCHES_AT_A_TIME]) for i in starts])
 
     def _features(self, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
-        features: NDArray[np.float32] = spatial_pyramid_pool(self._backbone(to_tensor(patches)), self._levels).numpy()
+        features: NDArray[np.float32] = spatial_pyramid_pool(self.backbone(to_tensor(patches)), self._levels).numpy()
         return features
 
 
@@ -62,22 +64,23 @@ def extract(
     patches: Version, *, config: FeatureConfig, store: Store, batch_size: int = 32, force: bool = False
 ) -> StageResult:
     """Features of every patch: rows of float32[dimension], in the order of the patches. Streams row groups."""
-    extractor = FeatureExtractor(config)
+    extractor = FeatureExtractor(config, store)
+    backbone = extractor.backbone
     recipe = Recipe(
         stage="features",
         stage_version=1,
         # Not the path of a weights file, which may move, but what it contains.
-        config={"backbone": extractor.fingerprint, "levels": list(config.levels)},
-        inputs={"patches": patches.ref},
+        config={"backbone": backbone.fingerprint, "levels": list(config.levels)},
+        inputs={"patches": patches.ref, **backbone.inputs},
     )
     schema = vector_schema("feature", extractor.dimension)
 
     def build(draft: Draft) -> None:
         with draft.table("features", schema) as table:
-            for pixels in patch_batches(patches, batch_size):
+            for pixels in ahead(patch_batches(patches, batch_size)):
                 table.write(vector_table(schema, extractor(pixels)))
-        draft.attributes |= {"backbone": extractor.fingerprint, "levels": list(config.levels)}
-        draft.statistics |= {"backbone": config.backbone}
+        draft.attributes |= {"backbone": backbone.fingerprint, "levels": list(config.levels)}
+        draft.statistics |= {"backbone": backbone.spec}
 
     return run_stage(store, Kind.FEATURES, recipe, build, force=force)
 

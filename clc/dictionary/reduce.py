@@ -15,6 +15,8 @@ from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stag
 
 logger = logging.getLogger(__name__)
 
+_SMALLEST_DEVIATION = 1e-6  # of the largest
+
 
 class ReduceConfig(BaseModel):
     """How keys are made from features."""
@@ -22,10 +24,14 @@ class ReduceConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dim: int = Field(default=256, ge=1, description="dimension of a key")
+    whiten: bool = Field(default=False, description="scale all components to variance 1")
 
 
 class Basis:
-    """A PCA basis: mean [D], components [dim, D] and explained variance ratio [dim], all float32."""
+    """A PCA basis: mean [D], components [dim, D] and explained variance ratio [dim], all float32.
+
+    Components have length 1, or, of whitened keys, one over the deviation along them.
+    """
 
     def __init__(self, tensors: dict[str, NDArray[np.float32]]) -> None:
         self.tensors = tensors
@@ -60,7 +66,7 @@ def reduce(features: Version, *, config: ReduceConfig, store: Store, force: bool
     )
 
     def build(draft: Draft) -> None:
-        basis = _fit(features, config.dim)
+        basis = _fit(features, config)
         schema = vector_schema("key", config.dim)
         with draft.table("keys", schema) as table:
             for batch in _batches(features, config.dim):
@@ -74,15 +80,20 @@ def reduce(features: Version, *, config: ReduceConfig, store: Store, force: bool
     return run_stage(store, Kind.REDUCED, recipe, build, force=force)
 
 
-def _fit(features: Version, dim: int) -> Basis:
-    pca = IncrementalPCA(n_components=dim)
+def _fit(features: Version, config: ReduceConfig) -> Basis:
+    pca = IncrementalPCA(n_components=config.dim)
     with threadpool_limits(1), np.errstate(invalid="ignore"):  # no variance at all: 0/0, mended below
-        for batch in _batches(features, dim):
+        for batch in _batches(features, config.dim):
             pca.partial_fit(batch)
+    components = pca.components_
+    if config.whiten:
+        deviation = np.sqrt(pca.explained_variance_)
+        varied = deviation > deviation.max() * _SMALLEST_DEVIATION  # the others are rounding errors
+        components = np.where(varied, 1.0 / np.where(varied, deviation, 1.0), 0.0)[:, None] * components
     return Basis(
         {
             "mean": pca.mean_.astype(np.float32),
-            "components": pca.components_.astype(np.float32),
+            "components": components.astype(np.float32),
             # 0/0 where all patches are alike
             "explained_variance_ratio": np.nan_to_num(pca.explained_variance_ratio_).astype(np.float32),
         }

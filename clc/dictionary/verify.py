@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from clc.dictionary.dictionary import load_index
 from clc.dictionary.features import vectors_of
-from clc.dictionary.index import SearchMethod
+from clc.dictionary.search import SearchMethod
 from clc.errors import ClcError
 from clc.images.patch import decode_patch, pixels_sha256
 from clc.store import Problem, Version, verify

@@ -8,9 +8,16 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import resnet50
 
+from clc.codec.artifact import read_model
+from clc.codec.tiles import to_tensor
 from clc.dictionary.backbone import OrientedGradients, ResNet50, open_backbone
+from clc.dictionary.build import build_dictionary
+from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.features import FeatureConfig, FeatureExtractor
-from clc.errors import DictionaryError, ProfileError
+from clc.errors import DictionaryError, MissingArtifactError, ProfileError
+from clc.images import open_source
+from clc.store.lineage import ancestry
+from tests.conftest import DICTIONARY_CONFIGS, World, picture
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +74,9 @@ def test_a_failed_download_says_how_to_supply_the_weights(tmp_path: Path, monkey
         open_backbone("imagenet")
 
 
-@pytest.mark.parametrize("spec", ["resnet", "random", "random:x", f"random:{2**64}", "file:", ""])
+@pytest.mark.parametrize("spec", ["resnet", "random", "random:x", f"random:{2**64}", "file:", "codec:latest", ""])
 def test_an_unknown_spec_lists_the_known_ones(spec: str) -> None:
-    with pytest.raises(ProfileError, match="hog, imagenet, file:PATH or random:SEED"):
+    with pytest.raises(ProfileError, match="hog, imagenet, file:PATH, random:SEED or codec:MODEL"):
         open_backbone(spec)
 
 
@@ -87,3 +94,29 @@ def test_oriented_gradients_do_not_care_for_batch_or_threads() -> None:
     extract = FeatureExtractor(FeatureConfig(backbone="hog"))
     together = extract(patches)
     assert np.array_equal(together, np.concatenate([extract(patch[None]) for patch in patches]))
+
+
+def test_a_models_analysis_transform_describes_patches(world: World, tmp_path: Path) -> None:
+    backbone = open_backbone("codec:latest", world.store)
+    images = to_tensor(np.stack([picture(seed)[:256, :256] for seed in range(2)]))
+    assert torch.equal(backbone(images), read_model(world.model).g_a(images))
+    assert backbone.spec == f"codec:{world.model.id}"
+
+
+def test_a_dictionary_by_a_models_features_depends_on_the_model(world: World) -> None:
+    configs = DICTIONARY_CONFIGS | {"feature_config": FeatureConfig(backbone="codec:latest")}
+    version = build_dictionary(open_source(f"folder:{world.photos}"), store=world.store, **configs).version
+    assert world.model in ancestry(version)
+    entry = Dictionary(version).patch(5)
+    assert Dictionary(version).retrieve_tiles(entry[None], 1).tolist() == [[5]]
+
+
+def test_patches_that_g_a_cannot_take_are_refused(world: World) -> None:
+    backbone = open_backbone("codec:latest", world.store)
+    with pytest.raises(DictionaryError, match="multiples of 64"):
+        backbone(torch.zeros(1, 3, 100, 64))
+
+
+def test_a_model_that_the_store_does_not_have_is_named(world: World) -> None:
+    with pytest.raises(MissingArtifactError, match="0123456789abcdef"):
+        open_backbone("codec:0123456789abcdef", world.store)

@@ -14,8 +14,9 @@ from clc.dictionary.cluster import ClusterConfig
 from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.diff import diff, render_text, to_json
 from clc.dictionary.features import FeatureConfig, vector_array, vectors_of
-from clc.dictionary.index import FaissFlat, IndexConfig, KeyBallTree
+from clc.dictionary.index import IndexConfig
 from clc.dictionary.reduce import ReduceConfig
+from clc.dictionary.search import FaissIndex, KeyBallTree
 from clc.errors import DictionaryError
 from clc.images import open_source
 from clc.store import Draft, Kind, Store, Version, run_stage
@@ -57,7 +58,7 @@ def rearranged(version: Version, store: Store, rows: list[int], change: NDArray[
     tree = KeyBallTree.build(keys, leaf_size=4)
     tables = {
         "entries": entries,
-        "faiss": FaissFlat.build(keys).to_table(),
+        "faiss": FaissIndex.build(keys).to_table(),
         "ball_tree_order": tree.order_table(),
         "ball_tree_nodes": tree.node_table(),
     }

@@ -3,20 +3,24 @@
 import shutil
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
 from clc.codec.tiles import image_tiles
 from clc.dictionary.assignments import assign, centre
+from clc.dictionary.build import build_dictionary
 from clc.dictionary.dictionary import Dictionary, load_index
-from clc.dictionary.index import FaissFlat, KeyBallTree, SearchMethod
+from clc.dictionary.index import IndexConfig
 from clc.dictionary.patches import CropConfig, crop
 from clc.dictionary.retrieve import Query, Scope, merge
+from clc.dictionary.search import FaissIndex, KeyBallTree, SearchMethod
+from clc.dictionary.verify import verify_dictionary
 from clc.errors import DictionaryError
 from clc.images import open_source
 from clc.images.patch import decode_patches
 from clc.store import Store
-from tests.conftest import World, picture
+from tests.conftest import DICTIONARY_CONFIGS, World, picture
 
 
 @pytest.fixture(scope="module", params=list(SearchMethod))
@@ -39,7 +43,7 @@ def test_search_is_exact(dictionary: Dictionary) -> None:
 
 def test_ties_go_to_the_lower_entry() -> None:
     keys = np.repeat(np.eye(4, dtype=np.float32), 5, axis=0)
-    for index in (FaissFlat.build(keys), KeyBallTree.build(keys, leaf_size=2)):
+    for index in (FaissIndex.build(keys), KeyBallTree.build(keys, leaf_size=2)):
         dictionary = Dictionary.__new__(Dictionary)
         dictionary.keys, dictionary._index = keys, index
         entries, _ = dictionary.search(np.eye(4, dtype=np.float32)[[2]], 3)
@@ -64,10 +68,43 @@ def test_another_backbone_than_the_built_one_is_refused(world: World) -> None:
         Dictionary(world.dictionary, backbone="random:0")
 
 
+def test_a_graph_answers_the_same_after_loading_and_nearly_as_exhaustive_search() -> None:
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(50, 32))
+    keys = (centres[generator.integers(50, size=3000)] + 0.3 * generator.normal(size=(3000, 32))).astype(np.float32)
+    queries = keys[::30] + 0.1 * generator.normal(size=(100, 32)).astype(np.float32)
+    graph = FaissIndex.build(keys, graph=True)
+    loaded = FaissIndex.load(graph.to_table())
+    assert np.array_equal(loaded.candidates(queries, 3), graph.candidates(queries, 3))
+    assert FaissIndex.build(keys, graph=True).to_table() == graph.to_table()
+    assert graph.fits(keys)
+    assert not graph.fits(keys[::-1])
+    exact = FaissIndex.build(keys).candidates(queries, 3)
+    assert (graph.candidates(queries, 3) == exact).mean() > 0.98
+
+
+def test_a_search_of_the_graph_never_comes_back_short() -> None:
+    keys = np.repeat(np.eye(4, dtype=np.float32), 100, axis=0)  # equal keys form islands
+    found = FaissIndex.build(keys, graph=True).candidates(keys[:1], 350)
+    assert len(np.unique(found)) == 350
+    assert found.min() >= 0
+
+
+def test_large_dictionaries_are_searched_by_graph(world: World, tmp_path: Path) -> None:
+    configs = DICTIONARY_CONFIGS | {"index_config": IndexConfig(leaf_size=4, exhaustive_up_to=8)}
+    source = open_source(f"folder:{world.photos}")
+    graph = build_dictionary(source, store=Store(tmp_path), **configs).version
+    assert isinstance(FaissIndex.load(graph.table("faiss")).index, faiss.IndexHNSWFlat)
+    assert graph.id == world.dictionary.id  # a search structure is no content
+    queries = np.random.default_rng(0).normal(0, 1, (20, 8)).astype(np.float32)
+    assert np.array_equal(Dictionary(graph).search(queries, 3)[0], Dictionary(world.dictionary).search(queries, 3)[0])
+    assert verify_dictionary(graph) == []
+
+
 @pytest.mark.parametrize("method", list(SearchMethod))
 def test_a_loaded_index_answers_as_the_built_one(world: World, dictionary: Dictionary, method: SearchMethod) -> None:
     built = (
-        FaissFlat.build(dictionary.keys)
+        FaissIndex.build(dictionary.keys)
         if method is SearchMethod.FAISS
         else KeyBallTree.build(dictionary.keys, world.dictionary.attributes["leaf_size"])
     )

@@ -76,12 +76,46 @@ def test_representatives_are_the_members_nearest_to_their_centroid(photos: Path,
     clusters, members = version.table("clusters"), version.table("members")["entry"].to_numpy()
     centroids = vectors_of(clusters["centroid"])
     distances = np.linalg.norm(keys[:, None] - centroids, axis=2)
-    assert np.array_equal(members, distances.argmin(axis=1))
+    left_out = members < 0
+    assert left_out.sum() == version.statistics["near_duplicates"]
+    assert np.array_equal(members[~left_out], distances.argmin(axis=1)[~left_out])
+    assert clusters["representative"].to_pylist() == sorted(clusters["representative"].to_pylist())
     for entry, row in enumerate(clusters.to_pylist()):
         own = np.flatnonzero(members == entry)
         assert row["size"] == len(own)
         assert row["representative"] == own[distances[own, entry].argmin()]
         assert row["radius"] == pytest.approx(distances[own, entry].max(), rel=1e-5)
+
+
+def test_whitened_keys_have_variance_one(photos: Path, store: Store) -> None:
+    patches = crop(open_source(f"folder:{photos}"), config=CropConfig(per_photo=8), store=store).version
+    features = extract(patches, config=FeatureConfig(backbone="hog"), store=store).version
+    plain, white = (
+        vectors_of(
+            reduce(features, config=ReduceConfig(dim=4, whiten=whiten), store=store).version.table("keys")["key"]
+        )
+        for whiten in (False, True)
+    )
+    assert np.allclose(white.var(axis=0, ddof=1), 1.0, atol=1e-2)
+    assert np.allclose(white, plain / plain.std(axis=0, ddof=1), atol=1e-2)
+
+
+def test_near_duplicates_are_left_out_and_counted(tmp_path: Path, store: Store) -> None:
+    generator = np.random.default_rng(0)
+    for name in range(6):
+        scene = picture(name)[:256, :256]
+        for day in range(3):
+            noisy = np.clip(scene + generator.normal(0, 1, scene.shape), 0, 255).astype(np.uint8)
+            Image.fromarray(noisy).save(tmp_path / f"{name}-{day}.png")
+    patches = crop(open_source(f"folder:{tmp_path}"), config=CropConfig(per_photo=1), store=store).version
+    features = extract(patches, config=FeatureConfig(backbone="hog"), store=store).version
+    reduced = reduce(features, config=ReduceConfig(dim=5), store=store).version
+    version = cluster(reduced, config=ClusterConfig(entries=18), store=store).version
+    assert version.statistics["near_duplicates"] == 12
+    assert version.table("clusters")["representative"].to_pylist() == [0, 3, 6, 9, 12, 15]
+    everything = cluster(reduced, config=ClusterConfig(entries=18, near_duplicates=None), store=store).version
+    assert everything.statistics["near_duplicates"] == 0
+    assert everything.rows("clusters") > 6
 
 
 def test_duplicate_patches_leave_fewer_entries_than_asked_for(tmp_path: Path, store: Store) -> None:
@@ -92,7 +126,7 @@ def test_duplicate_patches_leave_fewer_entries_than_asked_for(tmp_path: Path, st
     patches = crop(open_source(f"folder:{tmp_path}"), config=CropConfig(per_photo=1), store=store).version
     features = extract(patches, config=FeatureConfig(backbone="hog"), store=store).version
     reduced = reduce(features, config=ReduceConfig(dim=3), store=store).version
-    version = cluster(reduced, config=ClusterConfig(entries=7), store=store).version
+    version = cluster(reduced, config=ClusterConfig(entries=7, near_duplicates=None), store=store).version
     assert version.attributes["entries"] == version.rows("clusters") <= 5
     assert version.statistics["empty_clusters"] == 7 - version.rows("clusters")
 
