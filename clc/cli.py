@@ -12,6 +12,7 @@ import typer
 
 import clc.commands.data
 import clc.commands.dictionary
+import clc.commands.model
 from clc.commands.artifacts import artifact_app
 from clc.commands.codec import compress, decompress, info
 from clc.commands.gc import gc
@@ -31,10 +32,11 @@ app.command()(info)
 app.command()(report)
 app.command()(gc)
 app.add_typer(clc.commands.dictionary.app, name="dictionary")
+app.add_typer(clc.commands.model.app, name="model")
 app.add_typer(clc.commands.data.app, name="data")
 for _kind in Kind:
-    if _kind is not Kind.DICTIONARY:
-        app.add_typer(artifact_app(_kind), name=_kind.value, hidden=_kind not in (Kind.MODEL, Kind.RESULTS))
+    if _kind not in (Kind.DICTIONARY, Kind.MODEL):
+        app.add_typer(artifact_app(_kind), name=_kind.value, hidden=_kind is not Kind.RESULTS)
 for _command in entry_points(group="clc.commands"):
     app.add_typer(_command.load(), name=_command.name)
 

@@ -19,6 +19,7 @@ from clc.dictionary.features import FeatureConfig
 from clc.dictionary.index import IndexConfig
 from clc.dictionary.patches import CropConfig
 from clc.dictionary.reduce import ReduceConfig
+from clc.dictionary.retrieve import RetrievalConfig
 from clc.errors import ProfileError
 from clc.evaluation.evaluate import EvaluationConfig
 from clc.training.loop import TrainingConfig
@@ -50,6 +51,7 @@ class Profile(BaseModel):
     cluster: ClusterConfig
     index: IndexConfig = IndexConfig()
     training_crop: CropConfig
+    retrieval: RetrievalConfig = RetrievalConfig()
     model: ModelChoice = ModelChoice()
     training: TrainingConfig
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -79,6 +79,7 @@ def assign_references(profile: Profile, store: str, crops: str, dictionary: str)
         opened.get(Kind.PATCHES, crops),
         Dictionary(opened.get(Kind.DICTIONARY, dictionary), profile.features.backbone),
         references=profile.model.config.references,
+        retrieval=profile.retrieval,
         store=opened,
     ).version.ref
 

@@ -18,6 +18,7 @@ from clc.dictionary.features import FeatureConfig
 from clc.dictionary.index import IndexConfig
 from clc.dictionary.patches import CropConfig, crop
 from clc.dictionary.reduce import ReduceConfig
+from clc.dictionary.retrieve import RetrievalConfig
 from clc.images import open_source
 from clc.store import Kind, Store, Version
 from clc.training.loop import TrainingConfig
@@ -89,7 +90,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> World:
     source = open_source(f"folder:{photos}")
     dictionary = build_dictionary(source, store=store, **DICTIONARY_CONFIGS).version
     crops = crop(source, config=CropConfig(size=288, per_photo=3, seed=1), store=store).version
-    assignments = assign(crops, Dictionary(dictionary), references=3, store=store).version
+    assignments = assign(crops, Dictionary(dictionary), references=3, retrieval=RetrievalConfig(), store=store).version
     model = train(
         crops,
         assignments,

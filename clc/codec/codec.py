@@ -6,20 +6,20 @@ The decoder uses the bitstream, the model and the dictionary's reference latents
 import math
 import zlib
 
+import constriction
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, Bitstream, Header
 from clc.codec.entropy import TableCoder
 from clc.codec.exact import LARGEST_INPUT
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS
-from clc.codec.model import IMAGE_MULTIPLE, CompressionModel, Conditioning, padded_size
+from clc.codec.model import CompressionModel, Conditioning
 from clc.codec.prior import MEAN_EXPONENT
 from clc.codec.references import ReferenceLatents, Retriever, index_bits
-from clc.codec.tiles import image_tiles, join_latent, split_latent, to_tensor
+from clc.codec.tiles import IMAGE_MULTIPLE, image_tiles, join_latent, padded_size, split_latent, to_padded_tensor
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
@@ -56,6 +56,11 @@ class Codec:
         self._hyper_coder = TableCoder(model.hyper_tables)
         self._latent_coder = TableCoder(model.latent_tables)
 
+    @property
+    def _device(self) -> torch.device:
+        """Where the model is; symbols and bytes are always on the CPU."""
+        return self.model.gain.log_gain.device
+
     def compress(self, image: NDArray[np.uint8], *, quality: float = 50.0, references: bool = True) -> bytes:
         """Code uint8 [H, W, 3], 1 ≤ H, W ≤ 65,535; `quality` runs from 1 to 100.
 
@@ -89,7 +94,7 @@ class Codec:
         quality = round(quality * QUALITY_STEPS) / QUALITY_STEPS
         entries = self._retrieve(image) if references else np.empty((0, 0), dtype=np.int64)
         selected = self._select(entries)
-        scaled = self._condition(self.model.g_a(_to_padded_tensor(image)), selected)
+        scaled = self._condition(self.model.g_a(to_padded_tensor(image[None]).to(self._device)), selected)
         scaled = (scaled * self.model.gain.gain(quality)).clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
         hyper, z_hat = self._encode_hyper(scaled)
         latent, decoded = self._encode_latent(scaled.double(), z_hat, quality)
@@ -130,7 +135,7 @@ class Codec:
             return symbols + mean
 
         features = self.model.prior.features(z_hat)
-        decoded = self.model.prior.decode(features, self.model.gain.exact_levels(quality), quantise)
+        decoded = self.model.prior.decode(features, self._exact_levels(quality), quantise)
         stack = self._latent_coder.empty()
         for symbols, level in reversed(blocks):  # a stack: the slice decoded first is pushed last
             coded = level > 0
@@ -141,25 +146,31 @@ class Codec:
     def _decode(self, stream: Bitstream) -> NDArray[np.uint8]:
         header = stream.header
         self._check(header)
+        height, width = padded_size(header.height) // _HYPER_STRIDE, padded_size(header.width) // _HYPER_STRIDE
+        # Before anything of that size is allocated: a few bytes could declare millions of pixels.
+        self._hyper_coder.check_length(stream.hyper, height * width)
         references = self._select(stream.entries)
-        height, width = padded_size(header.height), padded_size(header.width)
-        z_shape = (1, self.model.config.prior.hyper_channels, height // _HYPER_STRIDE, width // _HYPER_STRIDE)
-        stack = self._hyper_coder.open(stream.hyper)
-        z_hat = torch.from_numpy(self._hyper_coder.pop(stack, _hyper_channels(z_shape)).reshape(z_shape)).double()
+        z_hat = self._decode_hyper(stream.hyper, (1, self.model.config.prior.hyper_channels, height, width))
         features = self.model.prior.features(z_hat)
-        decoded = self._decode_latent(stream.latent, features, header.quality)
+        stack = self._latent_coder.open(stream.latent)
+        decoded = self._decode_latent(stack, features, header.quality)
         if self._checksum(decoded, stream.entries) != stream.latent_checksum:
             raise BitstreamError(
                 "the decoded latent or the reference latents differ from the encoder's: "
                 "stream, model or latents are damaged"
             )
+        self._latent_coder.check_end(stack)
         refined = self.model.refine(decoded.float(), features.float(), header.quality)
         image = self.model.g_s(self._condition(refined, references))
         return _to_pixels(image, header.height, header.width)
 
-    def _decode_latent(self, data: bytes, features: Tensor, quality: float) -> Tensor:
-        stack = self._latent_coder.open(data)
+    def _decode_hyper(self, data: bytes, shape: tuple[int, ...]) -> Tensor:
+        stack = self._hyper_coder.open(data)
+        symbols = self._hyper_coder.pop(stack, _hyper_channels(shape))
+        self._hyper_coder.check_end(stack)
+        return torch.from_numpy(symbols.reshape(shape)).double().to(self._device)
 
+    def _decode_latent(self, stack: constriction.stream.stack.AnsCoder, features: Tensor, quality: float) -> Tensor:
         def read(index: int, mean: Tensor, level: Tensor) -> Tensor:
             levels = _flat(level)
             symbols = np.zeros(len(levels), dtype=np.int32)
@@ -167,7 +178,10 @@ class Codec:
             symbols[coded] = self._latent_coder.pop(stack, levels[coded])
             return torch.from_numpy(symbols.reshape(tuple(mean.shape))).to(mean) + mean
 
-        return self.model.prior.decode(features, self.model.gain.exact_levels(quality), read)
+        return self.model.prior.decode(features, self._exact_levels(quality), read)
+
+    def _exact_levels(self, quality: float) -> Tensor:
+        return self.model.gain.exact_levels(quality).to(self._device)
 
     def _check(self, header: Header) -> None:
         """Refuse what this codec cannot decode."""
@@ -209,7 +223,7 @@ class Codec:
             return None
         if entries.max() >= len(self.latents):
             raise BitstreamError(f"entry {entries.max()} is outside the dictionary of {len(self.latents)} entries")
-        return self.latents.select(entries)
+        return self.latents.select(entries).to(self._device)
 
     def _condition(self, latent: Tensor, references: Tensor | None) -> Tensor:
         if references is None:
@@ -218,17 +232,9 @@ class Codec:
         return join_latent(self.model.condition(split_latent(latent), references), height, width)
 
 
-def _to_padded_tensor(image: NDArray[np.uint8]) -> Tensor:
-    """uint8 [H, W, 3] → float32 [1, 3, H', W'] in [0, 1], border pixels repeated up to the stride of z."""
-    height, width = image.shape[:2]
-    return F.pad(
-        to_tensor(image[None]), (0, padded_size(width) - width, 0, padded_size(height) - height), mode="replicate"
-    )
-
-
 def _to_pixels(image: Tensor, height: int, width: int) -> NDArray[np.uint8]:
     cropped = image[0, :, :height, :width].clamp(0.0, 1.0) * 255.0
-    pixels: NDArray[np.uint8] = torch.round(cropped).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    pixels: NDArray[np.uint8] = torch.round(cropped).to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     return pixels
 
 
@@ -238,5 +244,5 @@ def _hyper_channels(shape: tuple[int, ...] | torch.Size) -> NDArray[np.int32]:
 
 
 def _flat(tensor: Tensor) -> NDArray[np.int32]:
-    flat: NDArray[np.int32] = tensor.flatten().to(torch.int32).numpy()
+    flat: NDArray[np.int32] = tensor.flatten().to(torch.int32).cpu().numpy()
     return flat

@@ -15,6 +15,8 @@ SYMBOL_LIMIT = 2**15 - 1
 """Largest magnitude of a coded symbol."""
 
 _ESCAPED = constriction.stream.model.Uniform(2**16)
+_STATE_BITS = 64  # of an ANS coder: more than it can differ from the sum of its code lengths
+_ROUNDING = 0.99  # constriction rounds the frequencies once more
 
 
 class TableCoder:
@@ -36,6 +38,7 @@ class TableCoder:
             constriction.stream.model.Categorical(frequencies / 2.0**FREQUENCY_BITS, perfect=False)
             for _, frequencies in tables
         ]
+        self._least_bits = np.array([FREQUENCY_BITS - np.log2(frequencies.max()) for _, frequencies in tables])
 
     @staticmethod
     def empty() -> constriction.stream.stack.AnsCoder:
@@ -56,6 +59,19 @@ class TableCoder:
             return constriction.stream.stack.AnsCoder(np.frombuffer(stream, dtype="<u4").astype(np.uint32))
         except ValueError as error:
             raise BitstreamError(f"entropy-coded stream is damaged: {error}") from error
+
+    @staticmethod
+    def check_end(stack: constriction.stream.stack.AnsCoder) -> None:
+        """Raises BitstreamError unless everything that was pushed has been popped."""
+        if not stack.is_empty():
+            raise BitstreamError("entropy-coded stream is damaged: it holds more than its symbols")
+
+    def check_length(self, stream: bytes, each: int) -> None:
+        """Raises BitstreamError if `stream` is too short for `each` symbols of every table, whatever they are."""
+        if 8 * len(stream) + _STATE_BITS < _ROUNDING * each * float(self._least_bits.sum()):
+            raise BitstreamError(
+                f"entropy-coded stream of {len(stream)} bytes is too short for {each * len(self._least_bits)} symbols"
+            )
 
     def push(
         self, stack: constriction.stream.stack.AnsCoder, symbols: NDArray[np.int32], table: NDArray[np.int32]

@@ -1,12 +1,13 @@
 """Where training starts: transforms that already are a good linear block transform.
 
 Residual branches start at zero, so that at first g_a and g_s are linear. Their convolutions are set to an orthonormal
-transform of 16×16 blocks, built from a 4×4 DCT and two levels of 2×2 Haar steps, of which the channels with the largest
+transform of 16×16 blocks, built from a small DCT and levels of 2×2 Haar steps, of which the channels with the largest
 variance under a first-order Markov image model are kept; g_s is the transpose. Random weights spend the first
 thousands of steps, most of a short CPU budget, on finding something like it.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,11 +35,14 @@ class HaarStep:
 
 
 class BlockTransform:
-    """The linear transform: stem [w4, 48] on folded 4×4 blocks, then one Haar step per halving."""
+    """The linear transform: a stem [widths[0], 3·fold²] on blocks of fold × fold pixels, then a Haar step per halving.
 
-    def __init__(self, widths: tuple[int, int, int]) -> None:
-        self.stem = _stem(widths[0])
-        rows = self.stem.unflatten(1, (3, 4, 4))
+    widths: channels after the stem and after each halving.
+    """
+
+    def __init__(self, fold: int, widths: Sequence[int]) -> None:
+        self.stem = _stem(fold, widths[0])
+        rows = self.stem.unflatten(1, (3, fold, fold))
         self.steps: list[HaarStep] = []
         for width in widths[1:]:
             candidates = torch.einsum("ncyx,bij->nbciyjx", rows, _HAAR).flatten(5, 6).flatten(3, 4).flatten(0, 1)
@@ -55,35 +59,53 @@ class BlockTransform:
         return deviation
 
     @torch.no_grad()
-    def start_analysis(self, stem: nn.Conv2d, halvings: list[nn.Conv2d], last: nn.Conv2d) -> None:
-        """Set 3×3 stem, 3×3 stride-2 convolutions and the pointwise convolution to the latent."""
-        _quieten([stem, *halvings, last])
-        stem.weight[:, :, 1, 1] += self.stem
+    def start_analysis(self, stem: nn.Conv2d, halvings: Sequence[nn.Conv2d], last: nn.Conv2d | None = None) -> None:
+        """Set the stem and the stride-2 convolutions, each 2×2 or 3×3, and the pointwise convolution to the latent.
+
+        stem: over folded blocks, or with a stride of one block. last: None if the last halving gives the latent.
+        """
+        _quieten([stem, *halvings, *([] if last is None else [last])])
+        _on_blocks(stem).add_(self.stem)
         for layer, step in zip(halvings, self.steps, strict=True):
             outputs = torch.arange(len(step.source))
-            layer.weight[outputs, step.source, 1:, 1:] += _HAAR[step.band]
-        last.weight[:, :, 0, 0] += _LATENT_SCALE * torch.eye(*last.weight.shape[:2])
+            layer.weight[outputs, step.source, -2:, -2:] += _HAAR[step.band]
+        if last is None:
+            halvings[-1].weight *= _LATENT_SCALE
+        else:
+            last.weight[:, :, 0, 0] += _LATENT_SCALE * torch.eye(*last.weight.shape[:2])
 
     @torch.no_grad()
-    def start_synthesis(self, first: nn.Conv2d, doublings: list[nn.Conv2d], stem: nn.Conv2d) -> None:
-        """Set the pointwise convolution from the latent, those before each pixel shuffle, and the 3×3 stem."""
-        _quieten([first, *doublings, stem])
-        first.weight[:, :, 0, 0] += torch.eye(*first.weight.shape[:2]) / _LATENT_SCALE
+    def start_synthesis(self, doublings: Sequence[nn.Conv2d], stem: nn.Conv2d, first: nn.Conv2d | None = None) -> None:
+        """Set the pointwise convolutions before each pixel shuffle, the 3×3 stem to folded blocks, and the pointwise
+        convolution from the latent.
+
+        first: None if the first doubling takes the latent.
+        """
+        _quieten([*([] if first is None else [first]), *doublings, stem])
+        if first is not None:
+            first.weight[:, :, 0, 0] += torch.eye(*first.weight.shape[:2]) / _LATENT_SCALE
         for layer, step in zip(doublings, reversed(self.steps), strict=True):
             inputs = torch.arange(len(step.source))
             phases = layer.weight[:, :, 0, 0].unflatten(0, (-1, 4))  # [out, 2·2 phases, in], a view
             phases[step.source, :, inputs] += _HAAR[step.band].flatten(1)
-        stem.weight[:, :, 1, 1] += self.stem.T
+        if first is None:
+            doublings[0].weight /= _LATENT_SCALE
+        _on_blocks(stem).add_(self.stem.T)
 
 
-def _stem(width: int) -> Tensor:
-    """Orthonormal rows [width, 48] over (colour, y, x) of a folded 4×4 block, largest variance first; spare rows 0."""
-    position = torch.arange(4.0)
-    dct = torch.cos(math.pi / 4 * torch.outer(position, position + 0.5))
+def _on_blocks(stem: nn.Conv2d) -> Tensor:
+    """A view of the weights [out, in] that act within one block."""
+    return stem.weight.flatten(1) if stem.kernel_size == stem.stride else stem.weight[:, :, 1, 1]
+
+
+def _stem(fold: int, width: int) -> Tensor:
+    """Orthonormal rows [width, 3·fold²] over (colour, y, x) of a block, largest variance first; spare rows 0."""
+    position = torch.arange(float(fold))
+    dct = torch.cos(math.pi / fold * torch.outer(position, position + 0.5))
     dct = dct / dct.norm(dim=1, keepdim=True)
     rows = torch.einsum("ac,uy,vx->auvcyx", _COLOUR, dct, dct).flatten(0, 2)
     order = torch.argsort(_variance(rows), descending=True, stable=True)[:width]
-    stem = torch.zeros(width, 48)
+    stem = torch.zeros(width, 3 * fold**2)
     stem[: len(order)] = rows[order].flatten(1)
     return stem
 
@@ -96,7 +118,7 @@ def _variance(rows: Tensor) -> Tensor:
     return torch.einsum("ncyx,cd,yz,xw,ndzw->n", rows, covariance, spatial, spatial, rows)
 
 
-def _quieten(layers: list[nn.Conv2d]) -> None:
+def _quieten(layers: Sequence[nn.Conv2d]) -> None:
     for layer in layers:
         layer.weight *= _NOISE
         if layer.bias is not None:

@@ -1,4 +1,7 @@
-"""Conditional Latent Matching (CLM, paper §3.3 (1)): similarity of eq. 4, then multi-scale deformable alignment."""
+"""Conditional Latent Matching (CLM, paper §3.3 (1)): similarity of eq. 4, then multi-scale deformable alignment.
+
+The references are weighed against each other by the attention over entries (eq. 1).
+"""
 
 import math
 
@@ -8,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
+from clc.codec.attention import AttentionConfig, EntryAttention
 from clc.codec.transforms import starting_at
 
 
@@ -19,6 +23,7 @@ class MatchingConfig(BaseModel):
     embedding: int = Field(ge=8, description="dimension that φ maps latent vectors to")
     width: int = Field(ge=8, description="channels inside the deformable alignment")
     groups: int = Field(ge=1, description="channel groups with offsets of their own in the deformable convolutions")
+    attention: AttentionConfig = AttentionConfig()
     scales: int = Field(ge=1, le=3, description="resolutions of the alignment, each half the one before")
 
 
@@ -33,6 +38,8 @@ class ConditionalLatentMatching(nn.Module):
             nn.Conv2d(config.embedding, config.embedding, 1),
         )
         self.log_temperature = nn.Parameter(torch.tensor(0.5 * math.log(config.embedding)))
+        self.attention = EntryAttention(config.attention, channels)
+        self.retrieved = starting_at(0.0, nn.Conv2d(config.attention.dimension, channels, 1))
         self.alignments = nn.ModuleList(
             DeformableAlignment(channels, config.width, config.groups) for _ in range(config.scales)
         )
@@ -45,14 +52,21 @@ class ConditionalLatentMatching(nn.Module):
         return aligned
 
     def match(self, query: Tensor, references: Tensor) -> Tensor:
-        """y_m = S·Y_r with S of eq. 4, over all positions of all references."""
+        """y_m = S·Y_r with S of eq. 4, over all positions of all references, and what eq. 1 retrieves.
+
+        In S, every reference starts from its weight in eq. 1.
+        """
         count, number = references.shape[:2]
         phi_query = self.embed(query).flatten(2).transpose(1, 2)  # [T, hw, E]
         phi_reference = self.embed(references.flatten(0, 1))  # [T·M, E, s, s]
         keys = phi_reference.unflatten(0, (count, number)).flatten(3).transpose(2, 3).flatten(1, 2)  # [T, M·ss, E]
         values = references.flatten(3).transpose(2, 3).flatten(1, 2)  # [T, M·ss, C]
-        matched = F.scaled_dot_product_attention(phi_query * torch.exp(-self.log_temperature), keys, values, scale=1.0)
-        return matched.transpose(1, 2).unflatten(2, tuple(query.shape[-2:]))
+        log_weights, retrieved = self.attention(query, references)
+        prior = log_weights.repeat_interleave(references[0, 0, 0].numel(), dim=1)[:, None]  # [T, 1, M·ss]
+        queries = phi_query * torch.exp(-self.log_temperature)
+        matched = F.scaled_dot_product_attention(queries, keys, values, attn_mask=prior, scale=1.0)
+        matched = matched.transpose(1, 2).unflatten(2, tuple(query.shape[-2:]))
+        return matched + self.retrieved(retrieved[..., None, None])
 
 
 class DeformableAlignment(nn.Module):

@@ -4,10 +4,10 @@ In training, `forward` gives the reconstruction and the estimated bits. `freeze`
 integer arithmetic with frozen tables, after which `clc.codec.codec.Codec` reads and writes bitstreams with it.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -17,15 +17,12 @@ from torch import Tensor, nn
 
 from clc.codec.bitstream import MAX_REFERENCES
 from clc.codec.gain import GainUnit
-from clc.codec.initialisation import BlockTransform
 from clc.codec.matching import ConditionalLatentMatching, MatchingConfig
-from clc.codec.prior import HyperAnalysis, Prior, PriorConfig, round_half_up, scale_of
+from clc.codec.prior import Prior, PriorConfig, round_half_up, scale_of
 from clc.codec.synthesis import ConditionalLatentSynthesis
 from clc.codec.tables import SCALE_MIN, FrequencyTables, gaussian_tables, trim
-from clc.codec.transforms import AnalysisTransform, SynthesisTransform, TransformConfig
-
-IMAGE_MULTIPLE = 64
-"""Images are padded to a multiple of this many pixels: the stride of z."""
+from clc.codec.tcm import TcmConfig
+from clc.codec.transforms import ConvolutionalConfig
 
 _HYPER_RADIUS = 512  # ẑ beyond this is escaped; far outside what training produces
 
@@ -42,21 +39,11 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    transform: TransformConfig
+    transform: Annotated[ConvolutionalConfig | TcmConfig, Field(discriminator="kind")]
     prior: PriorConfig
     matching: MatchingConfig
     conditioning: Conditioning = Conditioning.PAPER
     references: int = Field(default=3, ge=1, le=MAX_REFERENCES, description="references M per tile")
-
-
-PRESETS = {
-    "tiny": ModelConfig(
-        transform=TransformConfig(widths=(64, 128, 192), blocks=(1, 1, 2), latent_channels=192),
-        prior=PriorConfig(hyper_channels=64, hyper_width=96, slices=4, slice_width=96),
-        matching=MatchingConfig(embedding=256, width=48, groups=4, scales=2),
-    ),
-}
-"""Named configurations. `tiny` trains on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +67,7 @@ class CalibrationCrop:
 class CompressionModel(nn.Module):
     """The whole network.
 
+    >>> from clc.codec.presets import PRESETS
     >>> model = CompressionModel(PRESETS["tiny"])
     >>> model(torch.rand(1, 3, 256, 256), None, quality=50.0).image.shape
     torch.Size([1, 3, 256, 256])
@@ -92,15 +80,15 @@ class CompressionModel(nn.Module):
         super().__init__()
         channels = config.transform.latent_channels
         self.config = config
-        self.g_a = AnalysisTransform(config.transform)
-        self.g_s = SynthesisTransform(config.transform)
+        self.g_a = config.transform.analysis()
+        self.g_s = config.transform.synthesis()
         self.gain = GainUnit(channels)
         if config.conditioning is Conditioning.PAPER:
             self.matching = ConditionalLatentMatching(config.matching, channels)
             self.synthesis = ConditionalLatentSynthesis(channels)
-        self.h_a = HyperAnalysis(config.prior, channels)
+        self.h_a = config.transform.hyper_analysis(config.prior)
         self.prior = Prior(config.prior, channels)
-        self.prior.start_at(BlockTransform(config.transform.widths).latent_deviation(channels))
+        self.prior.start_at(config.transform.start().latent_deviation(channels))
         self.residual = nn.Sequential(
             nn.Conv2d(channels + config.prior.hyper_width, config.prior.slice_width, 3, padding=1),
             nn.LeakyReLU(),
@@ -206,8 +194,3 @@ class CompressionModel(nn.Module):
 
 def _bits(likelihood: Tensor) -> Tensor:
     return -torch.log2(likelihood).sum()
-
-
-def padded_size(pixels: int) -> int:
-    """`pixels` rounded up to the stride of z."""
-    return math.ceil(pixels / IMAGE_MULTIPLE) * IMAGE_MULTIPLE

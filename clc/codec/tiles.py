@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from clc.codec.bitstream import TILE_SIZE
 from clc.codec.transforms import LATENT_STRIDE
 
+IMAGE_MULTIPLE = 64
+"""Images are padded to a multiple of this many pixels: the stride of z."""
 LATENT_TILE = TILE_SIZE // LATENT_STRIDE
 
 
@@ -27,6 +29,18 @@ def image_tiles(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """uint8 [B, H, W, 3] → float32 [B, 3, H, W] in [0, 1]."""
     return torch.tensor(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255.0
+
+
+def padded_size(pixels: int) -> int:
+    """`pixels` rounded up to the stride of z."""
+    return math.ceil(pixels / IMAGE_MULTIPLE) * IMAGE_MULTIPLE
+
+
+def to_padded_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """uint8 [B, H, W, 3] → float32 [B, 3, H', W'] in [0, 1], border pixels repeated up to the stride of z."""
+    height, width = pixels.shape[1:3]
+    padding = (0, padded_size(width) - width, 0, padded_size(height) - height)
+    return F.pad(to_tensor(pixels), padding, mode="replicate")
 
 
 def split_latent(latent: Tensor) -> Tensor:

@@ -1,14 +1,17 @@
 """Analysis and synthesis transforms g_a and g_s (paper §3.1) as a light residual convolutional network.
 
 The image is folded into 4×4 blocks first, so that no convolution runs at full resolution: that is what makes the
-`tiny` preset trainable and usable on a CPU.
+`tiny` preset trainable and usable on a CPU. `clc.codec.tcm` has the transforms that the paper uses.
 """
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clc.codec.initialisation import BlockTransform
+from clc.codec.prior import HyperAnalysis, PriorConfig
 
 LATENT_STRIDE = 16
 """Image pixels per latent position, along each axis."""
@@ -16,14 +19,31 @@ LATENT_STRIDE = 16
 _FOLD = 4  # pixels folded into channels before the first convolution
 
 
-class TransformConfig(BaseModel):
+class ConvolutionalConfig(BaseModel):
     """Widths and depths at 1/4, 1/8 and 1/16 of the image's resolution."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    kind: Literal["convolutional"] = "convolutional"
     widths: tuple[int, int, int] = Field(description="channels at 1/4, 1/8 and 1/16")
     blocks: tuple[int, int, int] = Field(description="residual blocks at 1/4, 1/8 and 1/16")
     latent_channels: int = Field(ge=8, description="channels C of the latent y")
+
+    def start(self) -> BlockTransform:
+        """The linear transform that training starts from."""
+        return BlockTransform(_FOLD, self.widths)
+
+    def analysis(self) -> nn.Module:
+        """A new g_a."""
+        return ConvolutionalAnalysis(self)
+
+    def synthesis(self) -> nn.Module:
+        """A new g_s."""
+        return ConvolutionalSynthesis(self)
+
+    def hyper_analysis(self, prior: PriorConfig) -> nn.Module:
+        """A new h_a."""
+        return HyperAnalysis(prior, self.latent_channels)
 
 
 def starting_at(value: float, layer: nn.Conv2d) -> nn.Conv2d:
@@ -47,16 +67,16 @@ class ResidualBlock(nn.Module):
         return x + self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x))))
 
 
-class AnalysisTransform(nn.Module):
+class ConvolutionalAnalysis(nn.Module):
     """g_a: image [B, 3, H, W] in [0, 1] → latent y [B, C, H/16, W/16]; H and W are multiples of 16."""
 
-    def __init__(self, config: TransformConfig) -> None:
+    def __init__(self, config: ConvolutionalConfig) -> None:
         super().__init__()
         w4, w8, w16 = config.widths
         stem = nn.Conv2d(3 * _FOLD**2, w4, 3, padding=1)
         halvings = [nn.Conv2d(w4, w8, 3, stride=2, padding=1), nn.Conv2d(w8, w16, 3, stride=2, padding=1)]
         last = nn.Conv2d(w16, config.latent_channels, 1)
-        BlockTransform(config.widths).start_analysis(stem, halvings, last)
+        config.start().start_analysis(stem, halvings, last)
         n4, n8, n16 = config.blocks
         self.layers = nn.Sequential(
             *(nn.PixelUnshuffle(_FOLD), stem, *_residual_blocks(w4, n4)),
@@ -69,16 +89,16 @@ class AnalysisTransform(nn.Module):
         return y
 
 
-class SynthesisTransform(nn.Module):
+class ConvolutionalSynthesis(nn.Module):
     """g_s: latent [B, C, H/16, W/16] → image [B, 3, H, W], not clamped."""
 
-    def __init__(self, config: TransformConfig) -> None:
+    def __init__(self, config: ConvolutionalConfig) -> None:
         super().__init__()
         w4, w8, w16 = config.widths
         first = nn.Conv2d(config.latent_channels, w16, 1)
         doublings = [nn.Conv2d(w16, 4 * w8, 1), nn.Conv2d(w8, 4 * w4, 1)]  # each before a sub-pixel shuffle
         stem = nn.Conv2d(w4, 3 * _FOLD**2, 3, padding=1)
-        BlockTransform(config.widths).start_synthesis(first, doublings, stem)
+        config.start().start_synthesis(doublings, stem, first)
         n4, n8, n16 = config.blocks
         self.layers = nn.Sequential(
             *(first, *_residual_blocks(w16, n16)),

@@ -38,11 +38,11 @@ def compress(
     from clc.codec.artifact import open_codec, reference_latents
 
     if references:
-        from clc.dictionary.dictionary import Dictionary
+        from clc.dictionary.encoder import open_encoder
 
         dictionary_version = opened.get(Kind.DICTIONARY, dictionary or model_version.attributes["dictionary"])
         reference_latents(dictionary_version, model_version, store=opened)  # a dictionary that is new to this model
-        codec = open_codec(opened, model_version, dictionary_version, Dictionary(dictionary_version, backbone))
+        codec, _ = open_encoder(opened, model_version, dictionary_version, backbone=backbone)
     else:
         codec = open_codec(opened, model_version)
     data = codec.compress(pixels, quality=quality, references=references)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from clc.ahead import ahead
 from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.features import patch_batches
+from clc.dictionary.retrieve import RetrievalConfig
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 
 logger = logging.getLogger(__name__)
@@ -17,17 +18,24 @@ _BATCH_ROWS = 32
 
 
 def assign(
-    crops: Version, dictionary: Dictionary, *, references: int, store: Store, force: bool = False
+    crops: Version,
+    dictionary: Dictionary,
+    *,
+    references: int,
+    retrieval: RetrievalConfig,
+    store: Store,
+    force: bool = False,
 ) -> StageResult:
-    """Retrieve `references` entries for every crop, never from the crop's own photo.
+    """Retrieve `references` entries for every crop, the nearest that are not from the crop's own photo.
 
-    A crop larger than a patch is queried by its centre. Table `assignments`, one row a crop, in order: entries
+    A crop larger than a patch is queried by its centre. There is no attention yet to choose among the nearest: it is
+    trained from here. Table `assignments`, one row a crop, in order: entries
     FixedSizeList<int32>[M] and their distances. Raises DictionaryError if the dictionary is too small.
     """
     recipe = Recipe(
         stage="assignments",
-        stage_version=1,
-        config={"references": references},
+        stage_version=2,
+        config={"references": references, "retrieval": retrieval.model_dump(mode="json")},
         inputs={"crops": crops.ref, "dictionary": dictionary.version.ref},
     )
     schema = pa.schema(
@@ -42,13 +50,13 @@ def assign(
         start, nearest = 0, []
         with draft.table("assignments", schema) as table:
             for pixels in ahead(patch_batches(crops, _BATCH_ROWS)):
-                queries = dictionary.keys_of(centre(pixels, dictionary.patch_size))
+                pictures = centre(pixels, dictionary.patch_size)
                 own_photos = photos[start : start + len(pixels)]
-                entries, distances = dictionary.search(queries, references, exclude_source=own_photos)
+                entries, distances = dictionary.nearest(pictures, references, retrieval.queries, own_photos)
                 table.write(pa.table([_lists(entries, pa.int32()), _lists(distances, pa.float32())], schema=schema))
                 nearest.append(distances[:, 0])
                 start += len(pixels)
-        draft.attributes |= {"references": references}
+        draft.attributes |= {"references": references, "retrieval": retrieval.model_dump(mode="json")}
         draft.statistics |= {"median_distance": float(np.median(np.concatenate(nearest)))}
         logger.info("stage=assignments crops=%d references=%d", start, references)
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clc.codec.artifact import read_model
-from clc.codec.model import IMAGE_MULTIPLE
+from clc.codec.tiles import IMAGE_MULTIPLE
 from clc.errors import DictionaryError, ProfileError
 from clc.store import Kind, Store, Version
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clc.codec.tiles import image_tiles
+from clc.dictionary.cache import KeyValueCache
 from clc.dictionary.features import FeatureConfig, FeatureExtractor, vectors_of
 from clc.dictionary.reduce import Basis
 from clc.dictionary.retrieve import Query, Scope, merge
@@ -15,19 +16,30 @@ from clc.images.patch import decode_patch
 from clc.store import Store, Version
 
 _SPARE_CANDIDATES = 8  # equal distances may be ordered differently by the search structure
+_CANDIDATES_PER_REFERENCE = 8  # of the coarse search, for each reference that the attention then selects
 
 
 class Dictionary:
     """K entries that can be searched by picture.
 
     backbone: what computes the features, as in `FeatureConfig`; None for what the dictionary was built with, which
-    another machine may have to name anew (file:PATH). Raises DictionaryError if it computes other features.
+    another machine may have to name anew (file:PATH). queries: versions of a picture that are looked up by default.
+    cache: lets the attention over its keys choose among the candidates of the search; without one, the nearest are
+    chosen. Raises DictionaryError if the backbone computes other features.
     """
 
     def __init__(
-        self, version: Version, backbone: str | None = None, method: SearchMethod = SearchMethod.FAISS
+        self,
+        version: Version,
+        backbone: str | None = None,
+        method: SearchMethod = SearchMethod.FAISS,
+        *,
+        queries: Sequence[Query] = (Query.IDENTITY,),
+        cache: KeyValueCache | None = None,
     ) -> None:
         self.version = version
+        self.queries = queries
+        self.cache = cache
         attributes = version.attributes
         backbone = backbone or version.statistics["backbone"]
         self.patch_size = int(attributes["patch_size"])
@@ -58,46 +70,66 @@ class Dictionary:
         number: int,
         *,
         scope: Scope = Scope.TILE,
-        queries: Sequence[Query] = (Query.IDENTITY,),
+        queries: Sequence[Query] | None = None,
         exclude_source: str | None = None,
     ) -> NDArray[np.int64]:
         """References for an image uint8 [H, W, 3]: int64 [T, number] for its T tiles, or [1, number] for all of it.
 
-        queries: versions of the picture that are looked up; their answers are merged without duplicates.
+        queries: versions of the picture that are looked up; their answers are merged without duplicates, each with
+        its best distance. None: those of the constructor.
         exclude_source: `pixels_sha256` of the photo whose entries are left out, whatever it is called.
         Raises DictionaryError if fewer than `number` entries remain.
         """
         pictures = image_tiles(image) if scope is Scope.TILE else image[None]
         excluded = None if exclude_source is None else [exclude_source] * len(pictures)
-        return self._multi_query(pictures, number, queries, excluded)
+        return self._choose(pictures, number, queries or self.queries, excluded)
 
     def retrieve_tiles(
         self, tiles: NDArray[np.uint8], number: int, exclude_source: Sequence[str] | None = None
     ) -> NDArray[np.int64]:
-        """The `number` entries nearest to each tile: int64 [T, number], nearest first, ties by entry.
+        """`retrieve` for tiles uint8 [T, 256, 256, 3]: int64 [T, number], best first, ties by entry.
 
         exclude_source: for each tile, `pixels_sha256` of the photo whose entries are left out.
-        Raises DictionaryError if fewer than `number` entries remain.
         """
-        return self._multi_query(tiles, number, (Query.IDENTITY,), exclude_source)
+        return self._choose(tiles, number, self.queries, exclude_source)
 
-    def _multi_query(
+    def nearest(
+        self,
+        pictures: NDArray[np.uint8],
+        number: int,
+        queries: Sequence[Query],
+        exclude_source: Sequence[str] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Entries and distances, each [n, number], of the coarse search for pictures uint8 [n, H, W, 3]."""
+        answers = [self.search(self.keys_of(query.apply(pictures)), number, exclude_source) for query in queries]
+        entries, distances = (np.concatenate(parts, axis=1) for parts in zip(*answers, strict=True))
+        return merge(entries, distances, number)
+
+    def _choose(
         self,
         pictures: NDArray[np.uint8],
         number: int,
         queries: Sequence[Query],
         exclude_source: Sequence[str] | None,
     ) -> NDArray[np.int64]:
-        answers = [self.search(self.keys_of(query.apply(pictures)), number, exclude_source) for query in queries]
-        entries, distances = (np.concatenate(parts, axis=1) for parts in zip(*answers, strict=True))
-        return merge(entries, distances, number)[0]
+        if self.cache is None:
+            return self.nearest(pictures, number, queries, exclude_source)[0]
+        wanted = min(_CANDIDATES_PER_REFERENCE * number, max(number, len(self) - self._left_out(exclude_source)))
+        candidates, _ = self.nearest(pictures, wanted, queries, exclude_source)
+        weights, _ = self.cache.attend(self.cache.compression.queries(pictures), candidates)
+        order = np.lexsort((candidates, -weights), axis=1)[:, :number]
+        return np.take_along_axis(candidates, order, axis=1)
+
+    def _left_out(self, exclude_source: Sequence[str] | None) -> int:
+        """The most entries that a query loses to `exclude_source`."""
+        return max((int((self._photos == photo).sum()) for photo in set(exclude_source or ())), default=0)
 
     def search(
         self, queries: NDArray[np.float32], number: int, exclude_source: Sequence[str] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Entries and Euclidean distances, each [n, number], for query keys [n, dim]; otherwise as `retrieve_tiles`."""
         excluded = [self._photos == photo for photo in exclude_source or []]
-        left_out = max((int(mask.sum()) for mask in excluded), default=0)
+        left_out = self._left_out(exclude_source)
         if len(self) - left_out < number:
             raise DictionaryError(
                 f"{number} references were asked for, but the dictionary offers only {len(self) - left_out} entries "

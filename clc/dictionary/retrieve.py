@@ -4,6 +4,9 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from clc.dictionary.cache import CAPACITY
 
 
 class Scope(StrEnum):
@@ -28,6 +31,21 @@ class Query(StrEnum):
             return pictures[:, :, ::-1]
         turns = {Query.IDENTITY: 0, Query.ROTATE_90: 1, Query.ROTATE_180: 2, Query.ROTATE_270: 3}[self]
         return np.rot90(pictures, turns, axes=(1, 2))
+
+
+class RetrievalConfig(BaseModel):
+    """How references are found for a picture. A model keeps what it was trained with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    queries: tuple[Query, ...] = Field(
+        default=(Query.IDENTITY,), min_length=1, description="versions of the picture that are looked up"
+    )
+    attention: bool = Field(
+        default=True, description="let the model's attention (eq. 1) choose among the candidates of the search"
+    )
+    cache_entries: int = Field(default=CAPACITY, ge=1, description="entries N of the KV-cache")
+    cache_bytes: int | None = Field(default=None, ge=1, description="memory of the KV-cache, instead of cache_entries")
 
 
 def merge(

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from clc.codec.artifact import find_latents, open_codec
-from clc.dictionary.dictionary import Dictionary
+from clc.codec.artifact import find_latents
+from clc.dictionary.encoder import open_encoder
 from clc.evaluation.evaluate import EvaluationConfig, evaluate
 from clc.images import PhotoSource
 from clc.store import StageResult, Store, Version
@@ -26,8 +26,7 @@ def evaluate_versions(
 
     Raises OverlapError for a photo that is, MissingArtifactError without reference latents, and what `evaluate` raises.
     """
-    retriever = Dictionary(dictionary, backbone)
-    codec = open_codec(store, model, dictionary, retriever)
+    codec, retriever = open_encoder(store, model, dictionary, backbone=backbone)
     return evaluate(
         store=store,
         photos=photos,

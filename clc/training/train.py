@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from clc.codec.artifact import write_model
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN
-from clc.codec.model import PRESETS, CalibrationCrop, CompressionModel, ModelConfig
+from clc.codec.model import CalibrationCrop, CompressionModel, ModelConfig
+from clc.codec.presets import PRESETS
 from clc.codec.tiles import TILE_SIZE, to_tensor
 from clc.errors import TrainingError
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
@@ -99,6 +100,7 @@ def train(
             "dictionary": dictionary.id,
             "preset": choice.preset,
             "training": config.model_dump(mode="json"),
+            "retrieval": assignments.attributes["retrieval"],
         }
         draft.statistics |= {"final": log[-1], "crops": len(trainer.data)}
 

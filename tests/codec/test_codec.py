@@ -15,7 +15,7 @@ from clc.codec.artifact import open_codec, read_latents, read_model
 from clc.codec.bitstream import Bitstream, describe
 from clc.codec.codec import Codec
 from clc.codec.references import index_bits
-from clc.dictionary.dictionary import Dictionary
+from clc.dictionary.encoder import open_encoder
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 from clc.images import read_image
 
@@ -37,7 +37,7 @@ Image.fromarray(codec.decompress(data)).save(sys.argv[3])
 
 @pytest.fixture(scope="module")
 def codec(world) -> Codec:
-    return open_codec(world.store, world.model, world.dictionary, Dictionary(world.dictionary))
+    return open_encoder(world.store, world.model, world.dictionary)[0]
 
 
 @pytest.fixture(scope="module")

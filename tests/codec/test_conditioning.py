@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from clc.codec.matching import ConditionalLatentMatching, MatchingConfig
-from clc.codec.model import PRESETS, CalibrationCrop, CompressionModel
+from clc.codec.model import CalibrationCrop, CompressionModel
+from clc.codec.presets import PRESETS
 from clc.codec.prior import scale_of
 from clc.codec.references import dequantise, index_bits, quantise
 from clc.codec.synthesis import ConditionalLatentSynthesis

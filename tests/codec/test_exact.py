@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from clc.codec.exact import ExactConv2d, snap
-from clc.codec.model import PRESETS, CalibrationCrop, CompressionModel
+from clc.codec.model import CalibrationCrop, CompressionModel
+from clc.codec.presets import PRESETS
 
 
 @pytest.fixture

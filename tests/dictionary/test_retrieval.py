@@ -6,14 +6,18 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
+import torch
 
-from clc.codec.tiles import image_tiles
+from clc.codec.artifact import read_latents, read_model
+from clc.codec.tiles import image_tiles, to_tensor
 from clc.dictionary.assignments import assign, centre
 from clc.dictionary.build import build_dictionary
+from clc.dictionary.cache import KeyValueCache
 from clc.dictionary.dictionary import Dictionary, load_index
+from clc.dictionary.encoder import open_encoder
 from clc.dictionary.index import IndexConfig
 from clc.dictionary.patches import CropConfig, crop
-from clc.dictionary.retrieve import Query, Scope, merge
+from clc.dictionary.retrieve import Query, RetrievalConfig, Scope, merge
 from clc.dictionary.search import FaissIndex, KeyBallTree, SearchMethod
 from clc.dictionary.verify import verify_dictionary
 from clc.errors import DictionaryError
@@ -155,8 +159,53 @@ def test_a_photo_is_excluded_under_whatever_name(photos: Path, tmp_path: Path, d
     shutil.copy(photos / "photo-0.png", tmp_path / "renamed.png")
     store = Store(tmp_path / "store")
     crops = crop(open_source(f"folder:{tmp_path}"), config=CropConfig(per_photo=4), store=store).version
-    version = assign(crops, dictionary, references=3, store=store).version
+    version = assign(crops, dictionary, references=3, retrieval=RetrievalConfig(), store=store).version
     owners = dictionary.version.table("entries", columns=["image_id"])["image_id"].to_pylist()
     assert "photo-0.png" in owners
     for entries in version.table("assignments")["entries"].to_pylist():
         assert all(owners[entry] != "photo-0.png" for entry in entries)
+
+
+@pytest.fixture(scope="module")
+def encoder(world: World) -> Dictionary:
+    return open_encoder(world.store, world.model, world.dictionary)[1]
+
+
+def test_attention_chooses_among_the_nearest(world: World, encoder: Dictionary) -> None:
+    tiles = image_tiles(picture(50))
+    network, latents = read_model(world.model), read_latents(world.latents)
+    nearest, _ = Dictionary(world.dictionary).nearest(tiles, 16, (Query.IDENTITY,))  # all entries are candidates
+    with torch.inference_mode():
+        log_weights, _ = network.matching.attention(network.g_a(to_tensor(tiles)), latents.select(nearest))
+    best = np.argsort(-log_weights.numpy(), axis=1)[:, :3]
+    assert np.array_equal(encoder.retrieve_tiles(tiles, 3), np.take_along_axis(nearest, best, axis=1))
+
+
+def test_retrieval_does_not_depend_on_earlier_retrievals(world: World) -> None:
+    _, small = open_encoder(world.store, world.model, world.dictionary)
+    small.cache = KeyValueCache(small.cache.compression, capacity=2)
+    for seed in (50, 51, 50, 52, 50):
+        tiles = image_tiles(picture(seed))
+        _, fresh = open_encoder(world.store, world.model, world.dictionary)
+        assert np.array_equal(small.retrieve_tiles(tiles, 3), fresh.retrieve_tiles(tiles, 3))
+    assert small.cache.statistics.hits > 0
+
+
+def test_attention_leaves_excluded_photos_out(world: World, encoder: Dictionary) -> None:
+    owners = world.dictionary.table("entries", columns=["photo_sha256"])["photo_sha256"].to_pylist()
+    patch = encoder.patch(2)
+    found = encoder.retrieve(patch, 3, exclude_source=owners[2])[0]
+    assert len(set(found)) == 3
+    assert all(owners[entry] != owners[2] for entry in found)
+
+
+def test_a_whole_image_of_any_size_is_one_query(encoder: Dictionary) -> None:
+    found = encoder.retrieve(picture(50, 261, 333), 2, scope=Scope.IMAGE, queries=list(Query))
+    assert found.shape == (1, 2)
+
+
+def test_a_model_is_searched_for_as_it_was_trained(world: World, tmp_path: Path) -> None:
+    assert world.model.attributes["retrieval"] == RetrievalConfig().model_dump(mode="json")
+    codec, retriever = open_encoder(world.store, world.model, world.dictionary)
+    assert codec.retriever is retriever
+    assert retriever.cache.capacity == RetrievalConfig().cache_entries

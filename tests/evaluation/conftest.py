@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clc.codec.codec import Codec
-from clc.codec.model import PRESETS, CalibrationCrop, CompressionModel
+from clc.codec.model import CalibrationCrop, CompressionModel
+from clc.codec.presets import PRESETS
 from clc.codec.references import ReferenceLatents
 from clc.errors import DictionaryError
 from clc.evaluation.evaluate import EvaluationConfig, evaluate

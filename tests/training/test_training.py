@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from clc.codec.model import PRESETS, CompressionModel
+from clc.codec.model import CompressionModel
+from clc.codec.presets import PRESETS
 from clc.errors import ProfileError, TrainingError
 from clc.profile import validated
 from clc.store import Kind

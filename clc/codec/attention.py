@@ -1,0 +1,87 @@
+"""Attention over dictionary entries (paper §3.2 (2), eq. 1) through the learned compression C (eq. 2).
+
+An entry as a whole gets a key and a value, made from its pooled latent by C. C is trained with the codec: the attention
+of a tile over its references weighs them in the matching of eq. 4. The encoder ranks the candidates of a search by the
+same attention, so that what is retrieved is what the codec can use.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clc.codec.references import ReferenceLatents
+from clc.codec.tiles import to_padded_tensor
+
+_BATCH = 16
+
+
+class AttentionConfig(BaseModel):
+    """Sizes of C."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    levels: tuple[int, ...] = Field(default=(1, 2), min_length=1, description="grids that a latent is pooled to")
+    dimension: int = Field(default=256, ge=1, description="of keys and values: d_k = d_v")
+
+
+class EntryAttention(nn.Module):
+    """C for keys and for values, and the attention of eq. 1."""
+
+    def __init__(self, config: AttentionConfig, channels: int) -> None:
+        super().__init__()
+        pooled = channels * sum(level**2 for level in config.levels)
+        self._levels = config.levels
+        self.key = nn.Linear(pooled, config.dimension)
+        self.value = nn.Linear(pooled, config.dimension)
+
+    def pool(self, latents: Tensor) -> Tensor:
+        """Latents [n, C, h, w] → pooled over grids, with a root mean square of 1: [n, C · Σ level²]."""
+        pooled = torch.cat([F.adaptive_avg_pool2d(latents, level).flatten(1) for level in self._levels], dim=1)
+        return F.normalize(pooled, dim=1) * math.sqrt(pooled.shape[1])
+
+    def log_weights(self, query: Tensor, keys: Tensor) -> Tensor:
+        """log softmax(Q Kᵀ / √d_k) of queries [T, d] over keys [T, n, d]: [T, n]."""
+        return F.log_softmax(torch.einsum("td,tnd->tn", query, keys) / math.sqrt(query.shape[1]), dim=1)
+
+    def forward(self, query: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
+        """For latents [T, C, h, w] and references [T, M, C, s, s]: log weights [T, M], and what is retrieved [T, d]."""
+        count, number = references.shape[:2]
+        pooled = self.pool(references.flatten(0, 1))
+        keys = self.key(pooled).unflatten(0, (count, number))
+        values = self.value(pooled).unflatten(0, (count, number))
+        log_weights = self.log_weights(self.key(self.pool(query)), keys)
+        return log_weights, torch.einsum("tn,tnd->td", log_weights.exp(), values)
+
+
+class EntryCompression:
+    """C of one model, for pictures and for the entries of one dictionary: what a KV-cache holds rows of.
+
+    `clc.dictionary.cache.KeyValueCache` takes one.
+    """
+
+    def __init__(self, analysis: nn.Module, attention: EntryAttention, latents: ReferenceLatents) -> None:
+        self._analysis = analysis
+        self._attention = attention
+        self._latents = latents
+        self.dimension = attention.key.out_features
+
+    @torch.inference_mode()
+    def queries(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Keys float32 [n, d] of pictures uint8 [n, H, W, 3]."""
+        parts = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
+        keys = [self._attention.key(self._attention.pool(self._analysis(to_padded_tensor(part)))) for part in parts]
+        return torch.cat(keys).numpy()
+
+    @torch.inference_mode()
+    def entries(self, entries: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Keys and values, each float32 [n, d], of entries [n]. A row does not depend on the others."""
+        # One by one: a matrix product may round a row differently in another batch, and the rows are kept.
+        pooled = [self._attention.pool(self._latents.select(entry[None])[None].flatten(0, 1)) for entry in entries]
+        keys = [self._attention.key(row) for row in pooled]
+        values = [self._attention.value(row) for row in pooled]
+        return torch.cat(keys).numpy(), torch.cat(values).numpy()

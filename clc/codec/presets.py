@@ -1,0 +1,38 @@
+"""Named model configurations. They are values: whatever else is built from a configuration works for any of them."""
+
+from clc.codec.matching import MatchingConfig
+from clc.codec.model import ModelConfig
+from clc.codec.prior import PriorConfig
+from clc.codec.tcm import TcmConfig
+from clc.codec.transforms import ConvolutionalConfig
+
+PRESETS = {
+    # Trains on a CPU.
+    "tiny": ModelConfig(
+        transform=ConvolutionalConfig(widths=(64, 128, 192), blocks=(1, 1, 2), latent_channels=192),
+        prior=PriorConfig(hyper_channels=64, hyper_width=96, slices=4, slice_width=96),
+        matching=MatchingConfig(embedding=256, width=48, groups=4, scales=2),
+    ),
+    # Trains in half an hour on one GPU.
+    "small": ModelConfig(
+        transform=ConvolutionalConfig(widths=(96, 192, 288), blocks=(2, 3, 4), latent_channels=256),
+        prior=PriorConfig(hyper_channels=96, hyper_width=128, slices=8, slice_width=128),
+        matching=MatchingConfig(embedding=256, width=64, groups=4, scales=2),
+    ),
+    # The paper's (§3.3): transforms of the size of TCM-large, so blocks of 256 channels, 128 a branch, with its depths,
+    # windows, heads and latent channels. TCM's smaller sizes have 128 and 192 channels a block.
+    "paper": ModelConfig(
+        transform=TcmConfig(
+            width=256,
+            blocks=(2, 2, 2),
+            head_channels=(8, 16, 32),
+            window=8,
+            hyper_blocks=2,
+            hyper_head_channels=32,
+            hyper_window=4,
+            latent_channels=320,
+        ),
+        prior=PriorConfig(hyper_channels=192, hyper_width=192, slices=8, slice_width=224),
+        matching=MatchingConfig(embedding=256, width=96, groups=8, scales=3),
+    ),
+}
