@@ -4,7 +4,6 @@ In training, `forward` gives the reconstruction and the estimated bits. `freeze`
 integer arithmetic with frozen tables, after which `clc.codec.codec.Codec` reads and writes bitstreams with it.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,9 +23,6 @@ from clc.codec.synthesis import ConditionalLatentSynthesis
 from clc.codec.tables import SCALE_MIN, FrequencyTables, gaussian_tables, trim
 from clc.codec.tcm import TcmConfig
 from clc.codec.transforms import ConvolutionalConfig
-
-IMAGE_MULTIPLE = 64
-"""Images are padded to a multiple of this many pixels: the stride of z."""
 
 _HYPER_RADIUS = 512  # ẑ beyond this is escaped; far outside what training produces
 
@@ -198,8 +194,3 @@ class CompressionModel(nn.Module):
 
 def _bits(likelihood: Tensor) -> Tensor:
     return -torch.log2(likelihood).sum()
-
-
-def padded_size(pixels: int) -> int:
-    """`pixels` rounded up to the stride of z."""
-    return math.ceil(pixels / IMAGE_MULTIPLE) * IMAGE_MULTIPLE
