@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
+from clc.codec.attention import EntryCompression
 from clc.codec.codec import Codec
-from clc.codec.model import CompressionModel, ModelConfig
-from clc.codec.references import ReferenceLatents, Retriever, quantise
+from clc.codec.model import CompressionModel, Conditioning, ModelConfig
+from clc.codec.references import ReferenceLatents, Retriever, dequantise, quantise
 from clc.codec.tables import FrequencyTables
 from clc.codec.tiles import LATENT_TILE, TILE_SIZE, to_tensor
 from clc.errors import CorruptArtifactError, DictionaryError, MissingArtifactError
@@ -69,7 +70,8 @@ def read_model(version: Version) -> CompressionModel:
 def reference_latents(dictionary: Version, model: Version, *, store: Store, force: bool = False) -> StageResult:
     """Stage: the values of a dictionary under a model, int8 [K, C, 16, 16], computed once and stored.
 
-    Raises DictionaryError if the entries are not 256×256 pixels.
+    With them, in tensors `attention`, the keys and values float32 [K, d] that the model's C makes of them (eq. 2).
+    Raises DictionaryError if the entries are not 256×256 pixels or the model takes no references.
     """
     if dictionary.attributes["patch_size"] != TILE_SIZE:
         raise DictionaryError(
@@ -79,6 +81,8 @@ def reference_latents(dictionary: Version, model: Version, *, store: Store, forc
 
     def build(draft: Draft) -> None:
         network = read_model(model)
+        if network.config.conditioning is Conditioning.NONE:
+            raise DictionaryError(f"{model} was trained without references; it has no use for a dictionary's latents")
         values, exponents = quantise(torch.cat(list(_analyse(dictionary, network))))
         size = values[0].numel()
         schema = pa.schema([pa.field("latent", pa.list_(pa.int8(), size))])
@@ -86,6 +90,8 @@ def reference_latents(dictionary: Version, model: Version, *, store: Store, forc
             flat = pa.array(values.numpy().reshape(-1), pa.int8())
             table.write(pa.table([pa.FixedSizeListArray.from_arrays(flat, size)], schema=schema))
         draft.tensors("exponents", {"exponents": exponents.numpy()})
+        keys, values_of_keys = _compress(network, values, exponents)
+        draft.tensors("attention", {"keys": keys, "values": values_of_keys})
         draft.attributes |= {"model": model.id, "dictionary": dictionary.id}
         logger.info("stage=latents entries=%d model=%s dictionary=%s", len(values), model, dictionary)
 
@@ -102,6 +108,12 @@ def read_latents(version: Version) -> ReferenceLatents:
         dictionary_id=version.attributes["dictionary"][:16],
         model_id=version.attributes["model"][:16],
     )
+
+
+def entry_compression(network: CompressionModel, latents: Version) -> EntryCompression:
+    """The C of a model with the rows it made of the entries, from a version of kind `latents`."""
+    rows = latents.tensors("attention")
+    return EntryCompression(network.g_a, network.matching.attention, rows["keys"], rows["values"])
 
 
 def open_codec(
@@ -131,7 +143,7 @@ def find_latents(store: Store, dictionary: Version, model: Version) -> Version:
 
 def _latents_recipe(dictionary: Version, model: Version) -> Recipe:
     return Recipe(
-        stage="latents", stage_version=1, config={}, inputs={"dictionary": dictionary.ref, "model": model.ref}
+        stage="latents", stage_version=2, config={}, inputs={"dictionary": dictionary.ref, "model": model.ref}
     )
 
 
@@ -141,3 +153,13 @@ def _analyse(dictionary: Version, model: CompressionModel) -> Iterator[Tensor]:
     for batch in dictionary.batches("entries", columns=["image"], batch_rows=_BATCH_ROWS):
         pixels = decode_patches(batch.column("image"))
         yield model.g_a(to_tensor(pixels))
+
+
+@torch.inference_mode()
+def _compress(
+    network: CompressionModel, values: Tensor, exponents: Tensor
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """C of the latents as the codec has them: quantised."""
+    parts = [network.matching.attention.compress(dequantise(part, exponents)) for part in values.split(_BATCH_ROWS)]
+    keys, own_values = (torch.cat(rows).numpy() for rows in zip(*parts, strict=True))
+    return keys, own_values

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clc.codec.references import ReferenceLatents
 from clc.codec.tiles import to_padded_tensor
 
 _BATCH = 16
@@ -48,12 +47,15 @@ class EntryAttention(nn.Module):
         """log softmax(Q Kᵀ / √d_k) of queries [T, d] over keys [T, n, d]: [T, n]."""
         return F.log_softmax(torch.einsum("td,tnd->tn", query, keys) / math.sqrt(query.shape[1]), dim=1)
 
+    def compress(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """C: keys and values, each [n, d], of latents [n, C, h, w] (eq. 2)."""
+        pooled = self.pool(latents)
+        return self.key(pooled), self.value(pooled)
+
     def forward(self, query: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
         """For latents [T, C, h, w] and references [T, M, C, s, s]: log weights [T, M], and what is retrieved [T, d]."""
         count, number = references.shape[:2]
-        pooled = self.pool(references.flatten(0, 1))
-        keys = self.key(pooled).unflatten(0, (count, number))
-        values = self.value(pooled).unflatten(0, (count, number))
+        keys, values = (rows.unflatten(0, (count, number)) for rows in self.compress(references.flatten(0, 1)))
         log_weights = self.log_weights(self.key(self.pool(query)), keys)
         return log_weights, torch.einsum("tn,tnd->td", log_weights.exp(), values)
 
@@ -61,27 +63,30 @@ class EntryAttention(nn.Module):
 class EntryCompression:
     """C of one model, for pictures and for the entries of one dictionary: what a KV-cache holds rows of.
 
+    keys, values: float32 [K, d] of all entries, stored with their reference latents.
     `clc.dictionary.cache.KeyValueCache` takes one.
     """
 
-    def __init__(self, analysis: nn.Module, attention: EntryAttention, latents: ReferenceLatents) -> None:
+    def __init__(
+        self, analysis: nn.Module, attention: EntryAttention, keys: NDArray[np.float32], values: NDArray[np.float32]
+    ) -> None:
         self._analysis = analysis
         self._attention = attention
-        self._latents = latents
-        self.dimension = attention.key.out_features
+        self._keys = keys
+        self._values = values
+        self.dimension = keys.shape[1]
 
     @torch.inference_mode()
     def queries(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Keys float32 [n, d] of pictures uint8 [n, H, W, 3]."""
-        parts = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
-        keys = [self._attention.key(self._attention.pool(self._analysis(to_padded_tensor(part)))) for part in parts]
-        return torch.cat(keys).numpy()
+        parts = [to_padded_tensor(pictures[start : start + _BATCH]) for start in range(0, len(pictures), _BATCH)]
+        keys = [self._attention.compress(self._analysis(part.to(self._device)))[0] for part in parts]
+        return torch.cat(keys).cpu().numpy()
 
-    @torch.inference_mode()
+    @property
+    def _device(self) -> torch.device:
+        return self._attention.key.weight.device
+
     def entries(self, entries: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Keys and values, each float32 [n, d], of entries [n]. A row does not depend on the others."""
-        # One by one: a matrix product may round a row differently in another batch, and the rows are kept.
-        pooled = [self._attention.pool(self._latents.select(entry[None])[None].flatten(0, 1)) for entry in entries]
-        keys = [self._attention.key(row) for row in pooled]
-        values = [self._attention.value(row) for row in pooled]
-        return torch.cat(keys).numpy(), torch.cat(values).numpy()
+        """Keys and values, each float32 [n, d], of entries [n]."""
+        return self._keys[entries], self._values[entries]

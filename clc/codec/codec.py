@@ -6,7 +6,6 @@ The decoder uses the bitstream, the model and the dictionary's reference latents
 import math
 import zlib
 
-import constriction
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -152,14 +151,12 @@ class Codec:
         references = self._select(stream.entries)
         z_hat = self._decode_hyper(stream.hyper, (1, self.model.config.prior.hyper_channels, height, width))
         features = self.model.prior.features(z_hat)
-        stack = self._latent_coder.open(stream.latent)
-        decoded = self._decode_latent(stack, features, header.quality)
+        decoded = self._decode_latent(stream.latent, features, header.quality)
         if self._checksum(decoded, stream.entries) != stream.latent_checksum:
             raise BitstreamError(
                 "the decoded latent or the reference latents differ from the encoder's: "
                 "stream, model or latents are damaged"
             )
-        self._latent_coder.check_end(stack)
         refined = self.model.refine(decoded.float(), features.float(), header.quality)
         image = self.model.g_s(self._condition(refined, references))
         return _to_pixels(image, header.height, header.width)
@@ -170,7 +167,9 @@ class Codec:
         self._hyper_coder.check_end(stack)
         return torch.from_numpy(symbols.reshape(shape)).double().to(self._device)
 
-    def _decode_latent(self, stack: constriction.stream.stack.AnsCoder, features: Tensor, quality: float) -> Tensor:
+    def _decode_latent(self, data: bytes, features: Tensor, quality: float) -> Tensor:
+        stack = self._latent_coder.open(data)
+
         def read(index: int, mean: Tensor, level: Tensor) -> Tensor:
             levels = _flat(level)
             symbols = np.zeros(len(levels), dtype=np.int32)

@@ -1,7 +1,7 @@
 """The KV-cache: compressed keys and values of the entries that are used most (paper §3.2 (2), eq. 1 to 3).
 
-The cache saves work and never changes an answer: what is not in it is computed again from the reference latents, to the
-same bits. So retrieval does not depend on what was retrieved before.
+The cache never changes an answer: what is not in it is read again from the rows stored with the reference latents. So
+retrieval does not depend on what was retrieved before.
 """
 
 import math
@@ -20,7 +20,7 @@ _BYTES_PER_NUMBER = 4
 
 
 class Compression(Protocol):
-    """The function C of eq. 2. `clc.codec.attention.EntryCompression` is one."""
+    """The function C of eq. 2, its rows made already. `clc.codec.attention.EntryCompression` is one."""
 
     dimension: int
 
@@ -29,7 +29,7 @@ class Compression(Protocol):
         ...
 
     def entries(self, entries: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Keys and values, each float32 [n, d], of entries [n]. A row must not depend on the others."""
+        """Keys and values, each float32 [n, d], of entries [n]."""
         ...
 
 

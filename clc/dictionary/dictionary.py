@@ -10,12 +10,11 @@ from clc.dictionary.cache import KeyValueCache
 from clc.dictionary.features import FeatureConfig, FeatureExtractor, vectors_of
 from clc.dictionary.reduce import Basis
 from clc.dictionary.retrieve import Query, Scope, merge
-from clc.dictionary.search import FaissIndex, KeyBallTree, SearchIndex, SearchMethod
+from clc.dictionary.search import FaissIndex, KeyBallTree, SearchIndex, SearchMethod, nearest
 from clc.errors import CorruptArtifactError, DictionaryError
 from clc.images.patch import decode_patch
 from clc.store import Store, Version
 
-_SPARE_CANDIDATES = 8  # equal distances may be ordered differently by the search structure
 _CANDIDATES_PER_REFERENCE = 8  # of the coarse search, for each reference that the attention then selects
 
 
@@ -135,15 +134,7 @@ class Dictionary:
                 f"{number} references were asked for, but the dictionary offers only {len(self) - left_out} entries "
                 "from other photos; build it with more entries or from more photos"
             )
-        proposed = self._index.candidates(queries, min(len(self), number + left_out + _SPARE_CANDIDATES))
-        found = np.empty((len(queries), number), dtype=np.int64)
-        distances = np.empty((len(queries), number), dtype=np.float32)
-        for row, (query, candidates) in enumerate(zip(queries, proposed, strict=True)):
-            allowed = candidates[~excluded[row][candidates]] if excluded else candidates
-            distance = np.linalg.norm(self.keys[allowed].astype(np.float64) - query, axis=1)
-            best = np.lexsort((allowed, distance))[:number]
-            found[row], distances[row] = allowed[best], distance[best]
-        return found, distances
+        return nearest(self._index, self.keys, queries, number, excluded)
 
     def patch(self, entry: int) -> NDArray[np.uint8]:
         """The picture of an entry, uint8 [256, 256, 3]."""

@@ -1,9 +1,8 @@
 """A codec that can encode: with the dictionary that its model was trained against, searched as the model expects."""
 
-from clc.codec.artifact import open_codec
-from clc.codec.attention import EntryCompression
+from clc.codec.artifact import entry_compression, find_latents, open_codec
 from clc.codec.codec import Codec
-from clc.dictionary.cache import KeyValueCache
+from clc.dictionary.cache import Compression, KeyValueCache
 from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.retrieve import RetrievalConfig
 from clc.store import Store, Version
@@ -18,16 +17,15 @@ def open_encoder(
     """
     config = RetrievalConfig.model_validate(model.attributes["retrieval"])
     codec = open_codec(store, model, dictionary)
-    retriever = Dictionary(dictionary, backbone, queries=config.queries, cache=_cache(codec, config))
+    cache = None
+    if config.attention:
+        cache = _cache(entry_compression(codec.model, find_latents(store, dictionary, model)), config)
+    retriever = Dictionary(dictionary, backbone, queries=config.queries, cache=cache)
     codec.retriever = retriever
     return codec, retriever
 
 
-def _cache(codec: Codec, config: RetrievalConfig) -> KeyValueCache | None:
-    network = codec.model
-    if not config.attention or codec.latents is None:
-        return None
-    compression = EntryCompression(network.g_a, network.matching.attention, codec.latents)
+def _cache(compression: Compression, config: RetrievalConfig) -> KeyValueCache:
     if config.cache_bytes is not None:
         return KeyValueCache.within(compression, config.cache_bytes)
     return KeyValueCache(compression, config.cache_entries)

@@ -4,6 +4,7 @@ They only propose candidates: distances are then recomputed in float64 and ties 
 ones give the same answer (unless more entries tie at the border than are proposed in addition).
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from threadpoolctl import threadpool_limits
 DERIVED = {"clc.identity": "derived"}
 """Metadata of columns that can be rebuilt from the keys."""
 _ROUNDING = 1e-9
+_SPARE_CANDIDATES = 8  # equal distances may be ordered differently by a structure
 _GRAPH_DEGREE = 32  # neighbours of a key in the graph
 _GRAPH_BREADTH = 128  # keys kept in view while the graph is searched
 
@@ -149,3 +151,27 @@ class KeyBallTree:
             if np.linalg.norm(members - centre, axis=1).max() > node["radius"] * (1 + _ROUNDING) + _ROUNDING:
                 return False
         return True
+
+
+def nearest(
+    index: SearchIndex,
+    keys: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    number: int,
+    excluded: Sequence[NDArray[np.bool_]] = (),
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Entries and Euclidean distances, each [n, number], nearest first, ties by entry.
+
+    index: a structure over keys [K, dim]. excluded: for each query, a mask [K] of entries to leave out; at least
+    `number` must remain.
+    """
+    left_out = max((int(mask.sum()) for mask in excluded), default=0)
+    proposed = index.candidates(queries, min(len(keys), number + left_out + _SPARE_CANDIDATES))
+    found = np.empty((len(queries), number), dtype=np.int64)
+    distances = np.empty((len(queries), number), dtype=np.float32)
+    for row, (query, candidates) in enumerate(zip(queries, proposed, strict=True)):
+        allowed = candidates[~excluded[row][candidates]] if excluded else candidates
+        distance = np.linalg.norm(keys[allowed].astype(np.float64) - query, axis=1)
+        best = np.lexsort((allowed, distance))[:number]
+        found[row], distances[row] = allowed[best], distance[best]
+    return found, distances
