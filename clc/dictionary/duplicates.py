@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _KEYS_PER_CELL = 250
+_KEYS_COMPARED = 1024  # at a time, each with each
 _CELLS_SEARCHED = 4
 _ROUNDING = 1e-12  # of the squared norm: what float64 leaves of the distance between equal keys
 
@@ -25,13 +26,19 @@ def find_distinct(batches: KeyBatches, rows: int, limit: float, seed: int = 0) -
     index = _coarse_index(batches(), rows, seed)
     kept = np.zeros(rows, dtype=bool)
     start = 0
-    for keys in batches():
+    for keys in _split(batches()):
         new = np.flatnonzero(~_has_neighbour(index, keys, radius))
         new = new[_greedily_distinct(keys[new], radius)]
         index.add(keys[new])
         kept[start + new] = True
         start += len(keys)
     return kept
+
+
+def _split(batches: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """Batches small enough for all their distances to be in memory."""
+    for keys in batches:
+        yield from (keys[start : start + _KEYS_COMPARED] for start in range(0, len(keys), _KEYS_COMPARED))
 
 
 def _root_mean_square_norm(batches: Iterator[NDArray[np.float32]]) -> float:

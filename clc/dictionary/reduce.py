@@ -15,6 +15,7 @@ from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stag
 
 logger = logging.getLogger(__name__)
 
+_BATCH_ROWS = 512  # IncrementalPCA needs several times their memory
 _SMALLEST_DEVIATION = 1e-6  # of the largest
 
 
@@ -103,7 +104,7 @@ def _fit(features: Version, config: ReduceConfig) -> Basis:
 def _batches(features: Version, dim: int) -> Iterator[NDArray[np.float32]]:
     """Batches of at least `dim` rows, which IncrementalPCA demands, also at the end."""
     pending: list[NDArray[np.float32]] = []
-    wanted = max(1024, 2 * dim)
+    wanted = max(_BATCH_ROWS, 2 * dim)
     for batch in features.batches("features", batch_rows=wanted):
         pending.append(vectors_of(batch.column("feature")))
         if sum(map(len, pending)) >= wanted + dim:

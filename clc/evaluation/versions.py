@@ -1,5 +1,6 @@
 """Evaluating versions from a store: opens the codec, and finds out which photos it has seen."""
 
+import logging
 from collections.abc import Sequence
 
 from clc.codec.artifact import find_latents
@@ -7,6 +8,8 @@ from clc.dictionary.encoder import open_encoder
 from clc.evaluation.evaluate import EvaluationConfig, evaluate
 from clc.images import PhotoSource
 from clc.store import StageResult, Store, Version
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate_versions(
@@ -27,7 +30,7 @@ def evaluate_versions(
     Raises OverlapError for a photo that is, MissingArtifactError without reference latents, and what `evaluate` raises.
     """
     codec, retriever = open_encoder(store, model, dictionary, backbone=backbone)
-    return evaluate(
+    result = evaluate(
         store=store,
         photos=photos,
         codec=codec,
@@ -43,6 +46,13 @@ def evaluate_versions(
         about={"preset": model.attributes["preset"], **model.attributes["training"]},
         force=force,
     )
+    if retriever.cache is not None and not result.skipped:
+        cache = retriever.cache.statistics
+        logger.info(
+            "stage=results cache_hit_rate=%.3f cache_entries=%d cache_bytes=%d cache_evictions=%d",
+            *(cache.hit_rate, cache.entries, cache.bytes, cache.evictions),
+        )
+    return result
 
 
 def photos_of(patches: Sequence[Version]) -> dict[str, str]:
