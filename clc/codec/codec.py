@@ -5,6 +5,7 @@ The decoder uses the bitstream, the model and the dictionary's reference latents
 
 import math
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,6 +26,32 @@ _HYPER_STRIDE = IMAGE_MULTIPLE
 _LATENT_LIMIT = 2000.0  # far beyond what g_a gives; below LARGEST_INPUT of the exact layers
 MAX_PIXELS = 2**26
 """Default limit of the images that a codec accepts, in either direction."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """An image as it is before a quality is chosen: what `Codec.code` starts from, however often.
+
+    latent: y_f [1, C, h, w], unscaled; entries: int64 [T, M] and their latents `references` [T, M, C, 16, 16], or
+    int64 [0, 0] and None.
+    """
+
+    height: int
+    width: int
+    latent: Tensor
+    entries: NDArray[np.int64]
+    references: Tensor | None
+
+
+@dataclass(frozen=True)
+class CodedImage:
+    """An image at one quality: its stream, and what `Codec.reconstruct` makes the decoder's picture from."""
+
+    data: bytes
+    quality: float
+    decoded: Tensor  # ŷ in quantisation steps, float64 [1, C, h, w]
+    features: Tensor  # hyper features of ẑ
+    analysis: Analysis
 
 
 class Codec:
@@ -76,11 +103,15 @@ class Codec:
         """
         return self._decode(Bitstream.from_bytes(data))
 
-    @torch.inference_mode()
     def encode(self, image: NDArray[np.uint8], *, quality: float, references: bool) -> tuple[bytes, NDArray[np.int64]]:
         """`compress`, with the dictionary entries [T, M] that were used."""
-        if not QUALITY_MIN <= quality <= QUALITY_MAX:
-            raise ProfileError(f"quality must lie between {QUALITY_MIN:g} and {QUALITY_MAX:g}, not {quality:g}")
+        quality = stored_quality(quality)
+        analysis = self.analyse(image, references=references)
+        return self.code(analysis, quality).data, analysis.entries
+
+    @torch.inference_mode()
+    def analyse(self, image: NDArray[np.uint8], *, references: bool) -> Analysis:
+        """The part of `encode` that does not depend on the quality: g_a, retrieval, conditioning."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
             raise ImageError(f"an image is uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
         height, width = image.shape[:2]
@@ -90,24 +121,39 @@ class Codec:
                 f"and {self.max_pixels:,} in all (max_pixels)"
             )
         references = references and self.model.config.conditioning is not Conditioning.NONE
-        quality = round(quality * QUALITY_STEPS) / QUALITY_STEPS
         entries = self._retrieve(image) if references else np.empty((0, 0), dtype=np.int64)
         selected = self._select(entries)
-        scaled = self._condition(self.model.g_a(to_padded_tensor(image[None]).to(self._device)), selected)
-        scaled = (scaled * self.model.gain.gain(quality)).clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
+        latent = self._condition(self.model.g_a(to_padded_tensor(image[None]).to(self._device)), selected)
+        return Analysis(height, width, latent, entries, selected)
+
+    @torch.inference_mode()
+    def code(self, analysis: Analysis, quality: float) -> CodedImage:
+        """The part of `encode` that depends on the quality: gain, prior, entropy coding."""
+        quality = stored_quality(quality)
+        scaled = (analysis.latent * self.model.gain.gain(quality)).clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
         hyper, z_hat = self._encode_hyper(scaled)
-        latent, decoded = self._encode_latent(scaled.double(), z_hat, quality)
+        features = self.model.prior.features(z_hat)
+        latent, decoded = self._encode_latent(scaled.double(), features, quality)
+        entries = analysis.entries
         uses_references = entries.size > 0
         header = Header(
             model_id=self.model_id,
             dictionary_id=self.latents.dictionary_id if uses_references and self.latents else NO_DICTIONARY,
-            height=height,
-            width=width,
+            height=analysis.height,
+            width=analysis.width,
             quality=quality,
             references=entries.shape[1] if uses_references else 0,
             index_bits=index_bits(len(self.latents)) if uses_references and self.latents else 0,
         )
-        return Bitstream(header, entries, hyper, latent, self._checksum(decoded, entries)).to_bytes(), entries
+        stream = Bitstream(header, entries, hyper, latent, self._checksum(decoded, entries))
+        return CodedImage(stream.to_bytes(), quality, decoded, features, analysis)
+
+    @torch.inference_mode()
+    def reconstruct(self, coded: CodedImage) -> NDArray[np.uint8]:
+        """What `decompress` gives for `coded.data` on this machine, without reading it: uint8 [H, W, 3]."""
+        analysis = coded.analysis
+        image = self._synthesise(coded.decoded, coded.features, coded.quality, analysis.references)
+        return _to_pixels(image, analysis.height, analysis.width)
 
     def _retrieve(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
         if self.latents is None or self.retriever is None:
@@ -123,7 +169,7 @@ class Codec:
         self._hyper_coder.push(stack, _flat(z_hat), _hyper_channels(z_hat.shape))
         return self._hyper_coder.close(stack), z_hat
 
-    def _encode_latent(self, scaled: Tensor, z_hat: Tensor, quality: float) -> tuple[bytes, Tensor]:
+    def _encode_latent(self, scaled: Tensor, features: Tensor, quality: float) -> tuple[bytes, Tensor]:
         blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
         slices = scaled.chunk(self.model.config.prior.slices, dim=1)
 
@@ -133,7 +179,6 @@ class Codec:
             blocks.append((_flat(symbols), _flat(level)))
             return symbols + mean
 
-        features = self.model.prior.features(z_hat)
         decoded = self.model.prior.decode(features, self._exact_levels(quality), quantise)
         stack = self._latent_coder.empty()
         for symbols, level in reversed(blocks):  # a stack: the slice decoded first is pushed last
@@ -157,9 +202,14 @@ class Codec:
                 "the decoded latent or the reference latents differ from the encoder's: "
                 "stream, model or latents are damaged"
             )
-        refined = self.model.refine(decoded.float(), features.float(), header.quality)
-        image = self.model.g_s(self._condition(refined, references))
+        image = self._synthesise(decoded, features, header.quality, references)
         return _to_pixels(image, header.height, header.width)
+
+    def _synthesise(self, decoded: Tensor, features: Tensor, quality: float, references: Tensor | None) -> Tensor:
+        """Everything after the last symbol: the image [1, 3, H', W'], padded, not clamped."""
+        refined = self.model.refine(decoded.float(), features.float(), quality)
+        image: Tensor = self.model.g_s(self._condition(refined, references))
+        return image
 
     def _decode_hyper(self, data: bytes, shape: tuple[int, ...]) -> Tensor:
         stack = self._hyper_coder.open(data)
@@ -229,6 +279,13 @@ class Codec:
             return latent
         height, width = latent.shape[-2:]
         return join_latent(self.model.condition(split_latent(latent), references), height, width)
+
+
+def stored_quality(quality: float) -> float:
+    """The quality that a header stores for this one. Raises ProfileError outside 1 to 100."""
+    if not QUALITY_MIN <= quality <= QUALITY_MAX:
+        raise ProfileError(f"quality must lie between {QUALITY_MIN:g} and {QUALITY_MAX:g}, not {quality:g}")
+    return round(quality * QUALITY_STEPS) / QUALITY_STEPS
 
 
 def _to_pixels(image: Tensor, height: int, width: int) -> NDArray[np.uint8]:
