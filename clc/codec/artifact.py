@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clc.codec.attention import EntryCompression
 from clc.codec.codec import Codec
-from clc.codec.model import CompressionModel, Conditioning, ModelConfig
+from clc.codec.model import CompressionModel, ModelConfig
 from clc.codec.references import ReferenceLatents, Retriever, dequantise, quantise
 from clc.codec.tables import FrequencyTables
 from clc.codec.tiles import LATENT_TILE, TILE_SIZE, to_tensor
@@ -70,7 +70,8 @@ def read_model(version: Version) -> CompressionModel:
 def reference_latents(dictionary: Version, model: Version, *, store: Store, force: bool = False) -> StageResult:
     """Stage: the values of a dictionary under a model, int8 [K, C, 16, 16], computed once and stored.
 
-    With them, in tensors `attention`, the keys and values float32 [K, d] that the model's C makes of them (eq. 2).
+    With them, in tensors `attention` of a model that learns it, the keys and values float32 [K, d] that its C makes of
+    them (eq. 2).
     Raises DictionaryError if the entries are not 256×256 pixels or the model takes no references.
     """
     if dictionary.attributes["patch_size"] != TILE_SIZE:
@@ -81,8 +82,8 @@ def reference_latents(dictionary: Version, model: Version, *, store: Store, forc
 
     def build(draft: Draft) -> None:
         network = read_model(model)
-        if network.config.conditioning is Conditioning.NONE:
-            raise DictionaryError(f"{model} was trained without references; it has no use for a dictionary's latents")
+        if not network.config.takes_references:
+            raise DictionaryError(f"{model} takes no references; code with it without a dictionary")
         values, exponents = quantise(torch.cat(list(_analyse(dictionary, network))))
         size = values[0].numel()
         schema = pa.schema([pa.field("latent", pa.list_(pa.int8(), size))])
@@ -90,8 +91,8 @@ def reference_latents(dictionary: Version, model: Version, *, store: Store, forc
             flat = pa.array(values.numpy().reshape(-1), pa.int8())
             table.write(pa.table([pa.FixedSizeListArray.from_arrays(flat, size)], schema=schema))
         draft.tensors("exponents", {"exponents": exponents.numpy()})
-        keys, values_of_keys = _compress(network, values, exponents)
-        draft.tensors("attention", {"keys": keys, "values": values_of_keys})
+        if network.config.conditioning.synthesises:
+            draft.tensors("attention", _compress(network, values, exponents))
         draft.attributes |= {"model": model.id, "dictionary": dictionary.id}
         logger.info("stage=latents entries=%d model=%s dictionary=%s", len(values), model, dictionary)
 
@@ -110,8 +111,13 @@ def read_latents(version: Version) -> ReferenceLatents:
     )
 
 
-def entry_compression(network: CompressionModel, latents: Version) -> EntryCompression:
-    """The C of a model with the rows it made of the entries, from a version of kind `latents`."""
+def entry_compression(network: CompressionModel, latents: Version) -> EntryCompression | None:
+    """The C of a model with the rows it made of the entries, from a version of kind `latents`.
+
+    None for a model whose references inform the prior only: it learns no attention over entries.
+    """
+    if not network.config.conditioning.synthesises:
+        return None
     rows = latents.tensors("attention")
     return EntryCompression(network.g_a, network.matching.attention, rows["keys"], rows["values"])
 
@@ -156,10 +162,9 @@ def _analyse(dictionary: Version, model: CompressionModel) -> Iterator[Tensor]:
 
 
 @torch.inference_mode()
-def _compress(
-    network: CompressionModel, values: Tensor, exponents: Tensor
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _compress(network: CompressionModel, values: Tensor, exponents: Tensor) -> dict[str, NDArray[np.float32]]:
     """C of the latents as the codec has them: quantised."""
     parts = [network.matching.attention.compress(dequantise(part, exponents)) for part in values.split(_BATCH_ROWS)]
-    keys, own_values = (torch.cat(rows).numpy() for rows in zip(*parts, strict=True))
-    return keys, own_values
+    return {
+        name: torch.cat(rows).numpy() for name, rows in zip(("keys", "values"), zip(*parts, strict=True), strict=True)
+    }

@@ -30,6 +30,11 @@ _CHECKSUMS = struct.Struct("<II")
 _WORD = 4  # the entropy coder's unit; lengths are stored in words
 
 
+def tile_count(height: int, width: int) -> int:
+    """Number of 256×256 tiles of an image; the last of a row or column may reach beyond it."""
+    return math.ceil(height / TILE_SIZE) * math.ceil(width / TILE_SIZE)
+
+
 @dataclass(frozen=True)
 class Header:
     """What a decoder must know before the payload.
@@ -60,7 +65,7 @@ class Header:
     @property
     def tiles(self) -> int:
         """Number of 256×256 tiles, each with its own references."""
-        return math.ceil(self.height / TILE_SIZE) * math.ceil(self.width / TILE_SIZE)
+        return tile_count(self.height, self.width)
 
 
 @dataclass(frozen=True)

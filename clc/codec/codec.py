@@ -7,16 +7,17 @@ import math
 import zlib
 from dataclasses import dataclass
 
+import constriction
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, Bitstream, Header
+from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, Bitstream, Header, tile_count
 from clc.codec.entropy import TableCoder
 from clc.codec.exact import LARGEST_INPUT
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS
-from clc.codec.model import CompressionModel, Conditioning
+from clc.codec.model import CompressionModel
 from clc.codec.prior import MEAN_EXPONENT
 from clc.codec.references import ReferenceLatents, Retriever, index_bits
 from clc.codec.tiles import IMAGE_MULTIPLE, image_tiles, join_latent, padded_size, split_latent, to_padded_tensor
@@ -120,9 +121,9 @@ class Codec:
                 f"image is {width}×{height}; this codec accepts at most {MAX_SIDE:,} pixels a side "
                 f"and {self.max_pixels:,} in all (max_pixels)"
             )
-        references = references and self.model.config.conditioning is not Conditioning.NONE
+        references = references and self.model.config.takes_references
         entries = self._retrieve(image) if references else np.empty((0, 0), dtype=np.int64)
-        selected = self._select(entries)
+        selected = self._references(entries, height, width)
         latent = self._condition(self.model.g_a(to_padded_tensor(image[None]).to(self._device)), selected)
         return Analysis(height, width, latent, entries, selected)
 
@@ -131,9 +132,11 @@ class Codec:
         """The part of `encode` that depends on the quality: gain, prior, entropy coding."""
         quality = stored_quality(quality)
         scaled = (analysis.latent * self.model.gain.gain(quality)).clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
+        scaled = scaled.contiguous()  # as the decoder's: the last digit of g_s depends on the order in memory
         hyper, z_hat = self._encode_hyper(scaled)
         features = self.model.prior.features(z_hat)
-        latent, decoded = self._encode_latent(scaled.double(), features, quality)
+        known = self.model.prior_references(analysis.references, quality)
+        latent, decoded = self._encode_latent(scaled.double(), features, quality, known)
         entries = analysis.entries
         uses_references = entries.size > 0
         header = Header(
@@ -169,7 +172,9 @@ class Codec:
         self._hyper_coder.push(stack, _flat(z_hat), _hyper_channels(z_hat.shape))
         return self._hyper_coder.close(stack), z_hat
 
-    def _encode_latent(self, scaled: Tensor, features: Tensor, quality: float) -> tuple[bytes, Tensor]:
+    def _encode_latent(
+        self, scaled: Tensor, features: Tensor, quality: float, references: Tensor | None
+    ) -> tuple[bytes, Tensor]:
         blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
         slices = scaled.chunk(self.model.config.prior.slices, dim=1)
 
@@ -179,7 +184,7 @@ class Codec:
             blocks.append((_flat(symbols), _flat(level)))
             return symbols + mean
 
-        decoded = self.model.prior.decode(features, self._exact_levels(quality), quantise)
+        decoded = self.model.prior.decode(features, self._exact_levels(quality), quantise, references)
         stack = self._latent_coder.empty()
         for symbols, level in reversed(blocks):  # a stack: the slice decoded first is pushed last
             coded = level > 0
@@ -193,15 +198,18 @@ class Codec:
         height, width = padded_size(header.height) // _HYPER_STRIDE, padded_size(header.width) // _HYPER_STRIDE
         # Before anything of that size is allocated: a few bytes could declare millions of pixels.
         self._hyper_coder.check_length(stream.hyper, height * width)
-        references = self._select(stream.entries)
+        references = self._references(stream.entries, header.height, header.width)
         z_hat = self._decode_hyper(stream.hyper, (1, self.model.config.prior.hyper_channels, height, width))
         features = self.model.prior.features(z_hat)
-        decoded = self._decode_latent(stream.latent, features, header.quality)
+        known = self.model.prior_references(references, header.quality)
+        stack = self._latent_coder.open(stream.latent)
+        decoded = self._decode_latent(stack, features, header.quality, known)
         if self._checksum(decoded, stream.entries) != stream.latent_checksum:
             raise BitstreamError(
                 "the decoded latent or the reference latents differ from the encoder's: "
                 "stream, model or latents are damaged"
             )
+        self._latent_coder.check_end(stack)
         image = self._synthesise(decoded, features, header.quality, references)
         return _to_pixels(image, header.height, header.width)
 
@@ -217,9 +225,9 @@ class Codec:
         self._hyper_coder.check_end(stack)
         return torch.from_numpy(symbols.reshape(shape)).double().to(self._device)
 
-    def _decode_latent(self, data: bytes, features: Tensor, quality: float) -> Tensor:
-        stack = self._latent_coder.open(data)
-
+    def _decode_latent(
+        self, stack: constriction.stream.stack.AnsCoder, features: Tensor, quality: float, references: Tensor | None
+    ) -> Tensor:
         def read(index: int, mean: Tensor, level: Tensor) -> Tensor:
             levels = _flat(level)
             symbols = np.zeros(len(levels), dtype=np.int32)
@@ -227,7 +235,7 @@ class Codec:
             symbols[coded] = self._latent_coder.pop(stack, levels[coded])
             return torch.from_numpy(symbols.reshape(tuple(mean.shape))).to(mean) + mean
 
-        return self.model.prior.decode(features, self._exact_levels(quality), read)
+        return self.model.prior.decode(features, self._exact_levels(quality), read, references)
 
     def _exact_levels(self, quality: float) -> Tensor:
         return self.model.gain.exact_levels(quality).to(self._device)
@@ -267,7 +275,10 @@ class Codec:
             checksum = zlib.crc32(self.latents.values[own].tobytes(), checksum)
         return checksum
 
-    def _select(self, entries: NDArray[np.int64]) -> Tensor | None:
+    def _references(self, entries: NDArray[np.int64], height: int, width: int) -> Tensor | None:
+        """Latents [T, M, C, 16, 16] of the entries [T, M], or those that the model learned; None without any."""
+        if self.model.config.learns_references:
+            return self.model.learned_references.expand(tile_count(height, width), -1, -1, -1, -1)
         if entries.size == 0 or self.latents is None:
             return None
         if entries.max() >= len(self.latents):

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from clc.codec.model import CompressionModel, ModelConfig
-from clc.codec.tiles import LATENT_TILE, join_latent, split_latent
-from clc.codec.transforms import LATENT_STRIDE
+from clc.codec.tiles import LATENT_STRIDE, LATENT_TILE, join_latent, split_latent
 
 _SIDE = 512  # pixels; large enough that the border counts for little
 _QUALITY = 50.0  # costs the same as any other
@@ -55,7 +54,7 @@ def _encoder(model: CompressionModel, references: Tensor | None) -> float:
     image = torch.empty(1, 3, _SIDE, _SIDE, device="meta")
     with _counting() as counter:
         latent = _condition(model, model.g_a(image), references) * model.gain.gain(_QUALITY)
-        _decode(model, model.h_a(latent))
+        _decode(model, model.h_a(latent), references)
     return _mac_per_pixel(counter)
 
 
@@ -64,15 +63,17 @@ def _decoder(model: CompressionModel, references: Tensor | None) -> float:
     side = _SIDE // LATENT_STRIDE
     z_hat = model.h_a(torch.empty(1, model.config.transform.latent_channels, side, side, device="meta"))
     with _counting() as counter:
-        features, decoded = _decode(model, z_hat)
+        features, decoded = _decode(model, z_hat, references)
         model.g_s(_condition(model, model.refine(decoded, features, _QUALITY), references))
     return _mac_per_pixel(counter)
 
 
-def _decode(model: CompressionModel, z_hat: Tensor) -> tuple[Tensor, Tensor]:
+def _decode(model: CompressionModel, z_hat: Tensor, references: Tensor | None) -> tuple[Tensor, Tensor]:
     """Hyper features and decoded latent: what encoder and decoder both compute."""
     features = model.prior.features(z_hat)
-    return features, model.prior.decode(features, model.gain.levels(_QUALITY), lambda index, mean, level: mean)
+    known = model.prior_references(references, _QUALITY)
+    levels = model.gain.levels(_QUALITY)
+    return features, model.prior.decode(features, levels, lambda index, mean, level: mean, known)
 
 
 def _condition(model: CompressionModel, latent: Tensor, references: Tensor | None) -> Tensor:

@@ -6,6 +6,7 @@ qualities and interpolated geometrically in between.
 """
 
 import math
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 LEVELS = 8
 _LAMBDA_MIN, _LAMBDA_MAX = 0.0008, 0.1
 _LOG_GAIN_GRID = 2.0**12
+_DECIMAL_DIGITS = 28
 
 
 def lagrangian(quality: float) -> float:
@@ -55,14 +57,27 @@ class GainUnit(nn.Module):
         The interpolation is a sum of integer products, exact in float64; the product and the division after it are
         correctly rounded.
         """
+        numerator, denominator = self._exact_log_gain(quality)
+        levels = np.floor(numerator / (denominator * LOG_SCALE_STEP) + 0.5)
+        return torch.from_numpy(levels)[None, :, None, None]
+
+    def exact_gain(self, quality: float) -> Tensor:
+        """`gain` in multiples of 2^-12, the same on every machine: float64 [1, C, 1, 1]."""
+        numerator, denominator = self._exact_log_gain(quality)
+        with localcontext(prec=_DECIMAL_DIGITS):  # Decimal.exp is correctly rounded, the exponential of a libm is not
+            gains = [(Decimal(int(each)) / denominator).exp() * int(_LOG_GAIN_GRID) for each in numerator]
+        steps = [float(gain.to_integral_value(ROUND_HALF_EVEN)) for gain in gains]
+        return torch.tensor(steps, dtype=torch.float64)[None, :, None, None] / _LOG_GAIN_GRID
+
+    def _exact_log_gain(self, quality: float) -> tuple[NDArray[np.float64], int]:
+        """The interpolated log gains as fractions of integers: numerators [C], carried in float64, and denominator."""
         spans = round((QUALITY_MAX - QUALITY_MIN) * QUALITY_STEPS)
         position = round((quality - QUALITY_MIN) * QUALITY_STEPS) * (LEVELS - 1)
         lower = min(position // spans, LEVELS - 2)
         upper_weight = position - lower * spans
-        gains: NDArray[np.float64] = self.log_gain.detach().double().cpu().numpy()
-        mixed = gains[lower] * (spans - upper_weight) + gains[lower + 1] * upper_weight
-        levels = np.floor(mixed / (spans * LOG_SCALE_STEP) + 0.5)
-        return torch.from_numpy(levels)[None, :, None, None]
+        grid: NDArray[np.float64] = self.log_gain.detach().double().cpu().numpy() * _LOG_GAIN_GRID
+        mixed = grid[lower] * (spans - upper_weight) + grid[lower + 1] * upper_weight
+        return mixed, spans * int(_LOG_GAIN_GRID)
 
     def inverse_gain(self, quality: float) -> Tensor:
         """Factors [1, C, 1, 1] applied to the decoded latent."""

@@ -123,3 +123,11 @@ def _quieten(layers: Sequence[nn.Conv2d]) -> None:
         layer.weight *= _NOISE
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+
+
+def starting_at(value: float, layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with its weights zeroed, so that at the start of training its output is `value` everywhere."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.constant_(layer.bias, value)
+    return layer

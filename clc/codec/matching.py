@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
 from clc.codec.attention import AttentionConfig, EntryAttention
-from clc.codec.transforms import starting_at
+from clc.codec.initialisation import starting_at
 
 
 class MatchingConfig(BaseModel):

@@ -19,9 +19,12 @@ from clc.codec.bitstream import MAX_REFERENCES
 from clc.codec.gain import GainUnit
 from clc.codec.matching import ConditionalLatentMatching, MatchingConfig
 from clc.codec.prior import Prior, PriorConfig, round_half_up, scale_of
+from clc.codec.prior_matching import PriorMatchingConfig, on_reference_grid
+from clc.codec.references import dequantise, quantise
 from clc.codec.synthesis import ConditionalLatentSynthesis
 from clc.codec.tables import SCALE_MIN, FrequencyTables, gaussian_tables, trim
 from clc.codec.tcm import TcmConfig
+from clc.codec.tiles import LATENT_TILE
 from clc.codec.transforms import ConvolutionalConfig
 
 _HYPER_RADIUS = 512  # ẑ beyond this is escaped; far outside what training produces
@@ -32,6 +35,25 @@ class Conditioning(StrEnum):
 
     NONE = "none"
     PAPER = "paper"  # CLM and CLS at both ends
+    PRIOR = "prior"  # the Gaussian parameters of the slices
+    BOTH = "both"
+
+    @property
+    def synthesises(self) -> bool:
+        """Whether latents are matched with and fused with references (CLM, CLS)."""
+        return self in (Conditioning.PAPER, Conditioning.BOTH)
+
+    @property
+    def informs_prior(self) -> bool:
+        """Whether the prior matches references."""
+        return self in (Conditioning.PRIOR, Conditioning.BOTH)
+
+
+class ReferenceSource(StrEnum):
+    """Where references come from."""
+
+    RETRIEVED = "retrieved"  # entries of a dictionary; their indices are transmitted
+    LEARNED = "learned"  # parameters of the model, the same for every tile: no indices
 
 
 class ModelConfig(BaseModel):
@@ -42,8 +64,20 @@ class ModelConfig(BaseModel):
     transform: Annotated[ConvolutionalConfig | TcmConfig, Field(discriminator="kind")]
     prior: PriorConfig
     matching: MatchingConfig
+    prior_matching: PriorMatchingConfig = PriorMatchingConfig()
     conditioning: Conditioning = Conditioning.PAPER
+    reference_source: ReferenceSource = ReferenceSource.RETRIEVED
     references: int = Field(default=3, ge=1, le=MAX_REFERENCES, description="references M per tile")
+
+    @property
+    def takes_references(self) -> bool:
+        """Whether references of a dictionary are retrieved and transmitted."""
+        return self.conditioning is not Conditioning.NONE and self.reference_source is ReferenceSource.RETRIEVED
+
+    @property
+    def learns_references(self) -> bool:
+        """Whether the references are parameters, so that there is nothing to retrieve."""
+        return self.conditioning is not Conditioning.NONE and self.reference_source is ReferenceSource.LEARNED
 
 
 @dataclass(frozen=True)
@@ -83,17 +117,21 @@ class CompressionModel(nn.Module):
         self.g_a = config.transform.analysis()
         self.g_s = config.transform.synthesis()
         self.gain = GainUnit(channels)
-        if config.conditioning is Conditioning.PAPER:
+        if config.conditioning.synthesises:
             self.matching = ConditionalLatentMatching(config.matching, channels)
             self.synthesis = ConditionalLatentSynthesis(channels)
         self.h_a = config.transform.hyper_analysis(config.prior)
-        self.prior = Prior(config.prior, channels)
+        self.prior = Prior(config.prior, channels, config.prior_matching if config.conditioning.informs_prior else None)
         self.prior.start_at(config.transform.start().latent_deviation(channels))
         self.residual = nn.Sequential(
             nn.Conv2d(channels + config.prior.hyper_width, config.prior.slice_width, 3, padding=1),
             nn.LeakyReLU(),
             nn.Conv2d(config.prior.slice_width, channels, 1),
         )
+        if config.learns_references:
+            shape = (config.references, channels, LATENT_TILE, LATENT_TILE)
+            deviation = config.transform.start().latent_deviation(channels)
+            self.learned_references = nn.Parameter(torch.randn(shape) * deviation[:, None, None])
         self.hyper_prior = EntropyBottleneck(config.prior.hyper_channels)
         # ẑ is rounded to whole numbers, without a median of its own per channel, so that it enters h_s exactly.
         self.hyper_prior.quantiles.requires_grad_(False)
@@ -104,8 +142,10 @@ class CompressionModel(nn.Module):
         """Training pass over tiles.
 
         image: [B, 3, s, s] in [0, 1], s a multiple of 64 up to 256; references: [B, M, C, 16, 16] or None to code
-        without any.
+        without any. A model that learns references uses its own.
         """
+        if self.config.learns_references:
+            references = self.learned_references.expand(len(image), -1, -1, -1, -1)
         scaled = self.condition(self.g_a(image), references) * self.gain.gain(quality)
         z = self.h_a(scaled)
         _, hyper_likelihood = self.hyper_prior(z)
@@ -119,7 +159,8 @@ class CompressionModel(nn.Module):
             bits.append(_bits(likelihood))
             return round_half_up(target - mean) + mean
 
-        decoded = self.prior.decode(features, self.gain.levels(quality), quantise)
+        known = self.prior_references(references, quality)
+        decoded = self.prior.decode(features, self.gain.levels(quality), quantise, known)
         return Reconstruction(
             image=self.reconstruct(decoded, features, references, quality),
             latent_bits=torch.stack(bits).sum(),
@@ -131,9 +172,17 @@ class CompressionModel(nn.Module):
 
         The encoder queries with y and gets y_f; the decoder queries with ŷ_f and gets ŷ (paper §3.3 (4)).
         """
-        if references is None or self.config.conditioning is Conditioning.NONE:
+        if references is None or not self.config.conditioning.synthesises:
             return tiles
         return self.synthesis(tiles, self.matching(tiles, references))
+
+    def prior_references(self, references: Tensor | None, quality: float) -> Tensor | None:
+        """References [T, M, C, 16, 16] as the prior takes them: in quantisation steps, exact in a frozen model."""
+        if references is None or not self.config.conditioning.informs_prior:
+            return None
+        if not self.frozen:
+            return references * self.gain.gain(quality)
+        return on_reference_grid(references.double() * self.gain.exact_gain(quality).to(references.device))
 
     def refine(self, decoded: Tensor, features: Tensor, quality: float) -> Tensor:
         """Latent residual prediction (r of §3.3 (3)) and inverse gain: decoded latent [B, C, h, w] → ŷ_f.
@@ -166,16 +215,17 @@ class CompressionModel(nn.Module):
             raise ValueError("freezing needs at least one calibration crop")
         for layer in layers:
             layer.observing = False
-            layer.freeze()
+        self.prior.freeze()
         self.gain.freeze()
+        if self.config.learns_references:
+            self.learned_references.copy_(dequantise(*quantise(self.learned_references)))
         self.latent_tables = gaussian_tables()
         self.hyper_tables = self._hyper_tables()
         self._mark_frozen()
 
     def restore(self, hyper_tables: FrequencyTables, latent_tables: FrequencyTables) -> None:
         """Switch to exact evaluation with weights and tables that come from a model artifact."""
-        for layer in self.prior.exact_layers():
-            layer.restore()
+        self.prior.restore()
         self.hyper_tables, self.latent_tables = hyper_tables, latent_tables
         self._mark_frozen()
 

@@ -10,12 +10,16 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from clc.codec.exact import ExactConv2d
+from clc.codec.exact import ExactConv2d, snap
+from clc.codec.initialisation import starting_at
+from clc.codec.prior_matching import PriorMatch, PriorMatchingConfig
 from clc.codec.tables import LOG_SCALE_STEP, SCALE_LEVELS, SCALE_MIN
 
 MEAN_EXPONENT = 6
 """Means, and so decoded latents, are multiples of 2^-MEAN_EXPONENT quantisation steps."""
 
+_GATE_EXPONENT = 8
+_START_GATE = 0.1  # of a match, when training starts
 _LEVEL_GAIN = 8.0  # one unit of the scale head's output is this many scale levels: keeps its gradients useful
 
 
@@ -60,32 +64,52 @@ class HyperSynthesis(nn.Sequential):
 
 
 class SliceNetwork(nn.Module):
-    """Support features [B, S, h, w] → mean and scale level, before the gain's, of one slice, each [B, C/K, h, w]."""
+    """Support features [B, S, h, w] → mean and scale level, before the gain's, of one slice, each [B, C/K, h, w].
 
-    def __init__(self, support_channels: int, width: int, slice_channels: int) -> None:
+    matches: whether there is a match [B, C/K, h, w] of the slice, which a gate mixes into the mean.
+    """
+
+    def __init__(self, support_channels: int, width: int, slice_channels: int, matches: bool) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
             ExactConv2d(support_channels, width, 3), nn.ReLU(), ExactConv2d(width, width, 1), nn.ReLU()
         )
         self.mean = ExactConv2d(width, slice_channels, 1, output_exponent=MEAN_EXPONENT)
         self.level = ExactConv2d(width, slice_channels, 1, output_exponent=3)  # 2^3 = _LEVEL_GAIN: whole levels
+        if matches:
+            self.gate = starting_at(_START_GATE, ExactConv2d(width, slice_channels, 1, output_exponent=_GATE_EXPONENT))
 
-    def forward(self, support: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, support: Tensor, match: Tensor | None) -> tuple[Tensor, Tensor]:
         features = self.trunk(support)
-        return self.mean(features), self.level(features) * _LEVEL_GAIN
+        mean = self.mean(features)
+        if match is not None:
+            mean = mean + _saturate(self.gate(features), 1.0) * (match - mean)
+            if self.mean.frozen:
+                mean = snap(mean, MEAN_EXPONENT)
+        return mean, self.level(features) * _LEVEL_GAIN
 
 
 class Prior(nn.Module):
-    """h_s and the slice networks: `prior.decode(prior.features(z_hat), quantise)`."""
+    """h_s and the slice networks: `prior.decode(prior.features(z_hat), level_offset, quantise)`.
 
-    def __init__(self, config: PriorConfig, latent_channels: int) -> None:
+    matching: how references condition the parameters; None if they do not.
+    """
+
+    def __init__(self, config: PriorConfig, latent_channels: int, matching: PriorMatchingConfig | None = None) -> None:
         super().__init__()
         if latent_channels % config.slices:
             raise ValueError(f"{latent_channels} latent channels cannot be cut into {config.slices} slices")
         width = latent_channels // config.slices
+        self.match_channels = 0 if matching is None else latent_channels + 1
         self.hyper_synthesis = HyperSynthesis(config)
+        self.matches = nn.ModuleList()
+        if matching is not None:
+            for i in range(min(matching.stages, config.slices)):
+                self.matches.append(PriorMatch(config.hyper_width + i * width, latent_channels, matching.dimension))
+        support = config.hyper_width + self.match_channels
         self.slices = nn.ModuleList(
-            SliceNetwork(config.hyper_width + i * width, config.slice_width, width) for i in range(config.slices)
+            SliceNetwork(support + i * width, config.slice_width, width, matching is not None)
+            for i in range(config.slices)
         )
 
     def features(self, z_hat: Tensor) -> Tensor:
@@ -100,7 +124,11 @@ class Prior(nn.Module):
             network.get_parameter("level.bias").copy_(own / _LEVEL_GAIN)
 
     def decode(
-        self, features: Tensor, level_offset: Tensor, quantise: Callable[[int, Tensor, Tensor], Tensor]
+        self,
+        features: Tensor,
+        level_offset: Tensor,
+        quantise: Callable[[int, Tensor, Tensor], Tensor],
+        references: Tensor | None = None,
     ) -> Tensor:
         """Run the slices in order; the decoded latent [B, C, h, w], in quantisation steps.
 
@@ -108,25 +136,43 @@ class Prior(nn.Module):
         quantise: (index, mean, level) → decoded slice, each [B, C/K, h, w]. It rounds in training, records symbols
         in an encoder and reads them in a decoder. Levels index the Gaussian tables: real numbers in
         0..SCALE_LEVELS-1 in training, whole ones once frozen.
+        references: latents [T, M, C, 16, 16] of the tiles, in quantisation steps, where the prior matches them.
         """
         decoded: list[Tensor] = []
         offsets = level_offset.chunk(len(self.slices), dim=1)
+        match = features.new_zeros(len(features), self.match_channels, *features.shape[-2:])
         for index, (network, offset) in enumerate(zip(self.slices, offsets, strict=True)):
-            mean, level = network(torch.cat([features, *decoded], dim=1))
-            decoded.append(quantise(index, mean, _saturate(level + offset)))
+            if references is not None and index < len(self.matches):
+                match = self.matches[index](torch.cat([features, *decoded], dim=1), references)
+            own = match.narrow(1, index * offset.shape[1], offset.shape[1]) if references is not None else None
+            mean, level = network(torch.cat([features, match, *decoded], dim=1), own)
+            decoded.append(quantise(index, mean, _saturate(level + offset, SCALE_LEVELS - 1.0)))
         return torch.cat(decoded, dim=1)
+
+    def freeze(self) -> None:
+        """Make everything exact; every layer must have seen activations. Irreversible."""
+        for module in self.modules():
+            if isinstance(module, ExactConv2d | PriorMatch):
+                module.freeze()
+
+    def restore(self) -> None:
+        """Switch to exact evaluation with parameters that come from a model artifact."""
+        for module in self.modules():
+            if isinstance(module, ExactConv2d | PriorMatch):
+                module.restore()
 
     def exact_layers(self) -> Iterator[ExactConv2d]:
         """All convolutions of the prior path."""
         return (module for module in self.modules() if isinstance(module, ExactConv2d))
 
 
-def _saturate(level: Tensor) -> Tensor:
-    clamped = level.clamp(0.0, SCALE_LEVELS - 1.0)
-    if not level.requires_grad:
+def _saturate(x: Tensor, upper: float) -> Tensor:
+    """Clamped to 0..upper."""
+    clamped = x.clamp(0.0, upper)
+    if not x.requires_grad:
         return clamped
-    # A plain clamp has no gradient outside its range, and a level that left it once would never return.
-    return level + (clamped - level).detach()
+    # A plain clamp has no gradient outside its range, and what left it once would never return.
+    return x + (clamped - x).detach()
 
 
 def scale_of(level: Tensor) -> Tensor:

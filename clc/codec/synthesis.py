@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from clc.codec.transforms import starting_at
+from clc.codec.initialisation import starting_at
 
 
 class ConditionalLatentSynthesis(nn.Module):

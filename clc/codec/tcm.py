@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clc.codec.initialisation import BlockTransform
+from clc.codec.initialisation import BlockTransform, starting_at
 from clc.codec.prior import PriorConfig
-from clc.codec.transforms import ResidualBlock, starting_at
+from clc.codec.transforms import ResidualBlock
 
 _FOLD = 2  # pixels along each side of the blocks that the first linear layer takes
 _MLP_GROWTH = 4

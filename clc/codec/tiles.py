@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clc.codec.bitstream import TILE_SIZE
-from clc.codec.transforms import LATENT_STRIDE
 
 IMAGE_MULTIPLE = 64
 """Images are padded to a multiple of this many pixels: the stride of z."""
+LATENT_STRIDE = 16
+"""Image pixels per latent position, along each axis."""
 LATENT_TILE = TILE_SIZE // LATENT_STRIDE
 
 
@@ -44,7 +45,7 @@ def to_padded_tensor(pixels: NDArray[np.uint8]) -> Tensor:
 
 
 def split_latent(latent: Tensor) -> Tensor:
-    """[1, C, h, w] → [T, C, 16, 16]; what lies beyond the latent is zero."""
+    """[B, C, h, w] → [T, C, 16, 16], the tiles of the first latent first; what lies beyond a latent is zero."""
     height, width = latent.shape[-2:]
     rows, columns = math.ceil(height / LATENT_TILE), math.ceil(width / LATENT_TILE)
     padded = F.pad(latent, (0, columns * LATENT_TILE - width, 0, rows * LATENT_TILE - height))
@@ -53,7 +54,7 @@ def split_latent(latent: Tensor) -> Tensor:
 
 
 def join_latent(tiles: Tensor, height: int, width: int) -> Tensor:
-    """[T, C, 16, 16] → [1, C, h, w]: the inverse of `split_latent`."""
+    """[T, C, 16, 16] → [B, C, h, w]: the inverse of `split_latent`."""
     rows, columns = math.ceil(height / LATENT_TILE), math.ceil(width / LATENT_TILE)
-    grid = tiles.unflatten(0, (1, rows, columns)).permute(0, 3, 1, 4, 2, 5)
+    grid = tiles.unflatten(0, (-1, rows, columns)).permute(0, 3, 1, 4, 2, 5)
     return grid.flatten(4, 5).flatten(2, 3)[..., :height, :width]

@@ -10,11 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clc.codec.initialisation import BlockTransform
+from clc.codec.initialisation import BlockTransform, starting_at
 from clc.codec.prior import HyperAnalysis, PriorConfig
-
-LATENT_STRIDE = 16
-"""Image pixels per latent position, along each axis."""
 
 _FOLD = 4  # pixels folded into channels before the first convolution
 
@@ -44,14 +41,6 @@ class ConvolutionalConfig(BaseModel):
     def hyper_analysis(self, prior: PriorConfig) -> nn.Module:
         """A new h_a."""
         return HyperAnalysis(prior, self.latent_channels)
-
-
-def starting_at(value: float, layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer with its weights zeroed, so that at the start of training its output is `value` everywhere."""
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.constant_(layer.bias, value)
-    return layer
 
 
 class ResidualBlock(nn.Module):

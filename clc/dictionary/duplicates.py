@@ -76,9 +76,8 @@ def _greedily_distinct(keys: NDArray[np.float32], radius: float) -> NDArray[np.i
     exact = keys.astype(np.float64)
     norms = np.square(exact).sum(axis=1)
     squared = norms[:, None] + norms - 2.0 * exact @ exact.T
-    near = squared <= radius**2 + _ROUNDING * norms
-    remaining: list[int] = []
-    for position in range(len(keys)):
-        if not near[position, remaining].any():
-            remaining.append(position)
-    return np.array(remaining, dtype=np.int64)
+    near_earlier = np.tril(squared <= radius**2 + _ROUNDING * norms, k=-1)
+    remains = np.ones(len(keys), dtype=bool)
+    for position in np.flatnonzero(near_earlier.any(axis=1)):
+        remains[position] = not near_earlier[position, remains].any()
+    return np.flatnonzero(remains)

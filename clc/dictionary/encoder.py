@@ -17,9 +17,8 @@ def open_encoder(
     """
     config = RetrievalConfig.model_validate(model.attributes["retrieval"])
     codec = open_codec(store, model, dictionary)
-    cache = None
-    if config.attention:
-        cache = _cache(entry_compression(codec.model, find_latents(store, dictionary, model)), config)
+    compression = entry_compression(codec.model, find_latents(store, dictionary, model)) if config.attention else None
+    cache = None if compression is None else _cache(compression, config)
     retriever = Dictionary(dictionary, backbone, queries=config.queries, cache=cache)
     codec.retriever = retriever
     return codec, retriever

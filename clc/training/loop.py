@@ -90,7 +90,7 @@ class Trainer:
         batch = self.data.batch(
             generator, size=self.config.batch, crop=self.config.crop, quality=(QUALITY_MIN, QUALITY_MAX)
         )
-        if generator.random() < self.config.unconditioned_share:
+        if not self.model.config.takes_references or generator.random() < self.config.unconditioned_share:
             return batch, None
         references = self.pool.select(self.data.entries[batch.rows])
         chosen = np.flatnonzero(generator.random(len(batch.rows)) < self.config.related_share)

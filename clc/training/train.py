@@ -10,8 +10,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from clc.codec.artifact import write_model
+from clc.codec.bitstream import MAX_REFERENCES
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN
-from clc.codec.model import CalibrationCrop, CompressionModel, ModelConfig
+from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
 from clc.codec.presets import PRESETS
 from clc.codec.tiles import TILE_SIZE, to_tensor
 from clc.errors import TrainingError
@@ -34,6 +35,9 @@ class ModelChoice(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     preset: str = Field(default="tiny", description=f"one of {', '.join(PRESETS)}")
+    conditioning: Conditioning | None = Field(default=None, description="instead of the preset's")
+    reference_source: ReferenceSource | None = Field(default=None, description="instead of the preset's")
+    references: int | None = Field(default=None, ge=1, le=MAX_REFERENCES, description="instead of the preset's")
 
     @field_validator("preset")
     @classmethod
@@ -44,8 +48,8 @@ class ModelChoice(BaseModel):
 
     @property
     def config(self) -> ModelConfig:
-        """The configuration that the name stands for."""
-        return PRESETS[self.preset]
+        """The preset with what was given instead."""
+        return PRESETS[self.preset].model_copy(update=self.model_dump(exclude={"preset"}, exclude_none=True))
 
 
 def train(

@@ -1,0 +1,87 @@
+"""References in the prior: what the decoder knows of them before it decodes a slice (exact, like all of the prior).
+
+Every position of the latent asks all positions of all references which of them looks most like what is decoded so far,
+and hands that one's latent vector to the slice. A softmax cannot be evaluated alike everywhere, an arg max over exact
+numbers can: training uses the gradient of the former and the answer of the latter.
+"""
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from clc.codec.exact import FINEST_INPUT_EXPONENT, ExactConv2d, snap
+from clc.codec.tiles import LATENT_TILE, join_latent, split_latent
+
+_REFERENCE_EXPONENT = 4  # references enter as multiples of 2^-4 quantisation steps, in 16 bits
+_SCORE_EXPONENT = 6
+_SCORE_LIMIT = 2.0**8  # far above what tells two positions apart
+_SCORE_SCALE = 2.0**-3  # about 1/√d: a power of two is exact
+_START_BIAS = 3.0  # for the same position, when training starts
+
+
+class PriorMatchingConfig(BaseModel):
+    """Sizes of the matching in the prior."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dimension: int = Field(default=32, ge=1, description="of the vectors that are compared")
+    stages: int = Field(default=2, ge=1, description="slices before which a match is made; later ones use the last")
+
+
+class PriorMatch(nn.Module):
+    """Support [B, S, h, w] and references [T, M, C, 16, 16] of its T tiles → match [B, C + 1, h, w].
+
+    The last channel is the score of the match: how much it is to be trusted.
+    """
+
+    displacement: Tensor
+
+    def __init__(self, support_channels: int, channels: int, dimension: int) -> None:
+        super().__init__()
+        self.query = ExactConv2d(support_channels, dimension, 3)
+        self.key = ExactConv2d(channels, dimension, 3)
+        # Photos of one place are aligned more often than not, so positions are preferred by how far away they are.
+        reach = 2 * LATENT_TILE - 1
+        self.bias = nn.Parameter(torch.zeros(reach, reach))
+        self.bias.data[LATENT_TILE - 1, LATENT_TILE - 1] = _START_BIAS
+        rows = torch.arange(LATENT_TILE)
+        offsets = rows[:, None] - rows + LATENT_TILE - 1
+        displacement = (offsets[:, None, :, None] * reach + offsets[None, :, None, :]).reshape(LATENT_TILE**2, -1)
+        self.register_buffer("displacement", displacement, persistent=False)
+
+    def forward(self, support: Tensor, references: Tensor) -> Tensor:
+        queries = split_latent(self.query(support)).flatten(2)  # [T, d, 256]
+        keys = _positions(self.key(references.flatten(0, 1)).unflatten(0, references.shape[:2]))  # [T, d, M·256]
+        values = _positions(references)  # [T, C, M·256]
+        bias = self.bias.flatten()[self.displacement].repeat(1, references.shape[1])
+        scores = queries.transpose(1, 2) @ keys * _SCORE_SCALE + bias  # [T, 256, M·256]
+        best, place = scores.max(dim=2)  # the first of equal ones
+        matched = torch.gather(values, 2, place[:, None].expand(-1, values.shape[1], -1))
+        if scores.requires_grad:
+            soft = values @ torch.softmax(scores, dim=2).transpose(1, 2)
+            matched = matched.detach() + (soft - soft.detach())
+        score = best.clamp(-_SCORE_LIMIT, _SCORE_LIMIT)[:, None]
+        if self.query.frozen:
+            score = snap(score, _SCORE_EXPONENT)
+        tiles = torch.cat([matched, score], dim=1).unflatten(2, (LATENT_TILE, LATENT_TILE))
+        return join_latent(tiles, *support.shape[-2:])
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Put the bias on the grid of the inputs of exact layers; the layers are frozen by themselves."""
+        self.bias.copy_(torch.round(self.bias * 2.0**FINEST_INPUT_EXPONENT) / 2.0**FINEST_INPUT_EXPONENT)
+        self.restore()
+
+    def restore(self) -> None:
+        """Switch to exact evaluation, as `ExactConv2d.restore` does for its weights."""
+        self.bias.data = self.bias.data.double()
+
+
+def on_reference_grid(references: Tensor) -> Tensor:
+    """Exact references, in quantisation steps, on the grid on which they enter the prior."""
+    return snap(references, _REFERENCE_EXPONENT)
+
+
+def _positions(latents: Tensor) -> Tensor:
+    """[T, M, C, 16, 16] → [T, C, M·256]."""
+    return latents.flatten(3).transpose(1, 2).flatten(2)

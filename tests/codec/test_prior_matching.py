@@ -1,0 +1,204 @@
+"""References in the prior: matched exactly, trusted by degree, and the same on every machine."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clc.codec.bitstream import Bitstream
+from clc.codec.codec import Codec
+from clc.codec.gain import GainUnit
+from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ReferenceSource
+from clc.codec.presets import PRESETS
+from clc.codec.prior_matching import PriorMatch, on_reference_grid
+from clc.codec.references import ReferenceLatents
+from clc.errors import BitstreamError
+
+CHANNELS = 6
+MODEL_ID, DICTIONARY_ID = "1" * 16, "2" * 16
+
+
+@pytest.fixture
+def match() -> PriorMatch:
+    """Compares support and references as they are: both have the same channels."""
+    match = PriorMatch(CHANNELS, CHANNELS, dimension=CHANNELS)
+    for layer in (match.query, match.key):
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+        layer.weight.data[:, :, 1, 1] = torch.eye(CHANNELS)
+    return match.requires_grad_(False)
+
+
+def directions(*shape: int) -> Tensor:
+    """Latents [..., C, 16, 16] of vectors with the same length."""
+    return torch.nn.functional.normalize(torch.randn(*shape, CHANNELS, 16, 16), dim=-3) * 20
+
+
+def test_the_same_vector_is_found_wherever_it_lies(match: PriorMatch) -> None:
+    torch.manual_seed(0)
+    match.bias.zero_()
+    support = directions(1)
+    elsewhere = torch.roll(support, shifts=(3, -2), dims=(2, 3))
+    references = torch.stack([directions(1), elsewhere], dim=1)
+    assert torch.equal(match(support, references)[:, :CHANNELS], support)
+
+
+def test_without_a_better_reason_the_same_position_is_taken(match: PriorMatch) -> None:
+    torch.manual_seed(1)
+    references = directions(1, 2)
+    matched = match(torch.zeros(1, CHANNELS, 16, 16), references)
+    assert torch.equal(matched[:, :CHANNELS], references[:, 0])  # of two references, the first
+
+
+def test_the_score_tells_a_good_match_from_a_bad_one(match: PriorMatch) -> None:
+    torch.manual_seed(2)
+    support = directions(1)
+    good = match(support, support[:, None])[:, -1]
+    bad = match(support, 0.1 * directions(1, 1))[:, -1]
+    assert good.min() > bad.max()
+
+
+def test_every_tile_has_references_of_its_own(match: PriorMatch) -> None:
+    torch.manual_seed(3)
+    latent = torch.nn.functional.normalize(torch.randn(1, CHANNELS, 20, 36), dim=1) * 20
+    tiles = torch.nn.functional.pad(latent, (0, 12, 0, 12)).unfold(2, 16, 16).unfold(3, 16, 16)
+    references = tiles.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)[:, None]  # each tile's own content
+    assert torch.equal(match(latent, references)[:, :CHANNELS], latent)
+
+
+def test_gradients_reach_queries_keys_and_bias() -> None:
+    torch.manual_seed(4)
+    match = PriorMatch(CHANNELS, CHANNELS, dimension=4)
+    match(directions(2), directions(2, 3)).square().sum().backward()
+    for parameter in match.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.abs().sum() > 0
+
+
+def test_the_exact_gain_is_the_gain() -> None:
+    gain = GainUnit(5)
+    gain.log_gain.data += torch.randn_like(gain.log_gain)
+    gain.freeze()
+    for quality in (1.0, 17.31, 50.0, 99.99, 100.0):
+        exact, real = gain.exact_gain(quality), gain.gain(quality)
+        assert torch.equal(exact * 2**12, torch.round(exact * 2**12))
+        assert torch.allclose(exact.float(), real, rtol=1e-5, atol=2.0**-12)
+
+
+def test_references_saturate_instead_of_leaving_the_grid() -> None:
+    references = torch.tensor([1e6, -1e6, 0.26, 1 / 3], dtype=torch.float64)
+    assert on_reference_grid(references).tolist() == [32767 / 16, -32767 / 16, 0.25, 5 / 16]
+
+
+def frozen_model(conditioning: Conditioning, source: ReferenceSource = ReferenceSource.RETRIEVED) -> CompressionModel:
+    torch.manual_seed(5)
+    config = PRESETS["tiny"].model_copy(update={"conditioning": conditioning, "reference_source": source})
+    model = CompressionModel(config)
+    for match in model.prior.matches:
+        torch.nn.init.normal_(match.bias)
+    crop = torch.rand(1, 3, 128, 128)
+    references = model.g_a(torch.rand(3, 3, 256, 256))[None].detach()
+    model.freeze([CalibrationCrop(crop, references, quality) for quality in (1.0, 50.0, 100.0)])
+    return model
+
+
+@torch.inference_mode()
+def test_a_frozen_prior_with_references_does_not_care_for_threads_or_the_order_of_sums() -> None:
+    model = frozen_model(Conditioning.PRIOR)
+    z_hat = torch.randint(-9, 9, (1, 64, 5, 6)).double()
+    references = torch.randint(-127, 128, (4, 3, 192, 16, 16)) * 2.0**-5
+    known = model.prior_references(references, 60.0)
+    threads = torch.get_num_threads()
+
+    def decode(number: int) -> Tensor:
+        torch.set_num_threads(number)
+        noise = torch.Generator().manual_seed(6)
+
+        def draw(index: int, mean: Tensor, level: Tensor) -> Tensor:
+            assert torch.equal(level, torch.round(level))
+            assert torch.equal(mean * 64, torch.round(mean * 64))
+            return mean + torch.randint(-4, 5, mean.shape, generator=noise) + level
+
+        return model.prior.decode(model.prior.features(z_hat), model.gain.exact_levels(60.0), draw, known)
+
+    try:
+        single = decode(1)
+        assert torch.equal(decode(2), single)
+        for each in model.prior.matches:  # the same products in another order
+            order = torch.randperm(each.query.weight.shape[0])
+            for layer in (each.query, each.key):
+                layer.weight.data, layer.bias.data = layer.weight.data[order], layer.bias.data[order]
+        assert torch.equal(decode(1), single)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_other_references_give_other_parameters() -> None:
+    model = frozen_model(Conditioning.PRIOR)
+    z_hat = torch.zeros(1, 64, 4, 4).double()
+
+    def decode(references: Tensor | None) -> Tensor:
+        known = model.prior_references(references, 60.0)
+        features = model.prior.features(z_hat)
+        return model.prior.decode(features, model.gain.exact_levels(60.0), lambda index, mean, level: mean, known)
+
+    one, two = (torch.randint(-127, 128, (1, 3, 192, 16, 16)) * 2.0**-5 for _ in range(2))
+    assert not torch.equal(decode(one), decode(two))
+    assert not torch.equal(decode(one), decode(None))
+
+
+def test_a_model_that_learns_references_ignores_others() -> None:
+    torch.manual_seed(7)
+    config = PRESETS["tiny"].model_copy(
+        update={"conditioning": Conditioning.BOTH, "reference_source": ReferenceSource.LEARNED}
+    )
+    model = CompressionModel(config).eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        first, second = model(image, None, 50.0), model(image, torch.randn(1, 3, 192, 16, 16), 50.0)
+    assert torch.equal(first.image, second.image)
+    assert first.latent_bits == second.latent_bits
+
+
+def test_learned_references_are_exact_once_frozen() -> None:
+    learned = frozen_model(Conditioning.PRIOR, ReferenceSource.LEARNED).learned_references
+    for channel in learned.transpose(0, 1):
+        step = 2.0 ** math.floor(math.log2(float(channel.abs().max()) / 64))
+        assert (channel / step).abs().max() <= 127
+        assert torch.equal(channel / step, torch.round(channel / step))
+
+
+@pytest.mark.parametrize("conditioning", [Conditioning.NONE, Conditioning.PRIOR, Conditioning.BOTH])
+@pytest.mark.parametrize("source", list(ReferenceSource))
+def test_every_way_of_conditioning_comes_back_from_its_stream(
+    conditioning: Conditioning, source: ReferenceSource
+) -> None:
+    model = frozen_model(conditioning, source)
+    values = np.random.default_rng(0).integers(-127, 128, (9, 192, 16, 16)).astype(np.int8)
+    latents = ReferenceLatents(values, np.full(192, 5, np.int32), DICTIONARY_ID, MODEL_ID)
+    codec = Codec(model, MODEL_ID, latents, _FirstEntries())
+    image = np.random.default_rng(1).integers(0, 256, (70, 300, 3), dtype=np.uint8)
+    coded = codec.code(codec.analyse(image, references=True), 40.0)
+    header = Bitstream.from_bytes(coded.data).header
+    assert header.references == (3 if model.config.takes_references else 0)
+    decoder = Codec(model, MODEL_ID, latents if model.config.takes_references else None)
+    assert np.array_equal(decoder.decompress(coded.data), codec.reconstruct(coded))
+
+
+def test_a_prior_that_knew_other_references_is_noticed() -> None:
+    model = frozen_model(Conditioning.PRIOR)
+    values = np.random.default_rng(0).integers(-127, 128, (9, 192, 16, 16)).astype(np.int8)
+    exponents = np.full(192, 5, np.int32)
+    codec = Codec(model, MODEL_ID, ReferenceLatents(values, exponents, DICTIONARY_ID, MODEL_ID), _FirstEntries())
+    data = codec.compress(np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    other = Codec(model, MODEL_ID, ReferenceLatents(values[::-1].copy(), exponents, DICTIONARY_ID, MODEL_ID))
+    with pytest.raises(BitstreamError):
+        other.decompress(data)
+
+
+class _FirstEntries:
+    def retrieve_tiles(self, tiles: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
+        return np.arange(number)[None].repeat(len(tiles), axis=0)
