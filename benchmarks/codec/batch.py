@@ -1,0 +1,46 @@
+"""The prior path of several streams as one batch: what the codec, which decodes image by image, never does itself.
+
+It is written from docs/bitstream.md and the published parts of the codec.
+"""
+
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clc.codec.bitstream import Bitstream, Header
+from clc.codec.entropy import TableCoder
+from clc.codec.model import CompressionModel
+from clc.codec.prior import MEAN_EXPONENT
+from clc.codec.tiles import IMAGE_MULTIPLE, padded_size
+
+
+def hyper_size(header: Header) -> tuple[int, int]:
+    """Rows and columns of ẑ."""
+    return padded_size(header.height) // IMAGE_MULTIPLE, padded_size(header.width) // IMAGE_MULTIPLE
+
+
+@torch.inference_mode()
+def latent_checksums(model: CompressionModel, streams: list[Bitstream]) -> list[int]:
+    """CRC-32 of each decoded latent, for streams without references that have one size of ẑ and one quality."""
+    header = streams[0].header
+    device = model.gain.log_gain.device
+    size = hyper_size(header)
+    channels = np.repeat(np.arange(model.config.prior.hyper_channels, dtype=np.int32), size[0] * size[1])
+    hyper_coder, latent_coder = TableCoder(model.hyper_tables), TableCoder(model.latent_tables)
+    hyper = np.stack([hyper_coder.pop(hyper_coder.open(stream.hyper), channels) for stream in streams])
+    stacks = [latent_coder.open(stream.latent) for stream in streams]
+
+    def read(index: int, mean: Tensor, level: Tensor) -> Tensor:
+        levels = level.to(torch.int32).cpu().numpy()
+        symbols = np.zeros_like(levels)
+        for stack, own, table in zip(stacks, symbols, levels, strict=True):
+            coded = table > 0
+            own[coded] = latent_coder.pop(stack, table[coded])
+        return torch.from_numpy(symbols).to(mean) + mean
+
+    features = model.prior.features(torch.from_numpy(hyper).double().to(device).reshape(len(streams), -1, *size))
+    latents = model.prior.decode(features, model.gain.exact_levels(header.quality).to(device), read)
+    integers = (latents * 2.0**MEAN_EXPONENT).to(torch.int32).cpu().numpy().astype("<i4")
+    return [zlib.crc32(own.tobytes()) for own in integers]

@@ -1,0 +1,213 @@
+"""Damaged and hostile streams made from sound ones, and what a decoder may do with them."""
+
+import random
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clc.codec.bitstream import MAX_INDEX_BITS, MAX_REFERENCES, MAX_SIDE, Bitstream, describe
+from clc.codec.codec import Codec
+from clc.errors import BitstreamError, MissingArtifactError
+
+# Positions in a stream (docs/bitstream.md).
+_PACKING_AT = 4
+_MODEL_AT = 5
+_DICTIONARY_AT = 13
+_SIZE_AT = 21  # height, width, quality: 16 bits each
+_LENGTHS_AT = 27
+_CHECKSUM_BYTES = 4
+
+_GOLDEN_STREAMS = ((1, 1, 50.0, True), (64, 48, 5.0, True), (70, 40, 95.0, True), (60, 270, 30.0, True))
+_GOLDEN_STREAMS += ((64, 48, 5.0, False), (33, 100, 80.0, False))
+
+
+class Outcome(StrEnum):
+    """What a decoder may do with a mutant."""
+
+    DECODED = "decoded"
+    REFUSED = "BitstreamError"
+    MISSING = "MissingArtifactError"
+
+
+class Violation(Exception):  # noqa: N818 - a finding about the decoder, not an error of this module
+    """A decoder did something else."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A sound stream and the picture that it decodes to."""
+
+    data: bytes
+    pixels: NDArray[np.uint8]
+
+
+def goldens(codec: Codec, photo: NDArray[np.uint8]) -> list[Golden]:
+    """Small streams of one photo, with references and without: one tile and several, low and high quality."""
+    made = []
+    for rows, columns, quality, references in _GOLDEN_STREAMS:
+        data = codec.compress(photo[:rows, :columns], quality=quality, references=references)
+        made.append(Golden(data, codec.decompress(data)))
+    return made
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A changed stream; mended: its last four bytes are the CRC-32 of the others, as an attacker would see to."""
+
+    seed: int
+    operator: str
+    mended: bool
+    data: bytes
+
+
+def mutate(goldens: Sequence[Golden], seed: int) -> Mutant:
+    """The mutant of this seed: one operator on one stream, or on two; about every other one mended."""
+    choice = random.Random(seed)
+    operator = choice.choice(_OPERATORS)
+    first, second = (choice.choice(goldens).data for _ in range(2))
+    data = operator(choice, first, second)
+    mended = operator in _REBUILDING or choice.random() < 0.5
+    if mended and len(data) >= _CHECKSUM_BYTES:
+        data = data[:-_CHECKSUM_BYTES] + struct.pack("<I", zlib.crc32(data[:-_CHECKSUM_BYTES]))
+    return Mutant(seed, operator.__name__.strip("_"), mended, data)
+
+
+def judge(codec: Codec, mutant: Mutant, goldens: Sequence[Golden]) -> Outcome:
+    """Decode a mutant.
+
+    Raises Violation for any exception but the two that are promised, for a picture of another size than the stream
+    declares, and for any picture at all from a stream that is not mended, unless it is a sound one again.
+    """
+    try:
+        pixels = codec.decompress(mutant.data)
+    except BitstreamError:
+        return Outcome.REFUSED
+    except MissingArtifactError:
+        return Outcome.MISSING
+    except Exception as error:
+        raise Violation(f"{mutant.operator}, seed {mutant.seed}: {type(error).__name__}: {error}") from error
+    declared = describe(mutant.data)
+    if pixels.shape != (declared["height"], declared["width"], 3) or pixels.dtype != np.uint8:
+        raise Violation(f"{mutant.operator}, seed {mutant.seed}: {pixels.dtype} {pixels.shape} from {declared}")
+    sound = any(mutant.data == golden.data and np.array_equal(pixels, golden.pixels) for golden in goldens)
+    if not mutant.mended and not sound:
+        raise Violation(f"{mutant.operator}, seed {mutant.seed}: a wrong picture from a stream that is not mended")
+    return Outcome.DECODED
+
+
+def _flip_bits(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    mutant = bytearray(data)
+    for _ in range(choice.choice((1, 1, 2, 8))):
+        mutant[choice.randrange(len(mutant))] ^= 1 << choice.randrange(8)
+    return bytes(mutant)
+
+
+def _flip_a_bit_of_the_header(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    mutant = bytearray(data)
+    mutant[choice.randrange(_LENGTHS_AT + 4)] ^= 1 << choice.randrange(8)
+    return bytes(mutant)
+
+
+def _overwrite(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    start, stop = _span(choice, data)
+    return data[:start] + choice.randbytes(stop - start) + data[stop:]
+
+
+def _truncate(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    return data[: choice.randrange(len(data))]
+
+
+def _remove(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    start, stop = _span(choice, data)
+    return data[:start] + data[stop:]
+
+
+def _repeat(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    start, stop = _span(choice, data)
+    return data[:stop] + data[start:]
+
+
+def _splice(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    """The beginning of one stream and the end of another."""
+    return data[: choice.randrange(len(data))] + other[choice.randrange(len(other)) :]
+
+
+def _exchange_sections(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    """Some sections of another stream, with lengths that fit."""
+    stream, donor = Bitstream.from_bytes(data), Bitstream.from_bytes(other)
+    if choice.random() < 0.5:
+        stream = replace(stream, hyper=donor.hyper)
+    if choice.random() < 0.5:
+        stream = replace(stream, latent=donor.latent)
+    if choice.random() < 0.5:
+        stream = replace(stream, header=donor.header, entries=donor.entries)
+    if choice.random() < 0.5:
+        stream = replace(stream, latent_checksum=donor.latent_checksum)
+    return stream.to_bytes()
+
+
+def _replace_payload(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    """Entropy-coded strings of random words, or none, with lengths that fit."""
+    stream = Bitstream.from_bytes(data)
+    words = [choice.choice((0, 1, len(old) // 4, choice.randrange(200))) for old in (stream.hyper, stream.latent)]
+    hyper, latent = (choice.randbytes(4 * count) for count in words)
+    return replace(stream, hyper=hyper, latent=latent if choice.random() < 0.5 else stream.latent).to_bytes()
+
+
+def _lie_about_lengths(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    """Other LEB128 numbers, from one off to beyond their range, in place of the two lengths."""
+    position, lengths = _LENGTHS_AT, []
+    for _ in range(2):
+        start = position
+        while data[position] & 0x80:
+            position += 1
+        position += 1
+        lengths.append(data[start:position])
+    lies = (b"\0", b"\1", b"\x80\1", b"\xff\xff\x7f", b"\xff\xff\xff\xff\x0f", b"\xff" * 5, b"\xff" * 9, b"\x80\0")
+    liar = choice.randrange(2)
+    near = bytes([lengths[liar][0] ^ 1, *lengths[liar][1:]])
+    lengths[liar] = choice.choice((near, near, *lies))
+    return data[:_LENGTHS_AT] + b"".join(lengths) + data[position:]
+
+
+def _lie_about_the_size(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    """Another height, width or quality."""
+    values = list(struct.unpack_from("<HHH", data, _SIZE_AT))
+    field = choice.randrange(3)
+    near = (values[field] + choice.choice((-1, 1))) % (MAX_SIDE + 1)
+    values[field] = choice.choice((near, near, 0, 1, 64, 256, 512, 4096, MAX_SIDE, choice.randrange(MAX_SIDE)))
+    return data[:_SIZE_AT] + struct.pack("<HHH", *values) + data[_LENGTHS_AT:]
+
+
+def _lie_about_references(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    """Another number of references or of bits for each; sometimes with no dictionary, or that of another stream."""
+    packing = choice.randint(0, MAX_REFERENCES + 2) | choice.randint(0, MAX_INDEX_BITS) << 3
+    dictionary = choice.choice((data, data, other, bytes(len(data))))[_DICTIONARY_AT:_SIZE_AT]
+    return data[:_PACKING_AT] + bytes([packing]) + data[_MODEL_AT:_DICTIONARY_AT] + dictionary + data[_SIZE_AT:]
+
+
+def _span(choice: random.Random, data: bytes) -> tuple[int, int]:
+    start = choice.randrange(len(data))
+    return start, min(len(data), start + choice.choice((1, 2, 4, 4, 8, 64)))
+
+
+_OPERATORS: tuple[Callable[[random.Random, bytes, bytes], bytes], ...] = (
+    _flip_bits,
+    _flip_a_bit_of_the_header,
+    _overwrite,
+    _truncate,
+    _remove,
+    _repeat,
+    _splice,
+    _exchange_sections,
+    _replace_payload,
+    _lie_about_lengths,
+    _lie_about_the_size,
+    _lie_about_references,
+)
+_REBUILDING = (_exchange_sections, _replace_payload)  # these write whole streams, whose CRC fits anyway

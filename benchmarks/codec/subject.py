@@ -1,0 +1,52 @@
+"""What is measured: a model with its dictionary, and photos. The options that every benchmark of the codec has."""
+
+import argparse
+from dataclasses import dataclass
+from itertools import islice
+
+from benchmarks.data import pack
+from clc.codec.artifact import reference_latents
+from clc.codec.codec import MAX_PIXELS, Codec
+from clc.dictionary.encoder import open_encoder
+from clc.images import Photo, open_source, read_photos
+from clc.store import Kind, Store, Version
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Versions of one store."""
+
+    store: Store
+    model: Version
+    dictionary: Version
+
+    def codec(self, max_pixels: int = MAX_PIXELS) -> Codec:
+        """A codec of its own that reads and writes streams with references and without."""
+        codec, _ = open_encoder(self.store, self.model, self.dictionary)
+        codec.max_pixels = max_pixels
+        return codec
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """--store, --model, --dictionary, --source, --limit."""
+    parser.add_argument("--store", help="artifact store; default: $CLC_STORE, else ./artifacts")
+    parser.add_argument("--model", help="model version; default: alias production, else latest")
+    parser.add_argument("--dictionary", help="dictionary version; default: the one the model was trained with")
+    parser.add_argument("--source", help="photos, as a source spec; default: the pack kodak")
+    parser.add_argument("--limit", type=int, help="use the first LIMIT photos only")
+
+
+def open_subject(options: argparse.Namespace) -> Subject:
+    """The versions that the options name, with the reference latents that the two make."""
+    store = Store(options.store)
+    default = "production" if "production" in store.aliases.list(Kind.MODEL) else "latest"
+    model = store.get(Kind.MODEL, options.model or default)
+    dictionary = store.get(Kind.DICTIONARY, options.dictionary or model.attributes["dictionary"])
+    reference_latents(dictionary, model, store=store)
+    print(f"model {model.short_id}, dictionary {dictionary.short_id}")
+    return Subject(store, model, dictionary)
+
+
+def open_photos(options: argparse.Namespace) -> list[Photo]:
+    """The photos that the options name, decoded."""
+    return list(islice(read_photos(open_source(options.source or pack("kodak")), skipped=[]), options.limit))

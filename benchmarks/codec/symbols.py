@@ -1,0 +1,40 @@
+"""The symbols that are in a stream, with the tables that they were coded with."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clc.codec.codec import Codec
+from clc.codec.entropy import TableCoder
+from clc.codec.tables import FrequencyTables
+
+
+@dataclass(frozen=True)
+class Block:
+    """Symbols int32 [n], coded in one go, and the table index of each."""
+
+    symbols: NDArray[np.int32]
+    table: NDArray[np.int32]
+
+
+def read_symbols(codec: Codec, data: bytes) -> tuple[list[Block], list[Block]]:
+    """The blocks of ẑ and those of ŷ, as `codec` decodes them. Raises what decoding raises."""
+    listener = Codec(codec.model, codec.model_id, codec.latents)
+    hyper, latent = _Listener(codec.model.hyper_tables), _Listener(codec.model.latent_tables)
+    listener._hyper_coder, listener._latent_coder = hyper, latent
+    listener.decompress(data)
+    return hyper.blocks, latent.blocks
+
+
+class _Listener(TableCoder):
+    """A coder that remembers what it gives away."""
+
+    def __init__(self, tables: FrequencyTables) -> None:
+        super().__init__(tables)
+        self.blocks: list[Block] = []
+
+    def pop(self, stack: object, table: NDArray[np.int32]) -> NDArray[np.int32]:
+        symbols = super().pop(stack, table)
+        self.blocks.append(Block(symbols, table))
+        return symbols

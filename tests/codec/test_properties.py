@@ -1,0 +1,124 @@
+"""What holds for images of every size, every number of references, dictionaries of every size, and every quality."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from clc.codec.artifact import read_latents, read_model
+from clc.codec.bitstream import (
+    MAX_INDEX_BITS,
+    MAX_REFERENCES,
+    MAX_SIDE,
+    NO_DICTIONARY,
+    QUALITY_STEPS,
+    Bitstream,
+    Header,
+    describe,
+    tile_count,
+)
+from clc.codec.codec import Codec
+from clc.codec.model import CompressionModel
+from clc.codec.references import ReferenceLatents
+from clc.images import read_image
+
+# The same examples every time: a test that fails here must fail everywhere.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
+
+ids = st.binary(min_size=8, max_size=8).map(bytes.hex).filter(lambda text: text != NO_DICTIONARY)
+qualities = st.integers(QUALITY_STEPS, 100 * QUALITY_STEPS).map(lambda steps: steps / QUALITY_STEPS)
+
+
+@st.composite
+def headers(draw: st.DrawFn) -> Header:
+    references = draw(st.integers(0, MAX_REFERENCES))
+    return Header(
+        model_id=draw(ids),
+        dictionary_id=draw(ids) if references else NO_DICTIONARY,
+        height=draw(st.integers(1, MAX_SIDE)),
+        width=draw(st.integers(1, MAX_SIDE)),
+        quality=draw(qualities),
+        references=references,
+        index_bits=draw(st.integers(0, MAX_INDEX_BITS)) if references else 0,
+    )
+
+
+@settings(max_examples=60)
+@given(header=headers(), seed=st.integers(0, 99), words=st.tuples(st.integers(0, 300), st.integers(0, 300)))
+def test_every_stream_that_can_be_written_is_read_as_it_was(header: Header, seed: int, words: tuple[int, int]) -> None:
+    generator = np.random.default_rng(seed)
+    entries = generator.integers(0, 2**header.index_bits, (header.tiles, header.references))
+    hyper, latent = (generator.bytes(4 * count) for count in words)
+    data = Bitstream(header, entries, hyper, latent, 2**32 - 1 - seed).to_bytes()
+    again = Bitstream.from_bytes(data)
+    assert again.header == header
+    assert np.array_equal(again.entries, entries)
+    assert (again.hyper, again.latent, again.latent_checksum) == (hyper, latent, 2**32 - 1 - seed)
+    sizes = describe(data)["bytes"]
+    assert isinstance(sizes, dict)
+    assert sizes["indices"] == math.ceil(header.tiles * header.references * header.index_bits / 8)
+    assert sizes["header"] + sizes["checksums"] <= 40
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Retrieves entries at random, the same ones for the same seed."""
+
+    seed: int
+    entries: int
+
+    def retrieve(self, image: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
+        generator = np.random.default_rng(self.seed)
+        return np.stack([generator.permutation(self.entries)[:number] for _ in range(tile_count(*image.shape[:2]))])
+
+
+@pytest.fixture(scope="module")
+def model(world) -> CompressionModel:
+    return read_model(world.model)
+
+
+@pytest.fixture(scope="module")
+def latents(world) -> ReferenceLatents:
+    return read_latents(world.latents)
+
+
+@pytest.fixture(scope="module")
+def photo(world) -> NDArray[np.uint8]:
+    return read_image(world.test_photos / "photo-101.png")
+
+
+@settings(max_examples=60)
+@given(
+    size=st.tuples(st.integers(1, 330), st.integers(1, 330)),
+    references=st.integers(0, MAX_REFERENCES),
+    spare=st.integers(0, 60),
+    quality=qualities,
+    seed=st.integers(0, 99),
+)
+def test_the_decoder_gives_the_encoders_own_reconstruction(
+    world,
+    model: CompressionModel,
+    latents: ReferenceLatents,
+    photo: NDArray[np.uint8],
+    size: tuple[int, int],
+    references: int,
+    spare: int,
+    quality: float,
+    seed: int,
+) -> None:
+    image = photo[: size[0], : size[1]]
+    entries = max(1, references) + spare
+    values = np.resize(latents.values, (entries, *latents.values.shape[1:]))
+    dictionary = ReferenceLatents(values, latents.exponents, latents.dictionary_id, latents.model_id)
+    model.config = model.config.model_copy(update={"references": max(1, references)})
+    encoder = Codec(model, world.model.short_id, dictionary, Drawn(seed, entries))
+    coded = encoder.code(encoder.analyse(image, references=references > 0), quality)
+    decoded = Codec(model, world.model.short_id, dictionary).decompress(coded.data)
+    assert decoded.shape == image.shape
+    assert describe(coded.data)["references"] == references
+    assert np.array_equal(decoded, encoder.reconstruct(coded))
