@@ -8,6 +8,7 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,20 @@ NO_DICTIONARY = "0" * 16
 
 _FIXED = struct.Struct("<3sBB8s8sHHH")
 _CHECKSUMS = struct.Struct("<II")
+_WHOLE_IMAGE = 1 << 15  # flag beside the quality
 _WORD = 4  # the entropy coder's unit; lengths are stored in words
 
 
 def tile_count(height: int, width: int) -> int:
     """Number of 256×256 tiles of an image; the last of a row or column may reach beyond it."""
     return math.ceil(height / TILE_SIZE) * math.ceil(width / TILE_SIZE)
+
+
+class Scope(StrEnum):
+    """What references are retrieved for."""
+
+    IMAGE = "image"  # once for the whole image, as in the paper
+    TILE = "tile"  # for each 256×256 tile
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,7 @@ class Header:
     quality: float
     references: int
     index_bits: int
+    scope: Scope = Scope.TILE
 
     def __post_init__(self) -> None:
         _check_range("height", self.height, 1, MAX_SIDE)
@@ -61,18 +71,26 @@ class Header:
             raise BitstreamError("a stream names a dictionary exactly if it has references")
         if self.references == 0 and self.index_bits:
             raise BitstreamError("a stream without references has no indices")
+        if self.scope is Scope.IMAGE and (self.references == 0 or self.tiles == 1):
+            raise BitstreamError("references of a whole image need references, and more than one tile")
 
     @property
     def tiles(self) -> int:
-        """Number of 256×256 tiles, each with its own references."""
+        """Number of 256×256 tiles."""
         return tile_count(self.height, self.width)
+
+    @property
+    def queries(self) -> int:
+        """How many sets of references there are: one a tile, or one for all."""
+        return 1 if self.scope is Scope.IMAGE else self.tiles
 
 
 @dataclass(frozen=True)
 class Bitstream:
     """One coded image.
 
-    entries: int64 [T, M], dictionary entries of each tile; hyper, latent: the entropy-coded ẑ and ŷ_f;
+    entries: int64 [Q, M], dictionary entries of each tile, or of the whole image.
+    hyper, latent: the entropy-coded ẑ and ŷ_f.
     latent_checksum: CRC-32 of the decoded latent and of the reference latents that were used, so that a decoder that
     has others notices.
     """
@@ -96,7 +114,7 @@ class Bitstream:
                     bytes.fromhex(header.dictionary_id),
                     header.height,
                     header.width,
-                    round(header.quality * QUALITY_STEPS),
+                    round(header.quality * QUALITY_STEPS) | _WHOLE_IMAGE * (header.scope is Scope.IMAGE),
                 ),
                 _varint(len(self.hyper) // _WORD),
                 _varint(len(self.latent) // _WORD),
@@ -159,6 +177,7 @@ def describe(data: bytes) -> dict[str, object]:
         "quality": header.quality,
         "references": header.references,
         "tiles": header.tiles,
+        "scope": header.scope.value,
         "bytes": {
             "total": sizes.total,
             "header": sizes.header,
@@ -184,13 +203,14 @@ def _parse_header(data: bytes) -> tuple[Header, SectionSizes]:
         dictionary_id=dictionary_id.hex(),
         height=height,
         width=width,
-        quality=quality / QUALITY_STEPS,
+        quality=(quality & ~_WHOLE_IMAGE) / QUALITY_STEPS,
         references=packing & 7,
         index_bits=packing >> 3,
+        scope=Scope.IMAGE if quality & _WHOLE_IMAGE else Scope.TILE,
     )
     hyper_words, position = _read_varint(data, _FIXED.size)
     latent_words, position = _read_varint(data, position)
-    index_bits = header.tiles * header.references * header.index_bits
+    index_bits = header.queries * header.references * header.index_bits
     return header, SectionSizes(position, math.ceil(index_bits / 8), hyper_words * _WORD, latent_words * _WORD)
 
 
@@ -229,8 +249,8 @@ def _pack_indices(entries: NDArray[np.int64], bits: int) -> bytes:
 
 
 def _unpack_indices(packed: bytes, header: Header) -> NDArray[np.int64]:
-    count = header.tiles * header.references
+    count = header.queries * header.references
     flat = np.unpackbits(np.frombuffer(packed, np.uint8), count=count * header.index_bits)
     weights = 1 << np.arange(header.index_bits - 1, -1, -1, dtype=np.int64)
     values = flat.reshape(count, header.index_bits).astype(np.int64) @ weights
-    return values.reshape(header.tiles, header.references)
+    return values.reshape(header.queries, header.references)

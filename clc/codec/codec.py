@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, Bitstream, Header, tile_count
+from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, Bitstream, Header, Scope, tile_count
 from clc.codec.entropy import TableCoder
 from clc.codec.exact import LARGEST_INPUT
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS
 from clc.codec.model import CompressionModel
 from clc.codec.prior import MEAN_EXPONENT
 from clc.codec.references import ReferenceLatents, Retriever, index_bits
-from clc.codec.tiles import IMAGE_MULTIPLE, image_tiles, join_latent, padded_size, split_latent, to_padded_tensor
+from clc.codec.tiles import IMAGE_MULTIPLE, join_latent, padded_size, split_latent, to_padded_tensor
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
@@ -33,7 +33,7 @@ MAX_PIXELS = 2**26
 class Analysis:
     """An image as it is before a quality is chosen: what `Codec.code` starts from, however often.
 
-    latent: y_f [1, C, h, w], unscaled; entries: int64 [T, M] and their latents `references` [T, M, C, 16, 16], or
+    latent: y_f [1, C, h, w], unscaled; entries: int64 [Q, M] and their latents `references` [T, M, C, 16, 16], or
     int64 [0, 0] and None.
     """
 
@@ -147,6 +147,7 @@ class Codec:
             quality=quality,
             references=entries.shape[1] if uses_references else 0,
             index_bits=index_bits(len(self.latents)) if uses_references and self.latents else 0,
+            scope=Scope.IMAGE if len(entries) == 1 < tile_count(analysis.height, analysis.width) else Scope.TILE,
         )
         stream = Bitstream(header, entries, hyper, latent, self._checksum(decoded, entries))
         return CodedImage(stream.to_bytes(), quality, decoded, features, analysis)
@@ -164,7 +165,7 @@ class Codec:
                 "coding with references needs a dictionary and its reference latents; "
                 "name one with --dictionary, or code without references"
             )
-        return self.retriever.retrieve_tiles(image_tiles(image), self.model.config.references)
+        return self.retriever.retrieve(image, self.model.config.references)
 
     def _encode_hyper(self, scaled: Tensor) -> tuple[bytes, Tensor]:
         z_hat = torch.floor(self.model.h_a(scaled).double() + 0.5).clamp(-LARGEST_INPUT, LARGEST_INPUT)
@@ -276,14 +277,17 @@ class Codec:
         return checksum
 
     def _references(self, entries: NDArray[np.int64], height: int, width: int) -> Tensor | None:
-        """Latents [T, M, C, 16, 16] of the entries [T, M], or those that the model learned; None without any."""
+        """Latents [T, M, C, 16, 16] of the entries [T, M], or of the entries [1, M] for every tile, or those that the
+        model learned; None without any.
+        """
+        tiles = tile_count(height, width)
         if self.model.config.learns_references:
-            return self.model.learned_references.expand(tile_count(height, width), -1, -1, -1, -1)
+            return self.model.learned_references.expand(tiles, -1, -1, -1, -1)
         if entries.size == 0 or self.latents is None:
             return None
         if entries.max() >= len(self.latents):
             raise BitstreamError(f"entry {entries.max()} is outside the dictionary of {len(self.latents)} entries")
-        return self.latents.select(entries).to(self._device)
+        return self.latents.select(entries).to(self._device).expand(tiles, -1, -1, -1, -1)
 
     def _condition(self, latent: Tensor, references: Tensor | None) -> Tensor:
         if references is None:

@@ -13,10 +13,13 @@ _INT8_LIMIT = 127
 
 
 class Retriever(Protocol):
-    """Encoder side: finds dictionary entries for tiles. `clc.dictionary.Dictionary` is one."""
+    """Encoder side: finds dictionary entries for an image. `clc.dictionary.dictionary.Dictionary` is one."""
 
-    def retrieve_tiles(self, tiles: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
-        """Entries [T, number] for tiles uint8 [T, 256, 256, 3], nearest first, distinct within a row."""
+    def retrieve(self, image: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
+        """Entries for an image uint8 [H, W, 3]: [T, number] for its T tiles, or [1, number] for all of it.
+
+        The best come first; they are distinct within a row.
+        """
         ...
 
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from clc.codec.bitstream import Scope
 from clc.codec.tiles import image_tiles
 from clc.dictionary.cache import KeyValueCache
 from clc.dictionary.features import FeatureConfig, FeatureExtractor, vectors_of
 from clc.dictionary.reduce import Basis
-from clc.dictionary.retrieve import Query, Scope, merge
+from clc.dictionary.retrieve import Query, merge
 from clc.dictionary.search import FaissIndex, KeyBallTree, SearchIndex, SearchMethod, nearest
 from clc.errors import CorruptArtifactError, DictionaryError
 from clc.images.patch import decode_patch
@@ -22,7 +23,7 @@ class Dictionary:
     """K entries that can be searched by picture.
 
     backbone: what computes the features, as in `FeatureConfig`; None for what the dictionary was built with, which
-    another machine may have to name anew (file:PATH). queries: versions of a picture that are looked up by default.
+    another machine may have to name anew (file:PATH). queries, scope: what `retrieve` does by default.
     cache: lets the attention over its keys choose among the candidates of the search; without one, the nearest are
     chosen. Raises DictionaryError if the backbone computes other features.
     """
@@ -34,10 +35,12 @@ class Dictionary:
         method: SearchMethod = SearchMethod.FAISS,
         *,
         queries: Sequence[Query] = (Query.IDENTITY,),
+        scope: Scope = Scope.TILE,
         cache: KeyValueCache | None = None,
     ) -> None:
         self.version = version
         self.queries = queries
+        self.scope = scope
         self.cache = cache
         attributes = version.attributes
         backbone = backbone or version.statistics["backbone"]
@@ -68,18 +71,18 @@ class Dictionary:
         image: NDArray[np.uint8],
         number: int,
         *,
-        scope: Scope = Scope.TILE,
+        scope: Scope | None = None,
         queries: Sequence[Query] | None = None,
         exclude_source: str | None = None,
     ) -> NDArray[np.int64]:
         """References for an image uint8 [H, W, 3]: int64 [T, number] for its T tiles, or [1, number] for all of it.
 
         queries: versions of the picture that are looked up; their answers are merged without duplicates, each with
-        its best distance. None: those of the constructor.
+        its best distance. None, and for the scope: what the constructor was given.
         exclude_source: `pixels_sha256` of the photo whose entries are left out, whatever it is called.
         Raises DictionaryError if fewer than `number` entries remain.
         """
-        pictures = image_tiles(image) if scope is Scope.TILE else image[None]
+        pictures = image_tiles(image) if (scope or self.scope) is Scope.TILE else image[None]
         excluded = None if exclude_source is None else [exclude_source] * len(pictures)
         return self._choose(pictures, number, queries or self.queries, excluded)
 

@@ -19,7 +19,7 @@ def open_encoder(
     codec = open_codec(store, model, dictionary)
     compression = entry_compression(codec.model, find_latents(store, dictionary, model)) if config.attention else None
     cache = None if compression is None else _cache(compression, config)
-    retriever = Dictionary(dictionary, backbone, queries=config.queries, cache=cache)
+    retriever = Dictionary(dictionary, backbone, queries=config.queries, scope=config.scope, cache=cache)
     codec.retriever = retriever
     return codec, retriever
 

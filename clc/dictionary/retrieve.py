@@ -6,14 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from clc.codec.bitstream import Scope
 from clc.dictionary.cache import CAPACITY
-
-
-class Scope(StrEnum):
-    """What references are retrieved for."""
-
-    IMAGE = "image"  # once for the whole image, as in the paper
-    TILE = "tile"  # for each 256×256 tile
 
 
 class Query(StrEnum):
@@ -41,6 +35,7 @@ class RetrievalConfig(BaseModel):
     queries: tuple[Query, ...] = Field(
         default=(Query.IDENTITY,), min_length=1, description="versions of the picture that are looked up"
     )
+    scope: Scope = Field(default=Scope.TILE, description="what a set of references is for")
     attention: bool = Field(
         default=True, description="let the model's attention (eq. 1) choose among the candidates of the search"
     )

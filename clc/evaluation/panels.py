@@ -89,7 +89,9 @@ def _references_of(data: bytes, patch_of: PatchOf) -> bytes | None:
     stream = Bitstream.from_bytes(data)
     if stream.header.references == 0:
         return None
-    return encode_patch(reference_sheet(stream.entries, stream.header.height, stream.header.width, patch_of))
+    header = stream.header
+    entries = np.broadcast_to(stream.entries, (header.tiles, header.references))
+    return encode_patch(reference_sheet(entries, header.height, header.width, patch_of))
 
 
 def _mosaic(entries: NDArray[np.int64], height: int, width: int, patch_of: PatchOf) -> NDArray[np.uint8]:

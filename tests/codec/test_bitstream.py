@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clc.codec.bitstream import MAGIC, NO_DICTIONARY, Bitstream, Header, describe
+from clc.codec.bitstream import MAGIC, NO_DICTIONARY, Bitstream, Header, Scope, describe
 from clc.errors import BitstreamError
 
 HEADER = Header(
@@ -40,6 +40,23 @@ def test_header_and_checksums_take_at_most_40_bytes(stream: Bitstream) -> None:
     assert sizes["header"] + sizes["checksums"] <= 40
     assert sizes["indices"] == -(-HEADER.tiles * 3 * 12 // 8)
     assert sum(size for name, size in sizes.items() if name != "total") == sizes["total"] == len(stream.to_bytes())
+
+
+def test_references_of_the_whole_image_are_stored_once(stream: Bitstream) -> None:
+    header = replace(HEADER, scope=Scope.IMAGE)
+    data = Bitstream(header, stream.entries[:1], stream.hyper, stream.latent, 0).to_bytes()
+    again = Bitstream.from_bytes(data)
+    assert again.header == header
+    assert np.array_equal(again.entries, stream.entries[:1])
+    assert describe(data)["bytes"]["indices"] == 5
+
+
+@pytest.mark.parametrize("changes", [{"height": 256, "width": 256}, {"references": 0, "index_bits": 0}])
+def test_a_scope_that_changes_nothing_is_refused(changes: dict[str, int]) -> None:
+    if "references" in changes:
+        changes = changes | {"dictionary_id": NO_DICTIONARY}
+    with pytest.raises(BitstreamError, match="whole image"):
+        replace(HEADER, scope=Scope.IMAGE, **changes)
 
 
 def test_every_flipped_bit_is_noticed(stream: Bitstream) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clc.codec.artifact import open_codec, read_latents, read_model
-from clc.codec.bitstream import Bitstream, describe
+from clc.codec.bitstream import Bitstream, describe, tile_count
 from clc.codec.codec import Codec
 from clc.codec.references import index_bits
 from clc.dictionary.encoder import open_encoder
@@ -183,10 +183,10 @@ def test_the_stored_model_is_the_trained_one(world) -> None:
 
 
 class _Always:
-    """Retrieves one entry, whatever the tile."""
+    """Retrieves one entry, whatever the image."""
 
     def __init__(self, entry: int) -> None:
         self.entry = entry
 
-    def retrieve_tiles(self, tiles: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
-        return np.full((len(tiles), number), self.entry)
+    def retrieve(self, image: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
+        return np.full((tile_count(*image.shape[:2]), number), self.entry)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clc.codec.bitstream import describe
+from clc.codec.bitstream import describe, tile_count
 from clc.codec.codec import Codec
 from clc.codec.model import CalibrationCrop, CompressionModel
 from clc.codec.presets import PRESETS
@@ -18,8 +18,8 @@ MODEL_ID, DICTIONARY_ID = "1" * 16, "2" * 16
 class FirstEntries:
     """Finds the first entries for every tile."""
 
-    def retrieve_tiles(self, tiles: np.ndarray, number: int) -> np.ndarray:
-        return np.tile(np.arange(number), (len(tiles), 1))
+    def retrieve(self, image: np.ndarray, number: int) -> np.ndarray:
+        return np.tile(np.arange(number), (tile_count(*image.shape[:2]), 1))
 
 
 @pytest.fixture(scope="module", params=PRESETS)

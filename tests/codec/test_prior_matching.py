@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clc.codec.bitstream import Bitstream
+from clc.codec.bitstream import Bitstream, tile_count
 from clc.codec.codec import Codec
 from clc.codec.gain import GainUnit
 from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ReferenceSource
@@ -200,5 +200,5 @@ def test_a_prior_that_knew_other_references_is_noticed() -> None:
 
 
 class _FirstEntries:
-    def retrieve_tiles(self, tiles: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
-        return np.arange(number)[None].repeat(len(tiles), axis=0)
+    def retrieve(self, image: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
+        return np.arange(number)[None].repeat(tile_count(*image.shape[:2]), axis=0)

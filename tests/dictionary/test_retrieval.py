@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from clc.codec.artifact import read_latents, read_model
+from clc.codec.artifact import open_codec, read_latents, read_model
+from clc.codec.bitstream import Bitstream, Scope, describe
 from clc.codec.tiles import image_tiles, to_tensor
 from clc.dictionary.assignments import assign, centre
 from clc.dictionary.build import build_dictionary
@@ -17,7 +18,7 @@ from clc.dictionary.dictionary import Dictionary, load_index
 from clc.dictionary.encoder import open_encoder
 from clc.dictionary.index import IndexConfig
 from clc.dictionary.patches import CropConfig, crop
-from clc.dictionary.retrieve import Query, RetrievalConfig, Scope, merge
+from clc.dictionary.retrieve import Query, RetrievalConfig, merge
 from clc.dictionary.search import FaissIndex, KeyBallTree, SearchMethod
 from clc.dictionary.verify import verify_dictionary
 from clc.errors import DictionaryError
@@ -202,6 +203,19 @@ def test_attention_leaves_excluded_photos_out(world: World, encoder: Dictionary)
 def test_a_whole_image_of_any_size_is_one_query(encoder: Dictionary) -> None:
     found = encoder.retrieve(picture(50, 261, 333), 2, scope=Scope.IMAGE, queries=list(Query))
     assert found.shape == (1, 2)
+
+
+def test_references_of_the_whole_image_travel_once(world: World) -> None:
+    codec, retriever = open_encoder(world.store, world.model, world.dictionary)
+    photo = picture(50)
+    each = codec.compress(photo)
+    retriever.scope = Scope.IMAGE
+    coded = codec.code(codec.analyse(photo, references=True), 50.0)
+    header = Bitstream.from_bytes(coded.data).header
+    assert (header.scope, header.tiles, header.queries) == (Scope.IMAGE, 4, 1)
+    assert describe(coded.data)["bytes"]["indices"] < describe(each)["bytes"]["indices"]
+    decoder = open_codec(world.store, world.model, world.dictionary)
+    assert np.array_equal(decoder.decompress(coded.data), codec.reconstruct(coded))
 
 
 def test_a_model_is_searched_for_as_it_was_trained(world: World, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from clc.codec.bitstream import tile_count
 from clc.codec.codec import Codec
 from clc.codec.model import CalibrationCrop, CompressionModel
 from clc.codec.presets import PRESETS
@@ -37,12 +38,12 @@ class MemoryPhotos:
 
 
 class LeadingEntries:
-    """Retrieves entries 0, 1, 2 for every tile, and fails on a black one."""
+    """Retrieves entries 0, 1, 2 for every tile, and fails on a black image."""
 
-    def retrieve_tiles(self, tiles: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
-        if not tiles.any():
+    def retrieve(self, image: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
+        if not image.any():
             raise DictionaryError("nothing in the dictionary is like a black tile")
-        return np.tile(np.arange(number), (len(tiles), 1))
+        return np.tile(np.arange(number), (tile_count(*image.shape[:2]), 1))
 
 
 def make_picture(seed: int, height: int = 176, width: int = 192) -> NDArray[np.uint8]:
