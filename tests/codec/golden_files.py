@@ -1,0 +1,100 @@
+"""Golden files of the codec: a very small frozen model, reference latents, streams, and what they decode to.
+
+They were written once, by `python -m tests.codec.golden_files`. Streams of one format version must decode for ever, so
+nobody writes them again unless the format version changes.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from clc.codec.attention import AttentionConfig
+from clc.codec.bitstream import tile_count
+from clc.codec.codec import Codec
+from clc.codec.matching import MatchingConfig
+from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ModelConfig
+from clc.codec.prior import PriorConfig
+from clc.codec.prior_matching import PriorMatchingConfig
+from clc.codec.references import ReferenceLatents
+from clc.codec.tables import FrequencyTables
+from clc.codec.transforms import ConvolutionalConfig
+from tests.conftest import picture
+
+FOLDER = Path(__file__).parent / "golden"
+MODEL_ID, DICTIONARY_ID = "0123456789abcdef", "fedcba9876543210"
+CONFIG = ModelConfig(
+    transform=ConvolutionalConfig(widths=(12, 16, 24), blocks=(1, 0, 1), latent_channels=24),
+    prior=PriorConfig(hyper_channels=8, hyper_width=12, slices=2, slice_width=12),
+    matching=MatchingConfig(
+        embedding=16, width=8, groups=1, scales=1, attention=AttentionConfig(levels=(1,), dimension=8)
+    ),
+    prior_matching=PriorMatchingConfig(dimension=8),
+    conditioning=Conditioning.BOTH,
+    references=2,
+)
+IMAGES = {
+    # name: (height, width, quality, references, one set for the whole image)
+    "tiles": (90, 280, 60.0, True, False),
+    "image": (280, 90, 35.25, True, True),
+    "alone": (65, 67, 90.0, False, False),
+    "pixel": (1, 1, 1.0, True, False),
+}
+
+
+class Cycling:
+    """Retrieves entries in turn."""
+
+    def __init__(self, entries: int, whole_image: bool) -> None:
+        self.entries = entries
+        self.whole_image = whole_image
+
+    def retrieve(self, image: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
+        queries = 1 if self.whole_image else tile_count(*image.shape[:2])
+        return (np.arange(queries)[:, None] + np.arange(number)) % self.entries
+
+
+def golden_codec(whole_image: bool = False) -> Codec:
+    """The codec that the files hold."""
+    tensors = load_file(FOLDER / "model.safetensors")
+    model = CompressionModel(ModelConfig.model_validate_json((FOLDER / "config.json").read_text()))
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    weights = {name: torch.from_numpy(tensors[f"weights.{name}"]).reshape(shape) for name, shape in shapes.items()}
+    model.load_state_dict(weights)
+    tables = [FrequencyTables(tensors[f"{k}.radius"], tensors[f"{k}.frequencies"]) for k in ("hyper", "latent")]
+    model.restore(*tables)
+    latents = ReferenceLatents(tensors["latents.values"], tensors["latents.exponents"], DICTIONARY_ID, MODEL_ID)
+    return Codec(model, MODEL_ID, latents, Cycling(len(latents), whole_image))
+
+
+def _write() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    torch.manual_seed(0)
+    model = CompressionModel(CONFIG)
+    for parameter in model.parameters():  # away from the start of training, where much is zero
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    crop = torch.from_numpy(picture(1)[:128, :128].copy()).permute(2, 0, 1)[None] / 255.0
+    values = torch.randint(-60, 60, (5, 24, 16, 16), dtype=torch.int8).numpy()
+    exponents = np.full(24, 4, dtype=np.int32)
+    latents = ReferenceLatents(values, exponents, DICTIONARY_ID, MODEL_ID)
+    references = latents.select(np.array([[0, 1]]))
+    model.freeze([CalibrationCrop(crop, references, quality) for quality in (1.0, 50.0, 100.0)])
+    tensors = {f"weights.{name}": np.atleast_1d(t.float().numpy()) for name, t in model.state_dict().items()}
+    for name, table in (("hyper", model.hyper_tables), ("latent", model.latent_tables)):
+        tensors |= {f"{name}.radius": table.radius, f"{name}.frequencies": table.frequencies}
+    tensors |= {"latents.values": values, "latents.exponents": exponents}
+    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, FOLDER / "model.safetensors")
+    (FOLDER / "config.json").write_text(json.dumps(CONFIG.model_dump(mode="json"), indent=1) + "\n")
+    for name, (height, width, quality, uses_references, whole_image) in IMAGES.items():
+        codec = golden_codec(whole_image)
+        data = codec.compress(picture(2)[:height, :width], quality=quality, references=uses_references)
+        (FOLDER / f"{name}.clc").write_bytes(data)
+        Image.fromarray(codec.decompress(data)).save(FOLDER / f"{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    _write()

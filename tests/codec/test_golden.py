@@ -1,0 +1,35 @@
+"""Streams that were written long ago decode to what they decoded to then."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from clc.codec.bitstream import Bitstream, Scope
+from clc.images import read_image
+from tests.codec.golden_files import FOLDER, IMAGES, golden_codec
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_golden_stream_decodes_to_its_picture(name: str) -> None:
+    decoded = golden_codec().decompress((FOLDER / f"{name}.clc").read_bytes())  # raises if ŷ differs in one bit
+    expected = read_image(FOLDER / f"{name}.png")
+    assert decoded.shape == expected.shape == (*IMAGES[name][:2], 3)
+    # After the last symbol, machines may round differently.
+    assert np.abs(decoded.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_a_golden_stream_says_how_it_was_made(name: str) -> None:
+    height, width, quality, references, whole_image = IMAGES[name]
+    header = Bitstream.from_bytes((FOLDER / f"{name}.clc").read_bytes()).header
+    assert (header.height, header.width, header.quality) == (height, width, quality)
+    assert header.references == (2 if references else 0)
+    assert header.scope is (Scope.IMAGE if whole_image else Scope.TILE)
+
+
+def test_the_golden_files_are_those_of_format_version_1() -> None:
+    digest = hashlib.sha256()
+    for path in sorted(FOLDER.iterdir()):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    assert digest.hexdigest() == "767304da43e5b99c7164720a3a46890ba7dc31f699128e25e58e35efab7af895"
