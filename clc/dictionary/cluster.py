@@ -144,13 +144,11 @@ def _chosen(reduced: Version, keep: NDArray[np.bool_]) -> Iterator[NDArray[np.fl
 def _assign(reduced: Version, centroids: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The nearest centroid of each key and the distance to it."""
     labels, distances = [], []
-    norms = np.square(centroids, dtype=np.float64).sum(axis=1)
+    norms = np.square(centroids, dtype=np.float64).sum(axis=1).astype(np.float32)
     for keys in _batches(reduced):
-        exact = keys.astype(np.float64)
-        squared = norms - 2.0 * exact @ centroids.astype(np.float64).T
-        nearest = squared.argmin(axis=1)
+        nearest = (norms - 2.0 * keys @ centroids.T).argmin(axis=1)
         labels.append(nearest)
-        distances.append(np.linalg.norm(exact - centroids[nearest], axis=1).astype(np.float32))
+        distances.append(np.linalg.norm(keys.astype(np.float64) - centroids[nearest], axis=1).astype(np.float32))
     return np.concatenate(labels), np.concatenate(distances)
 
 
