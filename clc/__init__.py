@@ -1,8 +1,25 @@
-"""CLC: learned compression of photo collections with a versioned dictionary of reference patches."""
+"""CLC: learned compression of photo collections with a versioned dictionary of reference patches.
+
+`clc.load("default")` gives a codec for photos.
+"""
 
 import warnings
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "load"]
 
 # compressai's dependencies still use torch.jit; nobody who reads our output can do anything about it.
 warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
+
+if TYPE_CHECKING:
+    from clc.loading import load
+else:
+
+    def __getattr__(name: str) -> object:
+        """`load`, when it is first asked for: `import clc` does not wait for PyTorch."""
+        if name != "load":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from clc.loading import load
+
+        return load

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from clc.commands.options import BackboneOption, StoreOption
-from clc.errors import BitstreamError, MissingArtifactError, ProfileError
-from clc.files import write_atomically
-from clc.store import Kind, Store, Version
+from clc.errors import ProfileError
+from clc.store import Store
 
 InputArgument = Annotated[Path, typer.Argument(help="Input file.")]
 OutputArgument = Annotated[Path, typer.Argument(help="Output file; written only if all went well.")]
@@ -18,7 +17,11 @@ OutputArgument = Annotated[Path, typer.Argument(help="Output file; written only 
 def compress(
     image: InputArgument,
     output: OutputArgument,
-    quality: Annotated[float, typer.Option(min=1, max=100, help="1 (smallest) to 100 (best).")] = 50.0,
+    quality: Annotated[
+        float | None, typer.Option(min=1, max=100, help="1 (smallest) to 100 (best). Default: 50.")
+    ] = None,
+    bpp: Annotated[float | None, typer.Option(help="Instead: bits per pixel of the file, met within 2 %.")] = None,
+    psnr: Annotated[float | None, typer.Option(help="Instead: dB of the decoded picture, met within 2 %.")] = None,
     model: Annotated[str | None, typer.Option(help="Model version. Default: alias production, else latest.")] = None,
     dictionary: Annotated[
         str | None, typer.Option(help="Dictionary version. Default: the one the model was trained with.")
@@ -28,66 +31,27 @@ def compress(
     store: StoreOption = None,
 ) -> None:
     """Compress an image to a .clc file."""
-    from clc.images import read_image
-
     if not references and (dictionary or backbone):
         raise ProfileError("--no-references uses no dictionary; leave out --dictionary and --backbone")
-    pixels = read_image(image)
-    opened = Store(store)
-    model_version = opened.get(Kind.MODEL, model) if model else _default_model(opened)
-    from clc.codec.artifact import open_codec, reference_latents
+    from clc.loading import DEFAULT, load
 
-    if references:
-        from clc.dictionary.encoder import open_encoder
-
-        dictionary_version = opened.get(Kind.DICTIONARY, dictionary or model_version.attributes["dictionary"])
-        reference_latents(dictionary_version, model_version, store=opened)  # a dictionary that is new to this model
-        codec, _ = open_encoder(opened, model_version, dictionary_version, backbone=backbone)
-    else:
-        codec = open_codec(opened, model_version)
-    data = codec.compress(pixels, quality=quality, references=references)
-    write_atomically(output, data)
-    height, width = pixels.shape[:2]
-    typer.echo(f"{output}: {len(data)} bytes, {8 * len(data) / (height * width):.4f} bpp")
+    codec = load(model or DEFAULT, store=store, dictionary=dictionary, backbone=backbone)
+    written = codec.compress_file(image, output, quality=quality, bpp=bpp, psnr=psnr, references=references)
+    measured = f", {written.psnr:.2f} dB" if written.psnr is not None else ""
+    typer.echo(f"{output}: {len(written.data)} bytes, {written.bpp:.4f} bpp{measured}, quality {written.quality:g}")
 
 
 def decompress(stream: InputArgument, output: OutputArgument, store: StoreOption = None) -> None:
     """Decode a .clc file to a PNG, with the model and dictionary that it names."""
-    from clc.codec.bitstream import Bitstream
+    from clc.decoder import StoreDecoder
 
-    data = _read(stream)
-    header = Bitstream.from_bytes(data).header
-    opened = Store(store)
-    model = opened.get(Kind.MODEL, header.model_id)
-    dictionary = opened.get(Kind.DICTIONARY, header.dictionary_id) if header.references else None
-    from clc.codec.artifact import open_codec
-    from clc.images import write_png
-
-    pixels = open_codec(opened, model, dictionary).decompress(data)
-    write_png(pixels, output)
-    typer.echo(f"{output}: {header.width}x{header.height}")
+    picture = StoreDecoder(Store(store)).decompress_file(stream, output)
+    typer.echo(f"{output}: {picture.width}x{picture.height}")
 
 
 def info(stream: InputArgument) -> None:
     """Print the header and the section sizes of a .clc file as JSON."""
     from clc.codec.bitstream import describe
+    from clc.codec.stream_file import read_stream
 
-    typer.echo(json.dumps(describe(_read(stream)), indent=2))
-
-
-def _default_model(store: Store) -> Version:
-    aliases = store.aliases.list(Kind.MODEL)
-    for name in ("production", "latest"):
-        if name in aliases:
-            return store.get(Kind.MODEL, name)
-    raise MissingArtifactError(
-        f"{store.url} has no model with alias production or latest; train one with `clc pipeline run --profile demo`, "
-        "or name one with --model"
-    )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BitstreamError(f"{path} cannot be read: {error.strerror or error}") from error
+    typer.echo(json.dumps(describe(read_stream(stream)), indent=2))

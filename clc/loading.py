@@ -1,0 +1,201 @@
+"""`clc.load`: compress and decompress photos with what a store holds, looked up by name."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import ValidationError
+
+from clc.ahead import ahead
+from clc.codec.artifact import reference_latents
+from clc.codec.bitstream import NO_DICTIONARY, Header
+from clc.codec.codec import Codec
+from clc.codec.model import ModelConfig
+from clc.codec.targets import Compressed, Target, compress_to
+from clc.decoder import StoreDecoder
+from clc.errors import ImageError, MissingArtifactError
+from clc.files import write_atomically
+from clc.images import read_image
+from clc.images.decode import _to_rgb
+from clc.store import Kind, Store, Version
+
+DEFAULT = "default"
+"""The name of the model that is used where none is named."""
+
+ImageLike = Image.Image | NDArray[np.uint8] | str | os.PathLike[str]
+"""A picture, its pixels uint8 [H, W, 3], or the file that it is in; all by the rules of `clc.images.decode`."""
+
+
+def load(
+    model: str = DEFAULT,
+    *,
+    store: Store | str | Path | None = None,
+    dictionary: str | None = None,
+    backbone: str | None = None,
+    device: str = "cpu",
+) -> "StoreCodec":
+    """A codec for photos.
+
+    model: "default" (alias production, else latest), or any alias, id or unique prefix of one.
+    store: a path or URL. Default: $CLC_STORE, else ./artifacts.
+    dictionary: where references come from, likewise. Default: the one that the model was trained with.
+    backbone: what describes photos for retrieval, where that is not what the dictionary was built with (file:PATH).
+    device: "cpu", "cuda" or "cuda:N". Streams are the same bytes up to the rounding of g_a, and decode anywhere.
+
+    Names are resolved at once; weights are read when they are first needed.
+    Raises MissingArtifactError for a name that is not in the store, ProfileError for a device that is not there.
+
+    >>> import clc
+    >>> from PIL import Image
+    >>> codec = clc.load("default")
+    >>> photo = Image.open("photo.png")
+    >>> data = codec.compress(photo, bpp=1.5)
+    >>> 1.47 < 8 * len(data) / (photo.width * photo.height) < 1.53
+    True
+    >>> codec.decompress(data).size == photo.size
+    True
+    """
+    opened = store if isinstance(store, Store) else Store(store)
+    return StoreCodec(
+        opened,
+        find_model(opened, model),
+        None if dictionary is None else opened.get(Kind.DICTIONARY, dictionary),
+        backbone=backbone,
+        device=device,
+    )
+
+
+def find_model(store: Store, name: str = DEFAULT) -> Version:
+    """The model of a name, as in `load`. Raises MissingArtifactError if there is none."""
+    if name != DEFAULT:
+        return store.get(Kind.MODEL, name)
+    aliases = store.aliases.list(Kind.MODEL)
+    for alias in ("production", "latest"):
+        if alias in aliases:
+            return store.get(Kind.MODEL, alias)
+    raise MissingArtifactError(
+        f"{store.url} has no model with alias production or latest; train one with `clc pipeline run --profile demo`, "
+        "or name one with --model"
+    )
+
+
+class StoreCodec(StoreDecoder):
+    """Compresses with one model and its dictionary; decompresses whatever its store has the model for.
+
+    `load` makes one. Not for use by several threads at once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        model: Version,
+        dictionary: Version | None = None,
+        *,
+        backbone: str | None = None,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(store, device)
+        self.model = model
+        self.dictionary = dictionary
+        self._backbone = backbone
+        self._retrieving: Codec | None = None  # opened when references are first asked for
+
+    def compress(
+        self,
+        image: ImageLike,
+        *,
+        quality: float | None = None,
+        bpp: float | None = None,
+        psnr: float | None = None,
+        references: bool = True,
+    ) -> bytes:
+        """Code an image to a `.clc` stream.
+
+        quality: 1 (smallest) to 100 (best); 50 if nothing else is asked for.
+        bpp, psnr: instead of the quality, bits per pixel of the whole stream, or dB of the picture that comes back.
+        They are met within 2 %, or refused.
+        references: False writes a stream that needs no dictionary.
+        Raises ProfileError if a value is out of range or out of reach for this image, or if several are given;
+        ImageError if the image cannot be read or is too large; MissingArtifactError without the dictionary.
+        """
+        target = Target.choose(quality, bpp, psnr)
+        return self._compress(pixels_of(image), target, references).data
+
+    def compress_many(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        quality: float | None = None,
+        bpp: float | None = None,
+        psnr: float | None = None,
+        references: bool = True,
+    ) -> Iterator[bytes]:
+        """`compress` for each image, one by one as the streams are taken; the next file is read meanwhile."""
+        target = Target.choose(quality, bpp, psnr)
+        pixels = ahead(pixels_of(image) for image in images)
+        return (self._compress(each, target, references).data for each in pixels)
+
+    def compress_file(
+        self,
+        image: str | os.PathLike[str],
+        output: str | os.PathLike[str],
+        *,
+        quality: float | None = None,
+        bpp: float | None = None,
+        psnr: float | None = None,
+        references: bool = True,
+    ) -> Compressed:
+        """`compress` from file to file, written only if all went well; the stream with what was measured of it.
+
+        Raises what `compress` raises, and OutputError if the file cannot be written.
+        """
+        target = Target.choose(quality, bpp, psnr)
+        compressed = self._compress(pixels_of(image), target, references)
+        write_atomically(Path(output), compressed.data)
+        return compressed
+
+    def _compress(self, pixels: NDArray[np.uint8], target: Target, references: bool) -> Compressed:
+        return compress_to(self._encoder(references), pixels, target, references=references)
+
+    def _encoder(self, references: bool) -> Codec:
+        if self._retrieving is None and references and self._takes_references():
+            self._retrieving = self._placed(self._open_encoder())
+        return self._retrieving or self._open(self.model.short_id, None)
+
+    def _takes_references(self) -> bool:
+        try:
+            config = ModelConfig.model_validate(self.model.attributes["config"])
+        except (KeyError, ValidationError):
+            return False  # reading the model says what is wrong with it
+        return self.dictionary is not None or config.takes_references
+
+    def _open_encoder(self) -> Codec:
+        from clc.dictionary.encoder import open_encoder  # needs the search libraries
+
+        dictionary = self.dictionary or self.store.get(Kind.DICTIONARY, self.model.attributes["dictionary"])
+        reference_latents(dictionary, self.model, store=self.store)  # a dictionary that is new to this model
+        return open_encoder(self.store, self.model, dictionary, backbone=self._backbone)[0]
+
+    def _decoder(self, header: Header) -> Codec:
+        own = self._retrieving
+        if own is None or own.latents is None or header.model_id != own.model_id:
+            return super()._decoder(header)
+        return own if header.dictionary_id in (NO_DICTIONARY, own.latents.dictionary_id) else super()._decoder(header)
+
+
+def pixels_of(image: ImageLike) -> NDArray[np.uint8]:
+    """Pixels uint8 [H, W, 3] of a picture or of a file; an array is left as it is.
+
+    Raises ImageError if they cannot be decoded.
+    """
+    if isinstance(image, np.ndarray):
+        return image
+    if not isinstance(image, Image.Image):
+        return read_image(os.fspath(image))
+    try:
+        return _to_rgb(image, "image")
+    except OSError as error:  # Pillow reads a file's pixels only now
+        raise ImageError(f"image cannot be decoded: {error}") from error

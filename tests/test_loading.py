@@ -1,0 +1,269 @@
+"""`clc.load` as a program meets it: names in, bytes and pictures out."""
+
+import doctest
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+import clc
+from clc import decoder, loading
+from clc.codec.artifact import open_codec, read_model, write_model
+from clc.codec.bitstream import describe
+from clc.codec.codec import Codec
+from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning
+from clc.codec.presets import PRESETS
+from clc.decoder import StoreDecoder
+from clc.errors import (
+    BitstreamError,
+    CorruptArtifactError,
+    ImageError,
+    MissingArtifactError,
+    OutputError,
+    ProfileError,
+)
+from clc.images import read_image
+from clc.loading import StoreCodec, find_model
+from clc.store import Kind, Recipe, Store, Version
+from tests.conftest import World
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def codec(world: World) -> StoreCodec:
+    return clc.load(store=world.store)
+
+
+@pytest.fixture
+def path(world: World) -> Path:
+    return world.test_photos / "photo-100.png"
+
+
+@pytest.fixture
+def photo(path: Path) -> NDArray[np.uint8]:
+    return read_image(path)
+
+
+@pytest.fixture
+def desk(world: World, codec: StoreCodec, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with photo.png and photo.clc, and the world's store as the default one: where the examples run."""
+    monkeypatch.setenv("CLC_STORE", world.store.url)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(path, "photo.png")
+    codec.compress_file("photo.png", "photo.clc")
+
+
+@pytest.mark.parametrize("module", [loading, decoder], ids=lambda module: module.__name__)
+def test_the_examples_run_as_written(desk: None, module: ModuleType) -> None:
+    result = doctest.testmod(module)
+    assert (result.failed, result.attempted > 0) == (0, True)
+
+
+def test_the_readmes_example_runs_as_written(desk: None, photo: NDArray[np.uint8]) -> None:
+    code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    names: dict[str, object] = {}
+    exec("\n".join(code), names)
+    assert isinstance(names["picture"], Image.Image)
+    assert names["picture"].size == photo.shape[1::-1]
+
+
+def test_importing_clc_does_not_wait_for_pytorch() -> None:
+    code = "import sys, clc; assert clc.__version__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_clc_does_not_have_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="laod"):
+        clc.laod  # noqa: B018
+
+
+def test_the_default_is_production_else_latest() -> None:
+    store = Store("memory://default-model")
+    old, new = another_model(store, 1), another_model(store, 2)
+    with pytest.raises(MissingArtifactError, match="clc pipeline run"):
+        find_model(store)
+    store.aliases.set(Kind.MODEL, "latest", new)
+    assert find_model(store) == new
+    store.aliases.set(Kind.MODEL, "production", old)
+    assert find_model(store) == old
+    assert find_model(store, "latest") == new
+
+
+def another_model(store: Store, seed: int) -> Version:
+    """A version without a network, to be named only."""
+    with store.draft(Kind.MODEL, Recipe(stage="train", stage_version=1, config={"seed": seed})) as draft:
+        draft.tensors("weights", {"bias": np.full(1, seed)})
+        return draft.publish()
+
+
+def test_a_model_of_another_release_is_refused(photo: NDArray[np.uint8]) -> None:
+    store = Store("memory://foreign-model")
+    foreign = another_model(store, 3)
+    with pytest.raises(CorruptArtifactError, match="not a model of this release"):
+        clc.load(foreign.id, store=store).compress(photo)
+
+
+def test_a_model_that_takes_no_references_needs_no_dictionary(photo: NDArray[np.uint8]) -> None:
+    network = CompressionModel(PRESETS["tiny"].model_copy(update={"conditioning": Conditioning.NONE}))
+    network.freeze([CalibrationCrop(torch.rand(1, 3, 64, 64), None, 50.0)])
+    store = Store("memory://model-alone")
+    with store.draft(Kind.MODEL, Recipe(stage="train", stage_version=1, config={})) as draft:
+        write_model(draft, network)
+        model = draft.publish()
+    codec = clc.load(model.id, store=store)
+    assert codec.decompress(codec.compress(photo)).size == photo.shape[1::-1]
+
+
+@pytest.mark.parametrize("name", ["latest", "id", "prefix"])
+def test_a_model_can_be_named_in_every_way_of_the_store(world: World, name: str) -> None:
+    names = {"latest": "latest", "id": world.model.id, "prefix": world.model.id[:9]}
+    assert clc.load(names[name], store=world.store.url).model == world.model
+
+
+@pytest.mark.parametrize("names", [{"model": "none"}, {"dictionary": "none"}])
+def test_unknown_names_are_refused_at_once(world: World, names: dict[str, str]) -> None:
+    with pytest.raises(MissingArtifactError, match="none"):
+        clc.load(store=world.store, **names)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "cuda:one", "mps", ""])
+def test_a_device_that_is_not_there_is_refused_at_once(world: World, device: str) -> None:
+    with pytest.raises(ProfileError, match="cpu"):
+        clc.load(store=world.store, device=device)
+
+
+def test_a_path_a_picture_and_its_pixels_give_the_same_stream(
+    codec: StoreCodec, path: Path, photo: NDArray[np.uint8]
+) -> None:
+    streams = {codec.compress(form) for form in (path, str(path), photo, Image.fromarray(photo), Image.open(path))}
+    assert len(streams) == 1
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
+def test_pictures_are_converted_as_files_are(codec: StoreCodec, photo: NDArray[np.uint8], tmp_path: Path, mode: str):
+    picture = Image.fromarray(photo[:40, :50]).convert(mode)
+    if mode == "RGBA":
+        picture.putalpha(100)
+    picture.save(tmp_path / "a.tiff")
+    quick = {"quality": 20, "references": False}
+    assert codec.compress(picture, **quick) == codec.compress(tmp_path / "a.tiff", **quick)
+
+
+def test_a_picture_whose_file_is_truncated_is_an_image_error(codec: StoreCodec, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "half.png").write_bytes(path.read_bytes()[:20_000])
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        codec.compress(Image.open(tmp_path / "half.png"))
+
+
+def test_what_comes_back_is_what_the_models_codec_decodes(
+    codec: StoreCodec, world: World, photo: NDArray[np.uint8]
+) -> None:
+    data = codec.compress(photo, quality=30)
+    assert describe(data)["dictionary"] == world.dictionary.short_id
+    plain = open_codec(world.store, world.model, world.dictionary)
+    assert np.array_equal(np.asarray(codec.decompress(data)), plain.decompress(data))
+
+
+def test_without_references_the_stream_needs_no_dictionary(codec: StoreCodec, photo: NDArray[np.uint8]) -> None:
+    data = codec.compress(photo, references=False)
+    assert describe(data)["dictionary"] is None
+    assert codec.decompress(data).size == photo.shape[1::-1]
+
+
+def test_a_rate_and_a_psnr_can_be_asked_for(codec: StoreCodec, photo: NDArray[np.uint8]) -> None:
+    wanted = describe(codec.compress(photo, quality=60))["bpp"]
+    assert isinstance(wanted, float)
+    assert describe(codec.compress(photo, bpp=wanted))["bpp"] == pytest.approx(wanted, rel=0.02)
+    with pytest.raises(ProfileError, match="can be reached"):
+        codec.compress(photo, psnr=90)
+    with pytest.raises(ProfileError, match="contradict"):
+        codec.compress(photo, quality=50, psnr=30)
+
+
+def test_streams_of_other_models_of_the_store_are_decoded(
+    world: World, photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    store = Store(shutil.copytree(world.store.url, tmp_path / "store"))
+    network = read_model(world.model)
+    for bias in list(network.g_s.parameters())[-1:]:
+        bias += 0.25
+    with store.draft(Kind.MODEL, Recipe(stage="train", stage_version=1, config={"brighter": 0.25})) as draft:
+        write_model(draft, network)
+        brighter = draft.publish()
+    data = Codec(network, brighter.short_id).compress(photo, references=False)
+    loaded = clc.load("latest", store=store)
+    assert loaded.model != brighter
+    own = loaded.decompress(loaded.compress(photo, references=False))
+    assert np.asarray(loaded.decompress(data)).mean() > np.asarray(own).mean() + 10
+
+
+def test_a_stream_of_an_unknown_model_says_what_to_import(
+    world: World, photo: NDArray[np.uint8], codec: StoreCodec
+) -> None:
+    data = Codec(read_model(world.model), "ab" * 8).compress(photo[:9, :9], references=False)
+    with pytest.raises(MissingArtifactError, match=r"abababababababab.*import"):
+        codec.decompress(data)
+
+
+def test_a_decoder_needs_no_alias_and_reads_a_model_once(
+    world: World, codec: StoreCodec, photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    store = Store(shutil.copytree(world.store.url, tmp_path / "store"))
+    shutil.rmtree(tmp_path / "store" / "model" / "aliases")
+    decoder = StoreDecoder(store)
+    first = decoder.decompress(codec.compress(photo, quality=20))
+    shutil.rmtree(tmp_path / "store")
+    again = decoder.decompress(codec.compress(photo, quality=20))
+    assert np.array_equal(first, again)
+
+
+def test_many_come_back_in_order(codec: StoreCodec, photo: NDArray[np.uint8]) -> None:
+    sizes = [(30, 40), (64, 20), (5, 5)]
+    streams = codec.compress_many((photo[:height, :width] for height, width in sizes), quality=20, references=False)
+    assert [picture.size[::-1] for picture in codec.decompress_many(streams)] == sizes
+
+
+def test_many_are_coded_as_they_are_taken_and_fail_where_one_fails(
+    codec: StoreCodec, path: Path, tmp_path: Path
+) -> None:
+    streams = codec.compress_many([path, tmp_path / "none.png"], quality=20)
+    assert next(streams) == codec.compress(path, quality=20)
+    with pytest.raises(ImageError, match=r"none\.png"):
+        next(streams)
+
+
+def test_contradictions_are_refused_before_the_first_of_many(codec: StoreCodec) -> None:
+    def images() -> Iterator[Path]:
+        pytest.fail("an image was taken")
+        yield Path()
+
+    with pytest.raises(ProfileError, match="contradict"):
+        codec.compress_many(images(), bpp=1, psnr=30)
+
+
+def test_files_go_to_files(codec: StoreCodec, path: Path, tmp_path: Path) -> None:
+    written = codec.compress_file(path, tmp_path / "a.clc", quality=40)
+    assert (tmp_path / "a.clc").read_bytes() == written.data == codec.compress(path, quality=40)
+    picture = codec.decompress_file(tmp_path / "a.clc", tmp_path / "a.png")
+    assert np.array_equal(Image.open(tmp_path / "a.png"), picture)
+    assert np.array_equal(codec.decompress(written.data), picture)
+
+
+def test_files_that_cannot_be_read_or_written_are_named(codec: StoreCodec, path: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"none\.png"):
+        codec.compress_file(tmp_path / "none.png", tmp_path / "a.clc")
+    with pytest.raises(BitstreamError, match=r"none\.clc"):
+        codec.decompress_file(tmp_path / "none.clc", tmp_path / "a.png")
+    with pytest.raises(OutputError, match="cannot be written"):
+        codec.compress_file(path, tmp_path / "no" / "a.clc", quality=20)
+    assert list(tmp_path.iterdir()) == []
