@@ -3,7 +3,7 @@
 estimate: Σ −log2 p of the symbols in the file, with p from the frozen frequency tables, and with p from the model's
 densities (CompressAI's Gaussian and factorised ones, with its lower bound), which the tables stand for. The strings may
 exceed each by 0.5 % over all photos of a quality; header, checksums and indices may take 40 bytes and
-⌈T·M·⌈log2 K⌉ / 8⌉ bytes of each file.
+⌈Q·M·⌈log2 K⌉ / 8⌉ bytes of each file with Q queries.
 
 freezing: the densities' estimate with the exact prior beside that with the prior in floating point, without
 references. The prior of a stored model is frozen: here its weights are evaluated without rounding activations, means
@@ -89,7 +89,7 @@ def _print_sizes(codec: Codec, photos: list[Photo]) -> bool:
     heading += ["tables", "excess, %", "worst photo, %", "densities", "excess, %"]
     print_table(heading, rows)
     print(f"promises: excess over both ≤ {_LARGEST_EXCESS:.1%}, header ≤ {_LARGEST_HEADER} bytes,", end=" ")
-    print(f"indices ≤ ⌈T·M·⌈log2 K⌉ / 8⌉ bytes: {'kept' if kept else 'BROKEN'}\n")
+    print(f"indices ≤ ⌈Q·M·⌈log2 K⌉ / 8⌉ bytes: {'kept' if kept else 'BROKEN'}\n")
     return kept
 
 
@@ -101,7 +101,7 @@ def _sizes(codec: Codec, image: NDArray[np.uint8], quality: float) -> list[float
     assert isinstance(sections, dict)
     symbols = read_symbols(codec, data)
     entries = len(codec.latents) if codec.latents else 1
-    indices = math.ceil(stream.header.tiles * stream.header.references * index_bits(entries) / 8)
+    indices = math.ceil(stream.header.queries * stream.header.references * index_bits(entries) / 8)
     return [
         sections["z"] + sections["y"],
         _table_bits(codec.model, *symbols) / 8,

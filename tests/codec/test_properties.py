@@ -1,7 +1,7 @@
 """What holds for images of every size, every number of references, dictionaries of every size, and every quality."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from clc.codec.bitstream import (
     QUALITY_STEPS,
     Bitstream,
     Header,
+    Scope,
     describe,
     tile_count,
 )
@@ -37,14 +38,16 @@ qualities = st.integers(QUALITY_STEPS, 100 * QUALITY_STEPS).map(lambda steps: st
 @st.composite
 def headers(draw: st.DrawFn) -> Header:
     references = draw(st.integers(0, MAX_REFERENCES))
+    height, width = draw(st.tuples(st.integers(1, MAX_SIDE), st.integers(1, MAX_SIDE)))
     return Header(
         model_id=draw(ids),
         dictionary_id=draw(ids) if references else NO_DICTIONARY,
-        height=draw(st.integers(1, MAX_SIDE)),
-        width=draw(st.integers(1, MAX_SIDE)),
+        height=height,
+        width=width,
         quality=draw(qualities),
         references=references,
         index_bits=draw(st.integers(0, MAX_INDEX_BITS)) if references else 0,
+        scope=draw(st.sampled_from(Scope)) if references and tile_count(height, width) > 1 else Scope.TILE,
     )
 
 
@@ -52,7 +55,7 @@ def headers(draw: st.DrawFn) -> Header:
 @given(header=headers(), seed=st.integers(0, 99), words=st.tuples(st.integers(0, 300), st.integers(0, 300)))
 def test_every_stream_that_can_be_written_is_read_as_it_was(header: Header, seed: int, words: tuple[int, int]) -> None:
     generator = np.random.default_rng(seed)
-    entries = generator.integers(0, 2**header.index_bits, (header.tiles, header.references))
+    entries = generator.integers(0, 2**header.index_bits, (header.queries, header.references))
     hyper, latent = (generator.bytes(4 * count) for count in words)
     data = Bitstream(header, entries, hyper, latent, 2**32 - 1 - seed).to_bytes()
     again = Bitstream.from_bytes(data)
@@ -61,7 +64,7 @@ def test_every_stream_that_can_be_written_is_read_as_it_was(header: Header, seed
     assert (again.hyper, again.latent, again.latent_checksum) == (hyper, latent, 2**32 - 1 - seed)
     sizes = describe(data)["bytes"]
     assert isinstance(sizes, dict)
-    assert sizes["indices"] == math.ceil(header.tiles * header.references * header.index_bits / 8)
+    assert sizes["indices"] == math.ceil(header.queries * header.references * header.index_bits / 8)
     assert sizes["header"] + sizes["checksums"] <= 40
 
 
@@ -77,19 +80,20 @@ class Drawn:
         return np.stack([generator.permutation(self.entries)[:number] for _ in range(tile_count(*image.shape[:2]))])
 
 
-@pytest.fixture(scope="module")
-def model(world) -> CompressionModel:
-    return read_model(world.model)
+@dataclass(frozen=True, repr=False)  # a failing example is printed with its arguments: these say nothing
+class Material:
+    """What examples are made of."""
+
+    model_id: str
+    model: CompressionModel
+    latents: ReferenceLatents
+    photo: NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
-def latents(world) -> ReferenceLatents:
-    return read_latents(world.latents)
-
-
-@pytest.fixture(scope="module")
-def photo(world) -> NDArray[np.uint8]:
-    return read_image(world.test_photos / "photo-101.png")
+def material(world) -> Material:
+    photo = read_image(world.test_photos / "photo-101.png")
+    return Material(world.model.short_id, read_model(world.model), read_latents(world.latents), photo)
 
 
 @settings(max_examples=60)
@@ -101,24 +105,17 @@ def photo(world) -> NDArray[np.uint8]:
     seed=st.integers(0, 99),
 )
 def test_the_decoder_gives_the_encoders_own_reconstruction(
-    world,
-    model: CompressionModel,
-    latents: ReferenceLatents,
-    photo: NDArray[np.uint8],
-    size: tuple[int, int],
-    references: int,
-    spare: int,
-    quality: float,
-    seed: int,
+    material: Material, size: tuple[int, int], references: int, spare: int, quality: float, seed: int
 ) -> None:
-    image = photo[: size[0], : size[1]]
+    image = material.photo[: size[0], : size[1]]
     entries = max(1, references) + spare
-    values = np.resize(latents.values, (entries, *latents.values.shape[1:]))
-    dictionary = ReferenceLatents(values, latents.exponents, latents.dictionary_id, latents.model_id)
+    values = np.resize(material.latents.values, (entries, *material.latents.values.shape[1:]))
+    latents = replace(material.latents, values=values)
+    model = material.model
     model.config = model.config.model_copy(update={"references": max(1, references)})
-    encoder = Codec(model, world.model.short_id, dictionary, Drawn(seed, entries))
+    encoder = Codec(model, material.model_id, latents, Drawn(seed, entries))
     coded = encoder.code(encoder.analyse(image, references=references > 0), quality)
-    decoded = Codec(model, world.model.short_id, dictionary).decompress(coded.data)
+    decoded = Codec(model, material.model_id, latents).decompress(coded.data)
     assert decoded.shape == image.shape
     assert describe(coded.data)["references"] == references
     assert np.array_equal(decoded, encoder.reconstruct(coded))
