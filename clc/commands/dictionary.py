@@ -1,4 +1,4 @@
-"""`clc dictionary build`, `diff` and `explore`, beside what every kind offers."""
+"""`clc dictionary build`, `diff`, `explore` and `gc`, beside what every kind offers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from clc.commands.artifacts import artifact_app
+from clc.commands.gc import gc
 from clc.commands.options import BackboneOption, ForceOption, StoreOption
 from clc.commands.reference import RefArgument
 from clc.errors import ProfileError, SourceError
 from clc.store import Kind, Store
 
 app = artifact_app(Kind.DICTIONARY)
+app.command()(gc)  # of the whole store: a dictionary holds what it was made from
 
 
 @app.command()
