@@ -19,7 +19,7 @@ from clc.decoder import StoreDecoder
 from clc.errors import ImageError, MissingArtifactError
 from clc.files import write_atomically
 from clc.images import read_image
-from clc.images.decode import _to_rgb
+from clc.images.decode import to_rgb
 from clc.store import Kind, Store, Version
 
 DEFAULT = "default"
@@ -196,6 +196,6 @@ def pixels_of(image: ImageLike) -> NDArray[np.uint8]:
     if not isinstance(image, Image.Image):
         return read_image(os.fspath(image))
     try:
-        return _to_rgb(image, "image")
+        return to_rgb(image, "image")
     except OSError as error:  # Pillow reads a file's pixels only now
         raise ImageError(f"image cannot be decoded: {error}") from error

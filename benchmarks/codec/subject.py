@@ -9,6 +9,7 @@ from clc.codec.artifact import reference_latents
 from clc.codec.codec import MAX_PIXELS, Codec
 from clc.dictionary.encoder import open_encoder
 from clc.images import Photo, open_source, read_photos
+from clc.loading import DEFAULT, find_model
 from clc.store import Kind, Store, Version
 
 
@@ -39,8 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def open_subject(options: argparse.Namespace) -> Subject:
     """The versions that the options name, with the reference latents that the two make."""
     store = Store(options.store)
-    default = "production" if "production" in store.aliases.list(Kind.MODEL) else "latest"
-    model = store.get(Kind.MODEL, options.model or default)
+    model = find_model(store, options.model or DEFAULT)
     dictionary = store.get(Kind.DICTIONARY, options.dictionary or model.attributes["dictionary"])
     reference_latents(dictionary, model, store=store)
     print(f"model {model.short_id}, dictionary {dictionary.short_id}")

@@ -224,6 +224,8 @@ class Codec:
         stack = self._hyper_coder.open(data)
         symbols = self._hyper_coder.pop(stack, _hyper_channels(shape))
         self._hyper_coder.check_end(stack)
+        if np.abs(symbols).max() > LARGEST_INPUT:
+            raise BitstreamError("entropy-coded stream is damaged: a value of z is out of range")
         return torch.from_numpy(symbols.reshape(shape)).double().to(self._device)
 
     def _decode_latent(
@@ -234,7 +236,10 @@ class Codec:
             symbols = np.zeros(len(levels), dtype=np.int32)
             coded = levels > 0
             symbols[coded] = self._latent_coder.pop(stack, levels[coded])
-            return torch.from_numpy(symbols.reshape(tuple(mean.shape))).to(mean) + mean
+            decoded = torch.from_numpy(symbols.reshape(tuple(mean.shape))).to(mean) + mean
+            if decoded.abs().max() > _LATENT_LIMIT + 0.5:  # the next slice would not be computed exactly
+                raise BitstreamError("entropy-coded stream is damaged: a value of the latent is out of range")
+            return decoded
 
         return self.model.prior.decode(features, self._exact_levels(quality), read, references)
 

@@ -20,6 +20,7 @@ QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 LEVELS = 8
 _LAMBDA_MIN, _LAMBDA_MAX = 0.0008, 0.1
 _LOG_GAIN_GRID = 2.0**12
+_LEVEL_FRACTION = 16.0
 _DECIMAL_DIGITS = 28
 
 
@@ -52,13 +53,13 @@ class GainUnit(nn.Module):
         self.log_gain.copy_(torch.round(self.log_gain * _LOG_GAIN_GRID) / _LOG_GAIN_GRID)
 
     def exact_levels(self, quality: float) -> Tensor:
-        """`levels` as whole numbers, the same on every machine: float64 [1, C, 1, 1].
+        """`levels` in multiples of 1/16, the same on every machine: float64 [1, C, 1, 1].
 
         The interpolation is a sum of integer products, exact in float64; the product and the division after it are
         correctly rounded.
         """
         numerator, denominator = self._exact_log_gain(quality)
-        levels = np.floor(numerator / (denominator * LOG_SCALE_STEP) + 0.5)
+        levels = np.floor(_LEVEL_FRACTION * numerator / (denominator * LOG_SCALE_STEP) + 0.5) / _LEVEL_FRACTION
         return torch.from_numpy(levels)[None, :, None, None]
 
     def exact_gain(self, quality: float) -> Tensor:

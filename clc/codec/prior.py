@@ -20,6 +20,7 @@ MEAN_EXPONENT = 6
 
 _GATE_EXPONENT = 8
 _START_GATE = 0.1  # of a match, when training starts
+_LEVEL_EXPONENT = 7  # multiples of 1/16 level
 _LEVEL_GAIN = 8.0  # one unit of the scale head's output is this many scale levels: keeps its gradients useful
 
 
@@ -75,16 +76,21 @@ class SliceNetwork(nn.Module):
             ExactConv2d(support_channels, width, 3), nn.ReLU(), ExactConv2d(width, width, 1), nn.ReLU()
         )
         self.mean = ExactConv2d(width, slice_channels, 1, output_exponent=MEAN_EXPONENT)
-        self.level = ExactConv2d(width, slice_channels, 1, output_exponent=3)  # 2^3 = _LEVEL_GAIN: whole levels
+        self.level = ExactConv2d(width, slice_channels, 1, output_exponent=_LEVEL_EXPONENT)
         if matches:
             self.gate = starting_at(_START_GATE, ExactConv2d(width, slice_channels, 1, output_exponent=_GATE_EXPONENT))
+
+    @property
+    def frozen(self) -> bool:
+        """Whether results are exact."""
+        return self.mean.frozen
 
     def forward(self, support: Tensor, match: Tensor | None) -> tuple[Tensor, Tensor]:
         features = self.trunk(support)
         mean = self.mean(features)
         if match is not None:
             mean = mean + _saturate(self.gate(features), 1.0) * (match - mean)
-            if self.mean.frozen:
+            if self.frozen:
                 mean = snap(mean, MEAN_EXPONENT)
         return mean, self.level(features) * _LEVEL_GAIN
 
@@ -146,7 +152,10 @@ class Prior(nn.Module):
                 match = self.matches[index](torch.cat([features, *decoded], dim=1), references)
             own = match.narrow(1, index * offset.shape[1], offset.shape[1]) if references is not None else None
             mean, level = network(torch.cat([features, match, *decoded], dim=1), own)
-            decoded.append(quantise(index, mean, _saturate(level + offset, SCALE_LEVELS - 1.0)))
+            level = _saturate(level + offset, SCALE_LEVELS - 1.0)
+            if network.frozen:  # once, after the sum: σ is off by half a level at most
+                level = torch.floor(level + 0.5)
+            decoded.append(quantise(index, mean, level))
         return torch.cat(decoded, dim=1)
 
     def freeze(self) -> None:

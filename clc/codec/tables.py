@@ -24,6 +24,8 @@ FREQUENCY_BITS = 20
 # Latents have heavier tails than the Gaussian that predicts them: a wide table, in which the outermost symbols share
 # the smallest frequency, costs less than escapes do.
 _RADIUS_DEVIATIONS = 8.0
+_OUTLIERS = 0.01  # share of symbols, and their deviation against the others': measured on coded photos
+_OUTLIER_DEVIATION = 3.0
 _TAIL = 2.0**-18  # probability mass per side of a factorised table that is left to the escape symbol
 
 
@@ -59,13 +61,17 @@ class FrequencyTables:
 
 
 def gaussian_tables() -> FrequencyTables:
-    """Tables of N(0, σ²) integrated over unit bins, for each of the `SCALE_LEVELS` scales."""
+    """Tables of N(0, σ²), with 1 % of N(0, 9σ²), integrated over unit bins, for each of the `SCALE_LEVELS` scales."""
     tables = []
     for level in range(SCALE_LEVELS):
         scale = SCALE_MIN * math.exp(level * LOG_SCALE_STEP)
         radius = max(1, math.ceil(scale * _RADIUS_DEVIATIONS))
         edges = (np.arange(-radius, radius + 2) - 0.5) / scale
-        tables.append(np.diff(torch.special.ndtr(torch.from_numpy(edges)).numpy()))
+        normal, outliers = (
+            np.diff(torch.special.ndtr(torch.from_numpy(edges / deviation)).numpy())
+            for deviation in (1.0, _OUTLIER_DEVIATION)
+        )
+        tables.append((1 - _OUTLIERS) * normal + _OUTLIERS * outliers)
     return FrequencyTables.from_probabilities(tables)
 
 

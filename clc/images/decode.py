@@ -66,7 +66,7 @@ def decode(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarra
                 width, height = image.size
                 if width * height > max_pixels:
                     raise ImageError(f"{name}: {width}×{height} pixels, more than the limit of {max_pixels}")
-                return _to_rgb(image, name)
+                return to_rgb(image, name)
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: refused, {error}") from error
     except Image.UnidentifiedImageError as error:
@@ -99,7 +99,7 @@ def write_png(pixels: np.ndarray, path: Path) -> None:
     write_atomically(path, encoded.getvalue())
 
 
-def _to_rgb(image: Image.Image, name: str) -> np.ndarray:
+def to_rgb(image: Image.Image, name: str) -> np.ndarray:
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I;16"):
         return _grey_to_rgb(np.asarray(upright), *_tiff_grey_scale(image))

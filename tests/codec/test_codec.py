@@ -146,6 +146,12 @@ def test_a_latent_that_differs_from_the_encoders_is_an_error_not_a_picture(
 ) -> None:
     stream = Bitstream.from_bytes(codec.compress(photo))
     with pytest.raises(BitstreamError, match="differ from the encoder's"):
+        codec.decompress(replace(stream, latent_checksum=stream.latent_checksum ^ 1).to_bytes())
+
+
+def test_a_latent_out_of_range_is_an_error_before_the_rest_is_computed(codec: Codec, photo: NDArray[np.uint8]) -> None:
+    stream = Bitstream.from_bytes(codec.compress(photo))
+    with pytest.raises(BitstreamError, match="damaged"):
         codec.decompress(replace(stream, latent=stream.latent[:-8]).to_bytes())
 
 

@@ -20,14 +20,14 @@ def test_qualities_out_of_range_are_refused(quality: float) -> None:
 
 
 @pytest.mark.parametrize("quality", [1.0, 1.01, 15.14, 15.15, 33.33, 50.5, 99.99, 100.0])
-def test_exact_levels_are_the_rounded_levels(quality: float) -> None:
+def test_exact_levels_are_the_levels_to_a_sixteenth(quality: float) -> None:
     torch.manual_seed(0)
     gain = GainUnit(32)
     torch.nn.init.normal_(gain.log_gain)
     gain.freeze()
     levels, exact = gain.levels(quality), gain.exact_levels(quality)
-    assert torch.equal(exact, torch.round(exact))
-    assert (levels - exact).abs().max() <= 0.5 + 1e-3
+    assert torch.equal(16 * exact, torch.round(16 * exact))
+    assert (levels - exact).abs().max() <= 1 / 32 + 1e-3
 
 
 def test_the_first_gains_follow_the_optimal_step() -> None:

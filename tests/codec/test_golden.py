@@ -32,4 +32,4 @@ def test_the_golden_files_are_those_of_format_version_1() -> None:
     digest = hashlib.sha256()
     for path in sorted(FOLDER.iterdir()):
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
-    assert digest.hexdigest() == "767304da43e5b99c7164720a3a46890ba7dc31f699128e25e58e35efab7af895"
+    assert digest.hexdigest() == "615928dfa31bce3b249f162e293f90c4b5d041fb625d386ef958e24eaf7730a9"
