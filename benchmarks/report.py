@@ -27,6 +27,16 @@ def print_table(heading: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     print()
 
 
+def peak_memory() -> int:
+    """Bytes that this process has had in memory at most, so far.
+
+    `getrusage` would do, but a new process inherits in it what its parent's memory once was.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return int(peak) * 1024
+
+
 def _cell(value: object) -> str:
     if not isinstance(value, float):
         return str(value)

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.codec import subject
 from benchmarks.codec.mutations import Outcome, Violation, goldens, judge, mutate
-from benchmarks.report import print_table
+from benchmarks.report import peak_memory, print_table
 
 _SPARE_MEMORY = 2**30  # bytes that decoding may take beyond what the process has at the start
 
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     options.limit = 1
     codec = subject.open_subject(options).codec()
     sound = goldens(codec, subject.open_photos(options)[0].pixels)
-    peak_before = _peak_megabytes()
+    peak_before = peak_memory() // 10**6
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (_address_space() + _SPARE_MEMORY, limits[1]))
     outcomes: Counter[tuple[str, bool, str]] = Counter()
@@ -58,13 +58,9 @@ def run(options: argparse.Namespace) -> int:
             for operator, mended in sorted({key[:2] for key in outcomes})
         ],
     )
-    print(f"peak memory {peak_before} MB before, {_peak_megabytes()} MB after; ", end="")
+    print(f"peak memory {peak_before} MB before, {peak_memory() // 10**6} MB after; ", end="")
     print(f"slowest mutant {slowest[0]:.2f} s (seed {slowest[1]})")
     return 1 if any(outcome == "violation" for _, _, outcome in outcomes) else 0
-
-
-def _peak_megabytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def _address_space() -> int:

@@ -5,8 +5,8 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchmarks.report import peak_memory
 from clc.store import Kind, Store
 
 
@@ -43,7 +43,7 @@ def _main() -> None:
     parser.add_argument("--entries", type=int)
     arguments = parser.parse_args()
     seconds = _run(Store(arguments.store), arguments.dim, arguments.entries)
-    print(json.dumps({"seconds": seconds, "peak": _peak()}))
+    print(json.dumps({"seconds": seconds, "peak": peak_memory()}))
 
 
 def _run(store: Store, dim: int, entries: int | None) -> dict[str, float]:
@@ -60,13 +60,6 @@ def _run(store: Store, dim: int, entries: int | None) -> dict[str, float]:
         dictionary = index(clusters.version, reduced.version, patches, config=IndexConfig(), store=store)
         seconds |= {"cluster": clusters.seconds, "index": dictionary.seconds}
     return seconds
-
-
-def _peak() -> int:
-    """Bytes. `getrusage` would do, but a new process inherits in it what its parent's memory once was."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
-    return int(peak) * 1024
 
 
 if __name__ == "__main__":
