@@ -18,7 +18,7 @@ from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stag
 logger = logging.getLogger(__name__)
 
 _BATCH_ROWS = 8192
-_START_ROWS_PER_CLUSTER = 10
+_START_ROWS_PER_CLUSTER = 3
 
 
 class ClusterConfig(BaseModel):
@@ -52,7 +52,7 @@ def cluster(reduced: Version, *, config: ClusterConfig, store: Store, force: boo
             f"{rows} patches cannot form {config.entries} clusters; use more photos or crops, or fewer entries"
         )
     recipe = Recipe(
-        stage="cluster", stage_version=2, config=config.model_dump(mode="json"), inputs={"reduced": reduced.ref}
+        stage="cluster", stage_version=3, config=config.model_dump(mode="json"), inputs={"reduced": reduced.ref}
     )
 
     def build(draft: Draft) -> None:
@@ -114,7 +114,14 @@ def _represent(
 def _fit(reduced: Version, distinct: NDArray[np.bool_], config: ClusterConfig) -> NDArray[np.float32]:
     """Centroids float32 [K, dim] of the distinct patches."""
     entries = min(config.entries, int(distinct.sum()))
-    means = MiniBatchKMeans(entries, random_state=config.seed, n_init=1, batch_size=_BATCH_ROWS)
+    means = MiniBatchKMeans(
+        entries,
+        random_state=config.seed,
+        n_init=1,
+        batch_size=_BATCH_ROWS,
+        # k-means++ visits all of these for every centroid: scikit-learn's default takes minutes for thousands.
+        init_size=max(_BATCH_ROWS, _START_ROWS_PER_CLUSTER * entries),
+    )
     # The first batch places the centroids, so it must be a sample of everything and hold at least K rows.
     means.partial_fit(_sample(reduced, distinct, entries, config.seed))
     for _ in range(config.passes):
