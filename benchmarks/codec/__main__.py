@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.report import print_machine
 from clc.errors import ClcError
 
-_NAMES = ("exactness", "rate", "speed", "coder", "fuzz", "large", "presets")
+_NAMES = ("exactness", "rate", "speed", "coder", "fuzz", "large", "presets", "ranking")
 
 
 def main() -> int:
