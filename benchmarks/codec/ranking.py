@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
             for photo in photos:
                 data = codec.compress(photo.pixels, quality=quality, references=choice != "none")
                 height, width = photo.pixels.shape[:2]
-                measured.append((bits_per_pixel(data, height, width), psnr(photo.pixels, codec.decompress(data))))
+                measured.append((bits_per_pixel(len(data), height, width), psnr(photo.pixels, codec.decompress(data))))
             bpp, decibels = np.mean(measured, axis=0)
             rows.append([quality, choice, f"{bpp:.4f}", f"{decibels:.3f}"])
     print(f"\n{len(photos)} photos, means\n")
