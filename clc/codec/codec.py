@@ -75,6 +75,7 @@ class Codec:
             raise ValueError("a codec needs a frozen model; call model.freeze() first")
         if latents is not None and latents.model_id != model_id:
             raise ValueError(f"reference latents belong to model {latents.model_id}, not {model_id}")
+        model.use_channels_last()
         self.model = model
         self.model_id = model_id
         self.latents = latents

@@ -32,10 +32,10 @@ class ConditionalLatentMatching(nn.Module):
 
     def __init__(self, config: MatchingConfig, channels: int) -> None:
         super().__init__()
-        self.embed = nn.Sequential(
-            nn.Conv2d(channels, config.embedding, 1),
+        self.embed = nn.Sequential(  # of vectors: as 1×1 convolutions, these take twice as long
+            nn.Linear(channels, config.embedding),
             nn.LeakyReLU(),
-            nn.Conv2d(config.embedding, config.embedding, 1),
+            nn.Linear(config.embedding, config.embedding),
         )
         self.log_temperature = nn.Parameter(torch.tensor(0.5 * math.log(config.embedding)))
         self.attention = EntryAttention(config.attention, channels)
@@ -56,16 +56,12 @@ class ConditionalLatentMatching(nn.Module):
 
         In S, every reference starts from its weight in eq. 1.
         """
-        count, number = references.shape[:2]
-        phi_query = self.embed(query).flatten(2).transpose(1, 2)  # [T, hw, E]
-        phi_reference = self.embed(references.flatten(0, 1))  # [T·M, E, s, s]
-        keys = phi_reference.unflatten(0, (count, number)).flatten(3).transpose(2, 3).flatten(1, 2)  # [T, M·ss, E]
         values = references.flatten(3).transpose(2, 3).flatten(1, 2)  # [T, M·ss, C]
         log_weights, retrieved = self.attention(query, references)
         prior = log_weights.repeat_interleave(references[0, 0, 0].numel(), dim=1)[:, None]  # [T, 1, M·ss]
-        queries = phi_query * torch.exp(-self.log_temperature)
-        matched = F.scaled_dot_product_attention(queries, keys, values, attn_mask=prior, scale=1.0)
-        matched = matched.transpose(1, 2).unflatten(2, tuple(query.shape[-2:]))
+        phi_query = self.embed(query.flatten(2).transpose(1, 2)) * torch.exp(-self.log_temperature)  # [T, hw, E]
+        similarity = torch.softmax(torch.baddbmm(prior, phi_query, self.embed(values).transpose(1, 2)), dim=2)
+        matched = (similarity @ values).transpose(1, 2).unflatten(2, tuple(query.shape[-2:]))
         return matched + self.retrieved(retrieved[..., None, None])
 
 

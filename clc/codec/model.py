@@ -229,6 +229,12 @@ class CompressionModel(nn.Module):
         self.hyper_tables, self.latent_tables = hyper_tables, latent_tables
         self._mark_frozen()
 
+    def use_channels_last(self) -> None:
+        """Lay the weights of everything but the prior path out as convolutions in floating point run fastest."""
+        for name, module in self.named_children():
+            if name not in ("prior", "hyper_prior", "gaussian", "gain"):
+                module.to(memory_format=torch.channels_last)
+
     def _mark_frozen(self) -> None:
         self.eval()
         self.requires_grad_(False)
