@@ -1,9 +1,9 @@
 """Seconds to encode and decode a 768×512 photo, beside two of CompressAI's models.
 
 mbt2018-mean is CompressAI's usual fast model (quality 1 has 192 latent channels, quality 8 has 320); cheng2020-anchor
-decodes position by position (quality 3 has 128 channels, quality 6 has 192). Both have random weights, so their rates mean nothing, but every layer and every symbol is
-computed as with trained ones. One process, the same image and settings for all, runs interleaved, medians. From pixels
-to bytes and back; encoding with references includes retrieval.
+decodes position by position (quality 3 has 128 channels, quality 6 has 192). All have random weights, so their rates
+mean nothing, but every layer and every symbol is computed as with trained ones. One process, the same image and
+settings for all, runs interleaved, medians. From pixels to bytes and back; encoding with references includes retrieval.
 """
 
 import argparse

@@ -77,7 +77,7 @@ def _structures(keys: NDArray[np.float32], queries: NDArray[np.float32]) -> list
 
     def attended(query: NDArray[np.float32]) -> NDArray[np.int64]:
         candidates, _ = nearest(coarse, keys, query, _CANDIDATES)
-        weights, _ = cache.attend(_DistanceOrder.lift_queries(query), candidates)
+        weights, _ = cache.attend(cache.compression.queries(query), candidates)
         return np.take_along_axis(candidates, np.argsort(-weights, axis=1, kind="stable"), axis=1)[:, :_REFERENCES]
 
     rows = [
@@ -98,12 +98,9 @@ class _DistanceOrder:
         self._keys = np.concatenate([keys, -0.5 * np.square(keys).sum(axis=1, keepdims=True)], axis=1)
         self.dimension = self._keys.shape[1]
 
-    @staticmethod
-    def lift_queries(queries: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.concatenate([queries, np.ones((len(queries), 1), dtype=np.float32)], axis=1)
-
-    def queries(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        raise NotImplementedError("queries come as keys here")
+    def queries(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of keys, which stand for the pictures that they were made from."""
+        return np.concatenate([pictures, np.ones((len(pictures), 1), dtype=np.float32)], axis=1)
 
     def entries(self, entries: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         return self._keys[entries], self._keys[entries]
