@@ -14,13 +14,13 @@ from clc.codec.artifact import reference_latents
 from clc.codec.bitstream import NO_DICTIONARY, Header
 from clc.codec.codec import Codec
 from clc.codec.model import ModelConfig
-from clc.codec.targets import Compressed, Target, compress_to
 from clc.decoder import StoreDecoder
 from clc.errors import ImageError, MissingArtifactError
 from clc.files import write_atomically
 from clc.images import read_image
 from clc.images.decode import to_rgb
 from clc.store import Kind, Store, Version
+from clc.targets import Compressed, Target, compress_to
 
 DEFAULT = "default"
 """The name of the model that is used where none is named."""

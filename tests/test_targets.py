@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clc.codec import targets
+from clc import targets
 from clc.codec.codec import Analysis, Codec, CodedImage
-from clc.codec.targets import MAX_ATTEMPTS, TOLERANCE, Metric, Target, compress_to
 from clc.dictionary.encoder import open_encoder
 from clc.errors import ProfileError
 from clc.evaluation.metrics import bits_per_pixel, psnr
 from clc.images import read_image
+from clc.targets import MAX_ATTEMPTS, TOLERANCE, Metric, Target, compress_to
 from tests.conftest import World
 from tests.test_cli import Call, assert_refused
 
