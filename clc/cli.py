@@ -1,7 +1,8 @@
 """The `clc` command.
 
 Exit codes: 0 success; 1 something checked is not as it should be (`verify`), or a bug, with a traceback; 2 a mistake in
-the call or in what it was given, with one line that says what to do (after the usage, if the call is malformed).
+the call or in what it was given, with one line that says what to do (after the usage, if the call is malformed);
+128 + n training stopped by signal n, after it wrote a checkpoint.
 """
 
 import logging
@@ -17,7 +18,8 @@ from clc.commands.artifacts import artifact_app
 from clc.commands.codec import compress, decompress, info
 from clc.commands.gc import gc
 from clc.commands.report import report
-from clc.errors import ClcError
+from clc.commands.train import train
+from clc.errors import ClcError, TrainingStoppedError
 from clc.store import Kind
 
 app = typer.Typer(
@@ -29,6 +31,7 @@ app = typer.Typer(
 app.command()(compress)
 app.command()(decompress)
 app.command()(info)
+app.command()(train)
 app.command()(report)
 app.command()(gc)
 app.add_typer(clc.commands.dictionary.app, name="dictionary")
@@ -52,6 +55,9 @@ def main() -> None:
     """Run the command line; what the exit codes mean is in the module's docstring."""
     try:
         app()
+    except TrainingStoppedError as stopped:
+        print(f"clc: {stopped}", file=sys.stderr)
+        sys.exit(128 + stopped.signal)
     except ClcError as error:
         print(f"clc: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

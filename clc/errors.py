@@ -61,6 +61,14 @@ class TrainingError(ClcError):
     """Training cannot start or cannot go on (bad data, divergence, foreign checkpoint)."""
 
 
+class TrainingStoppedError(ClcError):
+    """A signal stopped training after a checkpoint was written."""
+
+    def __init__(self, step: int, signal: int) -> None:
+        super().__init__(f"training stopped at step {step}, checkpoint written; the same command continues it")
+        self.signal = signal
+
+
 class OverlapError(ClcError):
     """A photo to evaluate on was used to build what is evaluated."""
 

@@ -18,7 +18,6 @@ from pipelines.stages import (
     cluster_keys,
     compute_latents,
     crop_references,
-    crop_training,
     evaluate_codec,
     extract_features,
     index_entries,
@@ -36,11 +35,10 @@ def rebuild(profile: Profile, store: str) -> dict[str, str]:
     keys = reduce_features(profile, store, features)
     clusters = cluster_keys(profile, store, keys)
     dictionary = index_entries(profile, store, clusters, keys, patches)
-    crops = crop_training(profile, store)
-    assignments = assign_references(profile, store, crops, dictionary)
-    model = train_codec(profile, store, crops, assignments, dictionary)
+    assignments = assign_references(profile, store, dictionary)
+    model = train_codec(profile, store, assignments, dictionary)
     latents = compute_latents(store, dictionary, model)
-    results = evaluate_codec(profile, store, model, dictionary, seen=[patches, crops])
+    results = evaluate_codec(profile, store, model, dictionary, patches)
     report = render_report(store, results)
     return {
         "dictionary": dictionary,

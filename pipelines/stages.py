@@ -16,16 +16,16 @@ from clc.evaluation.versions import evaluate_versions
 from clc.images import open_source
 from clc.profile import Profile
 from clc.store import Kind, Store, Version
-from clc.training import train
+from clc.training.train import TrainingJob, train
 
-CHECKPOINTS = Path("checkpoints")
+RUNS = Path("runs")
 REPORTS = Path("reports")
 
 
 @task(cache_policy=NO_CACHE)
 def crop_references(profile: Profile, store: str) -> str:
     """Photos → patches, the candidates for entries."""
-    return patches.crop(open_source(profile.photos.reference), config=profile.crop, store=Store(store)).version.ref
+    return patches.crop(open_source(profile.sources.reference), config=profile.crop, store=Store(store)).version.ref
 
 
 @task(cache_policy=NO_CACHE)
@@ -65,18 +65,11 @@ def index_entries(profile: Profile, store: str, clusters: str, keys: str, refere
 
 
 @task(cache_policy=NO_CACHE)
-def crop_training(profile: Profile, store: str) -> str:
-    """Photos → training crops."""
-    photos = open_source(profile.photos.training)
-    return patches.crop(photos, config=profile.training_crop, store=Store(store)).version.ref
-
-
-@task(cache_policy=NO_CACHE)
-def assign_references(profile: Profile, store: str, crops: str, dictionary: str) -> str:
-    """Training crops → their references."""
+def assign_references(profile: Profile, store: str, dictionary: str) -> str:
+    """Training photos → the references of their windows."""
     opened = Store(store)
     return assignments.assign(
-        opened.get(Kind.PATCHES, crops),
+        open_source(profile.sources.training),
         Dictionary(opened.get(Kind.DICTIONARY, dictionary), profile.features.backbone),
         references=profile.model.config.references,
         retrieval=profile.retrieval,
@@ -85,19 +78,17 @@ def assign_references(profile: Profile, store: str, crops: str, dictionary: str)
 
 
 @task(cache_policy=NO_CACHE)
-def train_codec(profile: Profile, store: str, crops: str, assigned: str, dictionary: str) -> str:
-    """Crops and assignments → model; moves the alias `latest`."""
+def train_codec(profile: Profile, store: str, assigned: str, dictionary: str) -> str:
+    """Training photos and their references → model; moves the alias `latest`."""
     opened = Store(store)
-    result = train.train(
-        opened.get(Kind.PATCHES, crops),
-        opened.get(Kind.ASSIGNMENTS, assigned),
-        opened.get(Kind.DICTIONARY, dictionary),
+    job = TrainingJob(
+        photos=open_source(profile.sources.training),
         choice=profile.model,
         config=profile.training,
-        store=opened,
-        checkpoints=CHECKPOINTS,
+        assignments=opened.get(Kind.ASSIGNMENTS, assigned),
+        dictionary=opened.get(Kind.DICTIONARY, dictionary),
     )
-    return _as_latest(opened, result.version)
+    return _as_latest(opened, train(job, store=opened, runs=RUNS).version)
 
 
 @task(cache_policy=NO_CACHE)
@@ -110,14 +101,14 @@ def compute_latents(store: str, dictionary: str, model: str) -> str:
 
 
 @task(cache_policy=NO_CACHE)
-def evaluate_codec(profile: Profile, store: str, model: str, dictionary: str, seen: list[str]) -> str:
+def evaluate_codec(profile: Profile, store: str, model: str, dictionary: str, reference_patches: str) -> str:
     """Test photos → results; moves the alias `latest`."""
     opened = Store(store)
     result = evaluate_versions(
         opened.get(Kind.MODEL, model),
         opened.get(Kind.DICTIONARY, dictionary),
-        [opened.get(Kind.PATCHES, ref) for ref in seen],
-        photos=open_source(profile.photos.test),
+        [opened.get(Kind.PATCHES, reference_patches)],
+        photos=open_source(profile.sources.test),
         config=profile.evaluation,
         store=opened,
         backbone=profile.features.backbone,

@@ -16,13 +16,13 @@ from clc.dictionary.cluster import ClusterConfig
 from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.features import FeatureConfig
 from clc.dictionary.index import IndexConfig
-from clc.dictionary.patches import CropConfig, crop
+from clc.dictionary.patches import CropConfig
 from clc.dictionary.reduce import ReduceConfig
 from clc.dictionary.retrieve import RetrievalConfig
 from clc.images import open_source
 from clc.store import Kind, Store, Version
-from clc.training.loop import TrainingConfig
-from clc.training.train import ModelChoice, train
+from clc.training.config import TrainingConfig
+from clc.training.train import ModelChoice, TrainingJob, train
 
 # On busy machines, a second OpenMP thread that spins for its turn makes everything many times slower.
 torch.set_num_threads(1)
@@ -43,7 +43,6 @@ class World:
     photos: Path
     test_photos: Path
     store: Store
-    crops: Version
     assignments: Version
     dictionary: Version
     model: Version
@@ -89,20 +88,19 @@ def world(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> World:
     store = Store(root / "store")
     source = open_source(f"folder:{photos}")
     dictionary = build_dictionary(source, store=store, **DICTIONARY_CONFIGS).version
-    crops = crop(source, config=CropConfig(size=288, per_photo=3, seed=1), store=store).version
-    assignments = assign(crops, Dictionary(dictionary), references=3, retrieval=RetrievalConfig(), store=store).version
-    model = train(
-        crops,
-        assignments,
-        dictionary,
-        choice=ModelChoice(preset="tiny"),
-        config=TrainingConfig(steps=6, batch=2, crop=64, refresh_every=3, learning_rate=1e-3),
-        store=store,
-        checkpoints=root / "checkpoints",
-    ).version
+    opened = Dictionary(dictionary)
+    assignments = assign(source, opened, references=3, retrieval=RetrievalConfig(), store=store).version
+    job = TrainingJob(
+        photos=source,
+        choice=ModelChoice(preset="tiny", conditioning="paper"),
+        config=TrainingConfig(steps=6, batch=2, crop=64, refresh_every=3, learning_rate=1e-3, held_out=0),
+        assignments=assignments,
+        dictionary=dictionary,
+    )
+    model = train(job, store=store, runs=root / "runs").version
     latents = reference_latents(dictionary, model, store=store).version
     for version in (dictionary, model):
         store.aliases.set(version.kind, "latest", version)
     assert store.aliases.resolve(Kind.MODEL, "latest") == model
     test_photos = write_photos(root / "test-photos", range(100, 102))
-    return World(photos, test_photos, store, crops, assignments, dictionary, model, latents)
+    return World(photos, test_photos, store, assignments, dictionary, model, latents)

@@ -40,7 +40,8 @@ def latent_checksums(model: CompressionModel, streams: list[Bitstream]) -> list[
             own[coded] = latent_coder.pop(stack, table[coded])
         return torch.from_numpy(symbols).to(mean) + mean
 
-    features = model.prior.features(torch.from_numpy(hyper).double().to(device).reshape(len(streams), -1, *size))
+    z_hat = torch.from_numpy(hyper).double().to(device).reshape(len(streams), -1, *size)
+    features = model.prior.features(z_hat, header.quality)
     latents = model.prior.decode(features, model.gain.exact_levels(header.quality).to(device), read)
     integers = (latents * 2.0**MEAN_EXPONENT).to(torch.int32).cpu().numpy().astype("<i4")
     return [zlib.crc32(own.tobytes()) for own in integers]

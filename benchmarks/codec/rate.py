@@ -169,7 +169,7 @@ def _floating_density_bits(model: CompressionModel, image: NDArray[np.uint8], qu
         likelihoods.append(model.gaussian(symbols[coded], scale_of(level[coded]))[1])
         return symbols + mean
 
-    model.prior.decode(model.prior.features(z_hat), model.gain.levels(quality), quantise)
+    model.prior.decode(model.prior.features(z_hat, quality), model.gain.levels(quality), quantise)
     return _information(likelihoods)
 
 

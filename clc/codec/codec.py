@@ -16,7 +16,7 @@ from torch import Tensor
 from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, Bitstream, Header, Scope, tile_count
 from clc.codec.entropy import TableCoder
 from clc.codec.exact import LARGEST_INPUT
-from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS
+from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS, Rate
 from clc.codec.model import CompressionModel
 from clc.codec.prior import MEAN_EXPONENT
 from clc.codec.references import ReferenceLatents, Retriever, index_bits
@@ -134,10 +134,11 @@ class Codec:
         quality = stored_quality(quality)
         scaled = (analysis.latent * self.model.gain.gain(quality)).clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
         scaled = scaled.contiguous()  # as the decoder's: the last digit of g_s depends on the order in memory
-        hyper, z_hat = self._encode_hyper(scaled)
-        features = self.model.prior.features(z_hat)
-        known = self.model.prior_references(analysis.references, quality)
-        latent, decoded = self._encode_latent(scaled.double(), features, quality, known)
+        rate = self.model.gain.exact_rate(quality)
+        hyper, z_hat = self._encode_hyper(self.model.hyper_latent(scaled, quality))
+        features = self.model.prior.features(z_hat, rate)
+        known = self.model.prior_references(analysis.references)
+        latent, decoded = self._encode_latent(scaled.double(), features, rate, known)
         entries = analysis.entries
         uses_references = entries.size > 0
         header = Header(
@@ -168,14 +169,14 @@ class Codec:
             )
         return self.retriever.retrieve(image, self.model.config.references)
 
-    def _encode_hyper(self, scaled: Tensor) -> tuple[bytes, Tensor]:
-        z_hat = torch.floor(self.model.h_a(scaled).double() + 0.5).clamp(-LARGEST_INPUT, LARGEST_INPUT)
+    def _encode_hyper(self, z: Tensor) -> tuple[bytes, Tensor]:
+        z_hat = torch.floor(z.double() + 0.5).clamp(-LARGEST_INPUT, LARGEST_INPUT)
         stack = self._hyper_coder.empty()
         self._hyper_coder.push(stack, _flat(z_hat), _hyper_channels(z_hat.shape))
         return self._hyper_coder.close(stack), z_hat
 
     def _encode_latent(
-        self, scaled: Tensor, features: Tensor, quality: float, references: Tensor | None
+        self, scaled: Tensor, features: Tensor, rate: Rate, references: Tensor | None
     ) -> tuple[bytes, Tensor]:
         blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
         slices = scaled.chunk(self.model.config.prior.slices, dim=1)
@@ -186,7 +187,7 @@ class Codec:
             blocks.append((_flat(symbols), _flat(level)))
             return symbols + mean
 
-        decoded = self.model.prior.decode(features, self._exact_levels(quality), quantise, references)
+        decoded = self.model.prior.decode(features, rate, quantise, references)
         stack = self._latent_coder.empty()
         for symbols, level in reversed(blocks):  # a stack: the slice decoded first is pushed last
             coded = level > 0
@@ -202,10 +203,11 @@ class Codec:
         self._hyper_coder.check_length(stream.hyper, height * width)
         references = self._references(stream.entries, header.height, header.width)
         z_hat = self._decode_hyper(stream.hyper, (1, self.model.config.prior.hyper_channels, height, width))
-        features = self.model.prior.features(z_hat)
-        known = self.model.prior_references(references, header.quality)
+        rate = self.model.gain.exact_rate(header.quality)
+        features = self.model.prior.features(z_hat, rate)
+        known = self.model.prior_references(references)
         stack = self._latent_coder.open(stream.latent)
-        decoded = self._decode_latent(stack, features, header.quality, known)
+        decoded = self._decode_latent(stack, features, rate, known)
         if self._checksum(decoded, stream.entries) != stream.latent_checksum:
             raise BitstreamError(
                 "the decoded latent or the reference latents differ from the encoder's: "
@@ -230,7 +232,7 @@ class Codec:
         return torch.from_numpy(symbols.reshape(shape)).double().to(self._device)
 
     def _decode_latent(
-        self, stack: constriction.stream.stack.AnsCoder, features: Tensor, quality: float, references: Tensor | None
+        self, stack: constriction.stream.stack.AnsCoder, features: Tensor, rate: Rate, references: Tensor | None
     ) -> Tensor:
         def read(index: int, mean: Tensor, level: Tensor) -> Tensor:
             levels = _flat(level)
@@ -242,10 +244,7 @@ class Codec:
                 raise BitstreamError("entropy-coded stream is damaged: a value of the latent is out of range")
             return decoded
 
-        return self.model.prior.decode(features, self._exact_levels(quality), read, references)
-
-    def _exact_levels(self, quality: float) -> Tensor:
-        return self.model.gain.exact_levels(quality).to(self._device)
+        return self.model.prior.decode(features, rate, read, references)
 
     def _check(self, header: Header) -> None:
         """Refuse what this codec cannot decode."""

@@ -54,7 +54,7 @@ def _encoder(model: CompressionModel, references: Tensor | None) -> float:
     image = torch.empty(1, 3, _SIDE, _SIDE, device="meta")
     with _counting() as counter:
         latent = _condition(model, model.g_a(image), references) * model.gain.gain(_QUALITY)
-        _decode(model, model.h_a(latent), references)
+        _decode(model, model.hyper_latent(latent, _QUALITY), references)
     return _mac_per_pixel(counter)
 
 
@@ -70,10 +70,10 @@ def _decoder(model: CompressionModel, references: Tensor | None) -> float:
 
 def _decode(model: CompressionModel, z_hat: Tensor, references: Tensor | None) -> tuple[Tensor, Tensor]:
     """Hyper features and decoded latent: what encoder and decoder both compute."""
-    features = model.prior.features(z_hat)
-    known = model.prior_references(references, _QUALITY)
-    levels = model.gain.levels(_QUALITY)
-    return features, model.prior.decode(features, levels, lambda index, mean, level: mean, known)
+    rate = model.gain.rate(_QUALITY)
+    features = model.prior.features(z_hat, rate)
+    known = model.prior_references(references)
+    return features, model.prior.decode(features, rate, lambda index, mean, level: mean, known)
 
 
 def _condition(model: CompressionModel, latent: Tensor, references: Tensor | None) -> Tensor:

@@ -45,7 +45,7 @@ class ExactConv2d(nn.Conv2d):
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, output_exponent: int | None = None
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+        super().__init__(in_channels, out_channels, kernel_size)
         self.fixed_exponent = output_exponent
         self.frozen = False
         self.observing = False
@@ -56,12 +56,17 @@ class ExactConv2d(nn.Conv2d):
         if self.frozen:
             # cuDNN may pick a Winograd or FFT algorithm, which is not a sum of the products above.
             with torch.backends.cudnn.flags(enabled=False):
-                exact = F.conv2d(x, self.weight, self.bias, padding=self.padding)  # type: ignore[arg-type]
+                exact = F.conv2d(self._padded(x), self.weight, self.bias)
             return snap(exact, int(self.exponent))
-        result = super().forward(x)
+        result = F.conv2d(self._padded(x), self.weight, self.bias)
         if self.observing:
             self.largest = torch.maximum(self.largest, result.detach().abs().amax())
         return result
+
+    def _padded(self, x: Tensor) -> Tensor:
+        """With border values repeated: the small crops of training are mostly border, and zeros would tell them so."""
+        margin = self.kernel_size[0] // 2
+        return F.pad(x, (margin,) * 4, mode="replicate") if margin else x
 
     @torch.no_grad()
     def freeze(self) -> None:

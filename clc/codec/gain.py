@@ -6,6 +6,7 @@ qualities and interpolated geometrically in between.
 """
 
 import math
+from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
 import numpy as np
@@ -18,7 +19,10 @@ from clc.codec.tables import LOG_SCALE_STEP
 
 QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 LEVELS = 8
-_LAMBDA_MIN, _LAMBDA_MAX = 0.0008, 0.1
+_LAMBDA_MIN, _LAMBDA_MAX = 0.0004, 0.08
+# At high rate, uniform quantisation with step Δ (8-bit levels) is optimal for λ = 6 / (ln 2 · Δ²). In the middle of the
+# range of λ that is a step of 39 levels; the latent starts as an orthonormal transform of pixels in [0, 1].
+_START_GAIN = 255.0 / math.sqrt(6.0 / (math.log(2.0) * math.sqrt(_LAMBDA_MIN * _LAMBDA_MAX)))
 _LOG_GAIN_GRID = 2.0**12
 _LEVEL_FRACTION = 16.0
 _DECIMAL_DIGITS = 28
@@ -29,6 +33,19 @@ def lagrangian(quality: float) -> float:
     return _LAMBDA_MIN * (_LAMBDA_MAX / _LAMBDA_MIN) ** _position(quality)
 
 
+@dataclass(frozen=True)
+class Rate:
+    """What a quality means for the prior.
+
+    position: where it lies between the smallest (0) and the best (1), in multiples of 2^-12.
+    gain: factors on the latent [1, C, 1, 1]. levels: how many scale levels they move its deviation up [1, C, 1, 1].
+    """
+
+    position: float
+    gain: Tensor
+    levels: Tensor
+
+
 class GainUnit(nn.Module):
     """Per-channel factors before and after quantisation, as functions of the quality."""
 
@@ -36,34 +53,39 @@ class GainUnit(nn.Module):
         super().__init__()
         # A step size that is optimal at λ shrinks with its square root.
         octaves = torch.linspace(-0.5, 0.5, LEVELS) * 0.5 * math.log(_LAMBDA_MAX / _LAMBDA_MIN)
-        self.log_gain = nn.Parameter(octaves[:, None].repeat(1, channels))
-        self.log_inverse_gain = nn.Parameter(-octaves[:, None].repeat(1, channels))
+        start = (octaves + math.log(_START_GAIN))[:, None].repeat(1, channels)
+        self.log_gain = nn.Parameter(start)
+        self.log_inverse_gain = nn.Parameter(-start)
 
     def gain(self, quality: float) -> Tensor:
         """Factors [1, C, 1, 1] applied before quantisation."""
         return _interpolate(self.log_gain, quality)
 
-    def levels(self, quality: float) -> Tensor:
-        """How many scale levels the gain moves the latent's deviation up [1, C, 1, 1]: real numbers, for training."""
-        return torch.log(self.gain(quality)) / LOG_SCALE_STEP
+    def rate(self, quality: float) -> Rate:
+        """In real numbers, for training."""
+        gain = self.gain(quality)
+        return Rate(_rounded_position(quality), gain, torch.log(gain) / LOG_SCALE_STEP)
+
+    def exact_rate(self, quality: float) -> Rate:
+        """The same on every machine: float64, gains in multiples of 2^-12 and levels in multiples of 1/16."""
+        device = self.log_gain.device
+        gain, levels = self._exact_gain(quality).to(device), self._exact_levels(quality).to(device)
+        return Rate(_rounded_position(quality), gain, levels)
 
     @torch.no_grad()
     def freeze(self) -> None:
-        """Put the gains on the grid that `exact_levels` computes with."""
+        """Put the gains on the grid that `exact_rate` computes with."""
         self.log_gain.copy_(torch.round(self.log_gain * _LOG_GAIN_GRID) / _LOG_GAIN_GRID)
 
-    def exact_levels(self, quality: float) -> Tensor:
-        """`levels` in multiples of 1/16, the same on every machine: float64 [1, C, 1, 1].
-
-        The interpolation is a sum of integer products, exact in float64; the product and the division after it are
+    def _exact_levels(self, quality: float) -> Tensor:
+        """The interpolation is a sum of integer products, exact in float64; the product and the division after it are
         correctly rounded.
         """
         numerator, denominator = self._exact_log_gain(quality)
         levels = np.floor(_LEVEL_FRACTION * numerator / (denominator * LOG_SCALE_STEP) + 0.5) / _LEVEL_FRACTION
         return torch.from_numpy(levels)[None, :, None, None]
 
-    def exact_gain(self, quality: float) -> Tensor:
-        """`gain` in multiples of 2^-12, the same on every machine: float64 [1, C, 1, 1]."""
+    def _exact_gain(self, quality: float) -> Tensor:
         numerator, denominator = self._exact_log_gain(quality)
         with localcontext(prec=_DECIMAL_DIGITS):  # Decimal.exp is correctly rounded, the exponential of a libm is not
             gains = [(Decimal(int(each)) / denominator).exp() * int(_LOG_GAIN_GRID) for each in numerator]
@@ -89,6 +111,10 @@ def _position(quality: float) -> float:
     if not QUALITY_MIN <= quality <= QUALITY_MAX:
         raise ValueError(f"quality must lie between {QUALITY_MIN:g} and {QUALITY_MAX:g}, not {quality:g}")
     return (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
+
+
+def _rounded_position(quality: float) -> float:
+    return round(_position(quality) * _LOG_GAIN_GRID) / _LOG_GAIN_GRID
 
 
 def _interpolate(log_factors: Tensor, quality: float) -> Tensor:

@@ -14,9 +14,6 @@ import torch
 from torch import Tensor, nn
 
 _CORRELATION = 0.95  # between neighbouring pixels, the usual value for photos
-# At high rate, uniform quantisation with step Δ (8-bit levels) is optimal for λ = 6 / (ln 2 · Δ²). A gain of 1 belongs
-# to the middle of the range of λ, 0.009, so to a step of 31 levels, about an eighth of the image's range.
-_LATENT_SCALE = 8.0
 _CONTRAST = 0.2  # standard deviation of photos' luma, as a share of the range
 _NOISE = 0.002  # share of the ordinary random weights that remains, to tell unused channels apart
 
@@ -52,10 +49,10 @@ class BlockTransform:
         self._variance = _variance(rows)
 
     def latent_deviation(self, channels: int) -> Tensor:
-        """Standard deviation [channels] that the latent starts with on photos, in quantisation steps at gain 1."""
+        """Standard deviation [channels] that the latent starts with on photos, before the gain."""
         deviation = torch.zeros(channels)
         known = min(channels, len(self._variance))
-        deviation[:known] = _LATENT_SCALE * _CONTRAST * self._variance[:known].sqrt()
+        deviation[:known] = _CONTRAST * self._variance[:known].sqrt()
         return deviation
 
     @torch.no_grad()
@@ -69,10 +66,8 @@ class BlockTransform:
         for layer, step in zip(halvings, self.steps, strict=True):
             outputs = torch.arange(len(step.source))
             layer.weight[outputs, step.source, -2:, -2:] += _HAAR[step.band]
-        if last is None:
-            halvings[-1].weight *= _LATENT_SCALE
-        else:
-            last.weight[:, :, 0, 0] += _LATENT_SCALE * torch.eye(*last.weight.shape[:2])
+        if last is not None:
+            last.weight[:, :, 0, 0] += torch.eye(*last.weight.shape[:2])
 
     @torch.no_grad()
     def start_synthesis(self, doublings: Sequence[nn.Conv2d], stem: nn.Conv2d, first: nn.Conv2d | None = None) -> None:
@@ -83,13 +78,11 @@ class BlockTransform:
         """
         _quieten([*([] if first is None else [first]), *doublings, stem])
         if first is not None:
-            first.weight[:, :, 0, 0] += torch.eye(*first.weight.shape[:2]) / _LATENT_SCALE
+            first.weight[:, :, 0, 0] += torch.eye(*first.weight.shape[:2])
         for layer, step in zip(doublings, reversed(self.steps), strict=True):
             inputs = torch.arange(len(step.source))
             phases = layer.weight[:, :, 0, 0].unflatten(0, (-1, 4))  # [out, 2·2 phases, in], a view
             phases[step.source, :, inputs] += _HAAR[step.band].flatten(1)
-        if first is None:
-            doublings[0].weight /= _LATENT_SCALE
         _on_blocks(stem).add_(self.stem.T)
 
 

@@ -19,7 +19,7 @@ from clc.codec.bitstream import MAX_REFERENCES
 from clc.codec.gain import GainUnit
 from clc.codec.matching import ConditionalLatentMatching, MatchingConfig
 from clc.codec.prior import Prior, PriorConfig, round_half_up, scale_of
-from clc.codec.prior_matching import PriorMatchingConfig, on_reference_grid
+from clc.codec.prior_matching import PriorMatchingConfig
 from clc.codec.references import dequantise, quantise
 from clc.codec.synthesis import ConditionalLatentSynthesis
 from clc.codec.tables import SCALE_MIN, FrequencyTables, gaussian_tables, trim
@@ -28,6 +28,7 @@ from clc.codec.tiles import LATENT_TILE
 from clc.codec.transforms import ConvolutionalConfig
 
 _HYPER_RADIUS = 512  # ẑ beyond this is escaped; far outside what training produces
+_START_HYPER_SCALE = 2.0  # z is small at first; the usual 10 costs bits that training takes long to win back
 
 
 class Conditioning(StrEnum):
@@ -124,7 +125,7 @@ class CompressionModel(nn.Module):
         self.prior = Prior(config.prior, channels, config.prior_matching if config.conditioning.informs_prior else None)
         self.prior.start_at(config.transform.start().latent_deviation(channels))
         self.residual = nn.Sequential(
-            nn.Conv2d(channels + config.prior.hyper_width, config.prior.slice_width, 3, padding=1),
+            nn.Conv2d(channels + config.prior.feature_channels, config.prior.slice_width, 3, padding=1),
             nn.LeakyReLU(),
             nn.Conv2d(config.prior.slice_width, channels, 1),
         )
@@ -132,7 +133,7 @@ class CompressionModel(nn.Module):
             shape = (config.references, channels, LATENT_TILE, LATENT_TILE)
             deviation = config.transform.start().latent_deviation(channels)
             self.learned_references = nn.Parameter(torch.randn(shape) * deviation[:, None, None])
-        self.hyper_prior = EntropyBottleneck(config.prior.hyper_channels)
+        self.hyper_prior = EntropyBottleneck(config.prior.hyper_channels, init_scale=_START_HYPER_SCALE)
         # ẑ is rounded to whole numbers, without a median of its own per channel, so that it enters h_s exactly.
         self.hyper_prior.quantiles.requires_grad_(False)
         self.gaussian = GaussianConditional(None, scale_bound=SCALE_MIN)
@@ -146,23 +147,27 @@ class CompressionModel(nn.Module):
         """
         if self.config.learns_references:
             references = self.learned_references.expand(len(image), -1, -1, -1, -1)
-        scaled = self.condition(self.g_a(image), references) * self.gain.gain(quality)
-        z = self.h_a(scaled)
-        _, hyper_likelihood = self.hyper_prior(z)
-        features = self.prior.features(round_half_up(z))
-        width = scaled.shape[1] // self.config.prior.slices
-        bits: list[Tensor] = []
+        latent = self.g_a(image).float()
+        # Under autocast only the transforms run in half precision: rates come from differences of large numbers.
+        with torch.autocast(latent.device.type, enabled=False):
+            rate = self.gain.rate(quality)
+            scaled = self.condition(latent, references) * rate.gain
+            z = self.hyper_latent(scaled, quality)
+            _, hyper_likelihood = self.hyper_prior(z)
+            features = self.prior.features(round_half_up(z), rate)
+            width = scaled.shape[1] // self.config.prior.slices
+            bits: list[Tensor] = []
 
-        def quantise(index: int, mean: Tensor, level: Tensor) -> Tensor:
-            target = scaled[:, index * width : (index + 1) * width]
-            _, likelihood = self.gaussian(target, scale_of(level), mean)
-            bits.append(_bits(likelihood))
-            return round_half_up(target - mean) + mean
+            def quantise(index: int, mean: Tensor, level: Tensor) -> Tensor:
+                target = scaled[:, index * width : (index + 1) * width]
+                _, likelihood = self.gaussian(target, scale_of(level), mean)
+                bits.append(_bits(likelihood))
+                return round_half_up(target - mean) + mean
 
-        known = self.prior_references(references, quality)
-        decoded = self.prior.decode(features, self.gain.levels(quality), quantise, known)
+            decoded = self.prior.decode(features, rate, quantise, self.prior_references(references))
+            restored = self.condition(self.refine(decoded, features, quality), references)
         return Reconstruction(
-            image=self.reconstruct(decoded, features, references, quality),
+            image=self.g_s(restored).float(),
             latent_bits=torch.stack(bits).sum(),
             hyper_bits=_bits(hyper_likelihood),
         )
@@ -176,25 +181,23 @@ class CompressionModel(nn.Module):
             return tiles
         return self.synthesis(tiles, self.matching(tiles, references))
 
-    def prior_references(self, references: Tensor | None, quality: float) -> Tensor | None:
-        """References [T, M, C, 16, 16] as the prior takes them: in quantisation steps, exact in a frozen model."""
-        if references is None or not self.config.conditioning.informs_prior:
-            return None
-        if not self.frozen:
-            return references * self.gain.gain(quality)
-        return on_reference_grid(references.double() * self.gain.exact_gain(quality).to(references.device))
+    def hyper_latent(self, scaled: Tensor, quality: float) -> Tensor:
+        """h_a: latent [B, C, h, w] in quantisation steps → z [B, N, h/4, w/4], not rounded."""
+        z: Tensor = self.h_a(scaled / self.prior.spread(self.gain.rate(quality)))
+        return z
+
+    def prior_references(self, references: Tensor | None) -> Tensor | None:
+        """References that the prior takes: all or none."""
+        return references if self.config.conditioning.informs_prior else None
 
     def refine(self, decoded: Tensor, features: Tensor, quality: float) -> Tensor:
         """Latent residual prediction (r of §3.3 (3)) and inverse gain: decoded latent [B, C, h, w] → ŷ_f.
 
         It runs after the last symbol, so ordinary floating point is enough.
         """
-        residual = 0.5 * torch.tanh(self.residual(torch.cat([decoded, features], dim=1)))
+        normalised = decoded / self.prior.spread(self.gain.rate(quality))
+        residual = 0.5 * torch.tanh(self.residual(torch.cat([normalised, features], dim=1)))
         return (decoded + residual) * self.gain.inverse_gain(quality)
-
-    def reconstruct(self, decoded: Tensor, features: Tensor, references: Tensor | None, quality: float) -> Tensor:
-        """Decoded latent and hyper features of tiles → image [T, 3, 256, 256]."""
-        return self.g_s(self.condition(self.refine(decoded, features, quality), references))
 
     @torch.no_grad()
     def freeze(self, calibration: Iterable[CalibrationCrop]) -> None:

@@ -1,21 +1,22 @@
 """Named model configurations. They are values: whatever else is built from a configuration works for any of them."""
 
 from clc.codec.matching import MatchingConfig
-from clc.codec.model import ModelConfig
+from clc.codec.model import Conditioning, ModelConfig
 from clc.codec.prior import PriorConfig
 from clc.codec.tcm import TcmConfig
 from clc.codec.transforms import ConvolutionalConfig
 
 PRESETS = {
-    # Trains on a CPU.
+    # Trains on a CPU. Its references condition the prior only: CLM and CLS cost as much time as all the rest of it.
     "tiny": ModelConfig(
-        transform=ConvolutionalConfig(widths=(64, 128, 192), blocks=(1, 1, 2), latent_channels=192),
+        transform=ConvolutionalConfig(widths=(64, 128, 256), blocks=(1, 1, 1), latent_channels=256),
         prior=PriorConfig(hyper_channels=64, hyper_width=96, slices=4, slice_width=96),
-        matching=MatchingConfig(embedding=256, width=48, groups=4, scales=2),
+        matching=MatchingConfig(embedding=256, width=32, groups=4, scales=2),
+        conditioning=Conditioning.PRIOR,
     ),
     # Trains in half an hour on one GPU.
     "small": ModelConfig(
-        transform=ConvolutionalConfig(widths=(96, 192, 288), blocks=(2, 3, 4), latent_channels=256),
+        transform=ConvolutionalConfig(widths=(96, 192, 320), blocks=(2, 3, 4), latent_channels=320),
         prior=PriorConfig(hyper_channels=96, hyper_width=128, slices=8, slice_width=128),
         matching=MatchingConfig(embedding=256, width=64, groups=4, scales=2),
     ),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from clc.codec.exact import ExactConv2d, snap
+from clc.codec.gain import Rate
 from clc.codec.initialisation import starting_at
 from clc.codec.prior_matching import PriorMatch, PriorMatchingConfig
 from clc.codec.tables import LOG_SCALE_STEP, SCALE_LEVELS, SCALE_MIN
@@ -18,10 +19,13 @@ from clc.codec.tables import LOG_SCALE_STEP, SCALE_LEVELS, SCALE_MIN
 MEAN_EXPONENT = 6
 """Means, and so decoded latents, are multiples of 2^-MEAN_EXPONENT quantisation steps."""
 
+_NORMALISED_EXPONENT = 10  # of latents in units of their usual deviation: 16 bits reach to 32 of them
+_DEVIATION_EXPONENT = 10
+_INVERSE_EXPONENT = 12
 _GATE_EXPONENT = 8
 _START_GATE = 0.1  # of a match, when training starts
-_LEVEL_EXPONENT = 7  # multiples of 1/16 level
-_LEVEL_GAIN = 8.0  # one unit of the scale head's output is this many scale levels: keeps its gradients useful
+_LEVEL_EXPONENT = 5  # multiples of 1/16 level
+_LEVEL_GAIN = 2.0  # one unit of the scale head's output is this many scale levels
 
 
 class PriorConfig(BaseModel):
@@ -34,6 +38,11 @@ class PriorConfig(BaseModel):
     slices: int = Field(ge=1, description="channel groups K of the context model")
     slice_width: int = Field(ge=8, description="channels inside each slice network")
 
+    @property
+    def feature_channels(self) -> int:
+        """Channels of the hyper features: those of h_s, and one that says the rate."""
+        return self.hyper_width + 1
+
 
 class HyperAnalysis(nn.Sequential):
     """h_a: scaled latent [B, C, h, w] → z [B, N, h/4, w/4]. Runs in the encoder only, so it need not be exact."""
@@ -41,11 +50,11 @@ class HyperAnalysis(nn.Sequential):
     def __init__(self, config: PriorConfig, latent_channels: int) -> None:
         width = config.hyper_width
         super().__init__(
-            nn.Conv2d(latent_channels, width, 3, padding=1),
+            nn.Conv2d(latent_channels, width, 3, padding=1, padding_mode="replicate"),
             nn.LeakyReLU(),
-            nn.Conv2d(width, width, 5, stride=2, padding=2),
+            nn.Conv2d(width, width, 5, stride=2, padding=2, padding_mode="replicate"),
             nn.LeakyReLU(),
-            nn.Conv2d(width, config.hyper_channels, 5, stride=2, padding=2),
+            nn.Conv2d(width, config.hyper_channels, 5, stride=2, padding=2, padding_mode="replicate"),
         )
 
 
@@ -65,7 +74,8 @@ class HyperSynthesis(nn.Sequential):
 
 
 class SliceNetwork(nn.Module):
-    """Support features [B, S, h, w] → mean and scale level, before the gain's, of one slice, each [B, C/K, h, w].
+    """Support features [B, S, h, w] → normalised mean and scale level, before the gain's, of one slice, each
+    [B, C/K, h, w].
 
     matches: whether there is a match [B, C/K, h, w] of the slice, which a gate mixes into the mean.
     """
@@ -75,7 +85,7 @@ class SliceNetwork(nn.Module):
         self.trunk = nn.Sequential(
             ExactConv2d(support_channels, width, 3), nn.ReLU(), ExactConv2d(width, width, 1), nn.ReLU()
         )
-        self.mean = ExactConv2d(width, slice_channels, 1, output_exponent=MEAN_EXPONENT)
+        self.mean = ExactConv2d(width, slice_channels, 1, output_exponent=_NORMALISED_EXPONENT)
         self.level = ExactConv2d(width, slice_channels, 1, output_exponent=_LEVEL_EXPONENT)
         if matches:
             self.gate = starting_at(_START_GATE, ExactConv2d(width, slice_channels, 1, output_exponent=_GATE_EXPONENT))
@@ -90,72 +100,106 @@ class SliceNetwork(nn.Module):
         mean = self.mean(features)
         if match is not None:
             mean = mean + _saturate(self.gate(features), 1.0) * (match - mean)
-            if self.frozen:
-                mean = snap(mean, MEAN_EXPONENT)
         return mean, self.level(features) * _LEVEL_GAIN
 
 
 class Prior(nn.Module):
-    """h_s and the slice networks: `prior.decode(prior.features(z_hat), level_offset, quantise)`.
+    """h_s and the slice networks: `prior.decode(prior.features(z_hat, rate), rate, quantise)`.
+
+    The networks see latents, and predict means, in units of `spread`: the usual deviation of their channel at that
+    rate. In quantisation steps, channels and rates differ by a factor of hundreds, and no learning rate suits all.
 
     matching: how references condition the parameters; None if they do not.
     """
+
+    deviation: Tensor
 
     def __init__(self, config: PriorConfig, latent_channels: int, matching: PriorMatchingConfig | None = None) -> None:
         super().__init__()
         if latent_channels % config.slices:
             raise ValueError(f"{latent_channels} latent channels cannot be cut into {config.slices} slices")
         width = latent_channels // config.slices
+        self.register_buffer("deviation", torch.ones(latent_channels))
         self.match_channels = 0 if matching is None else latent_channels + 1
         self.hyper_synthesis = HyperSynthesis(config)
         self.matches = nn.ModuleList()
         if matching is not None:
             for i in range(min(matching.stages, config.slices)):
-                self.matches.append(PriorMatch(config.hyper_width + i * width, latent_channels, matching.dimension))
-        support = config.hyper_width + self.match_channels
+                self.matches.append(
+                    PriorMatch(config.feature_channels + i * width, latent_channels, matching.dimension)
+                )
+        support = config.feature_channels + self.match_channels
         self.slices = nn.ModuleList(
             SliceNetwork(support + i * width, config.slice_width, width, matching is not None)
             for i in range(config.slices)
         )
 
-    def features(self, z_hat: Tensor) -> Tensor:
-        """Hyper features [B, hyper_width, h, w] of integer ẑ [B, N, h/4, w/4]."""
-        return self.hyper_synthesis(z_hat)
+    def features(self, z_hat: Tensor, rate: Rate) -> Tensor:
+        """Hyper features [B, hyper_width + 1, h, w] of integer ẑ [B, N, h/4, w/4]; the last channel says the rate."""
+        features: Tensor = self.hyper_synthesis(z_hat)
+        return torch.cat([features, torch.full_like(features[:, :1], rate.position)], dim=1)
+
+    def spread(self, rate: Rate) -> Tensor:
+        """The deviation of a channel in quantisation steps, at least 1: [1, C, 1, 1], exact if `rate` is."""
+        return (self.deviation.to(rate.gain)[None, :, None, None] * rate.gain).clamp(min=1.0)
+
+    def normalised(self, latents: Tensor, spread: Tensor) -> Tensor:
+        """Latents [..., c, h, w] in quantisation steps → in units of their spread [1, c, 1, 1]; exact once frozen."""
+        if not self.frozen:
+            return latents / spread
+        # One correctly rounded division; what follows is exact.
+        inverse = torch.floor(2.0**_INVERSE_EXPONENT / spread + 0.5) * 2.0**-_INVERSE_EXPONENT
+        return snap(latents * inverse, _NORMALISED_EXPONENT)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether results are exact."""
+        return all(network.frozen for network in self.slices)
 
     @torch.no_grad()
     def start_at(self, deviation: Tensor) -> None:
-        """Let every channel's scale start at its `deviation` [C], in quantisation steps at gain 1."""
-        levels = torch.log(deviation.clamp(min=SCALE_MIN) / SCALE_MIN) / LOG_SCALE_STEP
+        """Let every channel's scale start at its `deviation` [C], that of the latent before the gain."""
+        grid = 2.0**_DEVIATION_EXPONENT
+        self.deviation.copy_(torch.round(deviation * grid) / grid)
+        levels = torch.log(self.deviation.clamp(min=1 / grid) / SCALE_MIN) / LOG_SCALE_STEP
         for network, own in zip(self.slices, levels.chunk(len(self.slices)), strict=True):
             network.get_parameter("level.bias").copy_(own / _LEVEL_GAIN)
 
     def decode(
         self,
         features: Tensor,
-        level_offset: Tensor,
+        rate: Rate,
         quantise: Callable[[int, Tensor, Tensor], Tensor],
         references: Tensor | None = None,
     ) -> Tensor:
         """Run the slices in order; the decoded latent [B, C, h, w], in quantisation steps.
 
-        level_offset: what the gain adds to the scale levels, [1, C, 1, 1].
+        rate: exact, if the prior is frozen.
         quantise: (index, mean, level) → decoded slice, each [B, C/K, h, w]. It rounds in training, records symbols
         in an encoder and reads them in a decoder. Levels index the Gaussian tables: real numbers in
         0..SCALE_LEVELS-1 in training, whole ones once frozen.
-        references: latents [T, M, C, 16, 16] of the tiles, in quantisation steps, where the prior matches them.
+        references: latents [T, M, C, 16, 16] of the tiles, before the gain, where the prior matches them.
         """
+        if references is not None:
+            references = self.normalised(references.to(features.dtype) * rate.gain, self.spread(rate))
         decoded: list[Tensor] = []
-        offsets = level_offset.chunk(len(self.slices), dim=1)
+        known = [features]
         match = features.new_zeros(len(features), self.match_channels, *features.shape[-2:])
-        for index, (network, offset) in enumerate(zip(self.slices, offsets, strict=True)):
+        count = len(self.slices)
+        spreads, offsets = self.spread(rate).chunk(count, dim=1), rate.levels.chunk(count, dim=1)
+        for index, (network, spread, offset) in enumerate(zip(self.slices, spreads, offsets, strict=True)):
             if references is not None and index < len(self.matches):
-                match = self.matches[index](torch.cat([features, *decoded], dim=1), references)
+                match = self.matches[index](torch.cat(known, dim=1), references)
             own = match.narrow(1, index * offset.shape[1], offset.shape[1]) if references is not None else None
-            mean, level = network(torch.cat([features, match, *decoded], dim=1), own)
+            mean, level = network(torch.cat([features, match, *known[1:]], dim=1), own)
+            mean = mean * spread
             level = _saturate(level + offset, SCALE_LEVELS - 1.0)
-            if network.frozen:  # once, after the sum: σ is off by half a level at most
-                level = torch.floor(level + 0.5)
+            if self.frozen:
+                mean = snap(mean, MEAN_EXPONENT)
+                level = torch.floor(level + 0.5)  # once, after the sum: σ is off by half a level at most
             decoded.append(quantise(index, mean, level))
+            if index + 1 < count:
+                known.append(self.normalised(decoded[-1], spread))
         return torch.cat(decoded, dim=1)
 
     def freeze(self) -> None:

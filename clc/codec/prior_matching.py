@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from clc.codec.exact import FINEST_INPUT_EXPONENT, ExactConv2d, snap
 from clc.codec.tiles import LATENT_TILE, join_latent, split_latent
 
-_REFERENCE_EXPONENT = 4  # references enter as multiples of 2^-4 quantisation steps, in 16 bits
 _SCORE_EXPONENT = 6
 _SCORE_LIMIT = 2.0**8  # far above what tells two positions apart
 _SCORE_SCALE = 2.0**-3  # about 1/√d: a power of two is exact
@@ -75,11 +74,6 @@ class PriorMatch(nn.Module):
     def restore(self) -> None:
         """Switch to exact evaluation, as `ExactConv2d.restore` does for its weights."""
         self.bias.data = self.bias.data.double()
-
-
-def on_reference_grid(references: Tensor) -> Tensor:
-    """Exact references, in quantisation steps, on the grid on which they enter the prior."""
-    return snap(references, _REFERENCE_EXPONENT)
 
 
 def _positions(latents: Tensor) -> Tensor:

@@ -29,7 +29,12 @@ def image_tiles(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """uint8 [B, H, W, 3] → float32 [B, 3, H, W] in [0, 1]."""
-    return torch.tensor(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255.0
+    return to_unit_range(torch.tensor(np.ascontiguousarray(pixels)))
+
+
+def to_unit_range(pixels: Tensor) -> Tensor:
+    """uint8 [B, H, W, 3] → float32 [B, 3, H, W] in [0, 1], on the same device."""
+    return pixels.permute(0, 3, 1, 2).float() / 255.0
 
 
 def padded_size(pixels: int) -> int:

@@ -42,7 +42,7 @@ def build(
     from clc.profile import load_profile
 
     base = load_profile(profile) if profile is not None else None
-    spec = source or (base.photos.reference if base else None)
+    spec = source or (base.photos.reference if base and base.photos else None)
     if spec is None:
         raise ProfileError("name the photos with --source, or a profile that does with --profile")
     if limit is not None:

@@ -1,7 +1,7 @@
 """Evaluating versions from a store: opens the codec, and finds out which photos it has seen."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from clc.codec.artifact import find_latents
 from clc.dictionary.encoder import open_encoder
@@ -23,7 +23,8 @@ def evaluate_versions(
     backbone: str | None = None,
     force: bool = False,
 ) -> StageResult:
-    """Measure a model with its dictionary on photos that are in none of the `patches` versions `seen`.
+    """Measure a model with its dictionary on photos that it was not trained on and that are in none of `seen`, versions
+    of kind `patches`.
 
     backbone: as in `Dictionary`.
 
@@ -42,7 +43,7 @@ def evaluate_versions(
             "latents": find_latents(store, dictionary, model).ref,
         },
         config=config,
-        forbidden=photos_of(seen),
+        forbidden=photos_of({"patches": seen, "photos": [model]}),
         about={"preset": model.attributes["preset"], **model.attributes["training"]},
         force=force,
     )
@@ -55,11 +56,15 @@ def evaluate_versions(
     return result
 
 
-def photos_of(patches: Sequence[Version]) -> dict[str, str]:
-    """SHA-256 of the pixels of every photo that patches were cut from → which photo of which version that was."""
+def photos_of(tables: Mapping[str, Sequence[Version]]) -> dict[str, str]:
+    """SHA-256 of the pixels of every photo that tables of versions name → which photo of which version that was.
+
+    tables: the table's name → versions that have it.
+    """
     photos: dict[str, str] = {}
-    for version in patches:
-        table = version.table("patches", columns=["photo_sha256", "image_id"])
-        for sha256, image_id in zip(*(column.to_pylist() for column in table.columns), strict=True):
-            photos.setdefault(sha256, f"photo {image_id!r} of {version}")
+    for name, versions in tables.items():
+        for version in versions:
+            table = version.table(name, columns=["photo_sha256", "image_id"])
+            for sha256, image_id in zip(*(column.to_pylist() for column in table.columns), strict=True):
+                photos.setdefault(sha256, f"photo {image_id!r} of {version}")
     return photos

@@ -1,44 +1,80 @@
-"""Checkpoints: model and optimiser as one safetensors file, replaced atomically. No pickle."""
+"""Checkpoints: everything that a run needs to go on, in one safetensors file, replaced atomically. No pickle."""
 
+import errno
 import json
 import os
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
+from torch import Tensor, nn
 
 from clc.errors import TrainingError
 
+Row = dict[str, float]
 
-def save_checkpoint(
-    path: Path,
-    *,
-    run: str,
-    step: int,
-    model: torch.nn.Module,
-    optimiser: torch.optim.Optimizer,
-    log: list[dict[str, float]],
-) -> None:
-    """Write beside `path`, then rename: a killed run leaves the previous checkpoint whole.
+
+@dataclass(frozen=True)
+class Modules:
+    """What a checkpoint restores in place.
+
+    average: the moving average of the weights; analysis: the g_a that the reference latents were made with.
+    """
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    average: nn.Module | None
+    analysis: nn.Module | None
+
+    def _named(self) -> dict[str, nn.Module]:
+        named = {"model": self.model, "average": self.average, "analysis": self.analysis}
+        return {name: module for name, module in named.items() if module is not None}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: steps done, seconds trained, rows logged so far, and steps since the last row."""
+
+    step: int = 0
+    seconds: float = 0.0
+    log: list[Row] = field(default_factory=list)
+    validation: list[Row] = field(default_factory=list)
+    unlogged: list[Row] = field(default_factory=list)
+
+
+def save_checkpoint(path: Path, run: str, modules: Modules, progress: Progress) -> None:
+    """Write beside `path`, then rename: a killed run, or a full disk, leaves the previous checkpoint whole.
 
     run: identifies configuration and inputs; only the same run may resume.
+    Raises TrainingError if it cannot be written.
     """
-    tensors = {f"model/{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
-    for parameter, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser/{parameter}/{name}": tensor for name, tensor in state.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.partial")
-    save_file(tensors, temporary, metadata={"run": run, "step": str(step), "log": json.dumps(log)})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    tensors: dict[str, Tensor] = {}
+    for name, module in modules._named().items():
+        tensors |= {f"{name}/{key}": tensor.contiguous() for key, tensor in module.state_dict().items()}
+    for parameter, state in modules.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser/{parameter}/{key}": tensor for key, tensor in state.items()}
+    metadata = {"run": run, "progress": json.dumps(asdict(progress))}
+    temporary = path.with_suffix(".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(save(tensors, metadata))
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        advice = "free some space" if error.errno == errno.ENOSPC else "make the folder writable"
+        kept = "; the one before it is whole" if path.exists() else ""
+        raise TrainingError(
+            f"the checkpoint of step {progress.step} cannot be written to {path.parent} "
+            f"({error.strerror or error}){kept}; {advice} and run the same command again"
+        ) from error
 
 
-def load_checkpoint(
-    path: Path, *, run: str, model: torch.nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[int, list[dict[str, float]]]:
-    """Restore model and optimiser; returns the number of steps done and the log so far.
+def load_checkpoint(path: Path, run: str, modules: Modules) -> Progress:
+    """Restore modules in place; returns how far the run was.
 
     Raises TrainingError for a file that is damaged or belongs to another run.
     """
@@ -50,12 +86,16 @@ def load_checkpoint(
         raise TrainingError(f"checkpoint {path} cannot be read ({error}); delete it to start again") from error
     if metadata.get("run") != run:
         raise TrainingError(f"checkpoint {path} belongs to another configuration; delete it to start again")
-    model.load_state_dict({name.removeprefix("model/"): t for name, t in tensors.items() if name.startswith("model/")})
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        section, _, rest = name.partition("/")
-        if section == "optimiser":
-            parameter, _, key = rest.partition("/")
-            state.setdefault(int(parameter), {})[key] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    return int(metadata["step"]), json.loads(metadata["log"])
+    for name, module in modules._named().items():
+        module.load_state_dict(_section(tensors, name))
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in _section(tensors, "optimiser").items():
+        parameter, _, name = key.partition("/")
+        state.setdefault(int(parameter), {})[name] = tensor
+    groups = modules.optimiser.state_dict()["param_groups"]
+    modules.optimiser.load_state_dict({"state": state, "param_groups": groups})
+    return Progress(**json.loads(metadata["progress"]))
+
+
+def _section(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{name}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}

@@ -1,63 +1,73 @@
-"""Training crops, and batches that depend on nothing but the seed and the step."""
+"""Training crops, and batches that depend on nothing but the generator they are drawn with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from clc.codec.tiles import TILE_SIZE
-from clc.errors import TrainingError
-from clc.images.patch import decode_patches
-from clc.store import Version
+from clc.training.photos import TrainingPhoto
+from clc.training.windows import Windows
 
-_BATCH_ROWS = 64
+
+@dataclass(frozen=True)
+class Place:
+    """A square of a photo in one of eight orientations.
+
+    x, y, size: in pixels of photo `photo`; turns: quarter turns counter-clockwise, then `mirrored` left to right.
+    """
+
+    photo: int
+    x: int
+    y: int
+    size: int
+    turns: int
+    mirrored: bool
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's crops.
+    """One step's crops: pixels uint8 [B, s, s, 3], where each was cut, and its row in the windows int64 [B]."""
 
-    pixels: uint8 [B, s, s, 3]; rows: int64 [B], which crop each was cut from; mirrored: bool [B], whether left and
-    right were swapped; quality: the rate to train for.
-    """
-
-    pixels: NDArray[np.uint8]
+    pixels: Tensor
+    places: list[Place]
     rows: NDArray[np.int64]
-    mirrored: NDArray[np.bool_]
-    quality: float
 
 
 class TrainingSet:
-    """Decoded crops uint8 [N, S, S, 3] with the dictionary entries int64 [N, M] assigned to each.
+    """Photos with the windows that crops are cut around."""
 
-    crops: a version of kind `patches`; assignments: the version that was retrieved for exactly these crops.
-    Raises TrainingError if they do not belong together or the crops are smaller than a tile.
-    """
-
-    def __init__(self, crops: Version, assignments: Version) -> None:
-        if crops.ref not in assignments.manifest.recipe.inputs.values():
-            raise TrainingError(
-                f"{assignments} was not retrieved for {crops}; run the assignments stage for these crops"
-            )
-        batches = crops.batches("patches", columns=["image"], batch_rows=_BATCH_ROWS)
-        self.pixels = np.concatenate([decode_patches(batch.column("image")) for batch in batches])
-        if self.pixels.shape[1] < TILE_SIZE:
-            raise TrainingError(
-                f"{crops} holds crops of {self.pixels.shape[1]} pixels; training needs {TILE_SIZE} or more"
-            )
-        entries = assignments.table("assignments")["entries"].combine_chunks()
-        self.entries = entries.flatten().to_numpy().reshape(len(entries), -1).astype(np.int64)
+    def __init__(self, photos: Sequence[TrainingPhoto], windows: Windows) -> None:
+        self.photos = photos
+        self.windows = windows
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.windows)
 
-    def batch(self, generator: np.random.Generator, *, size: int, crop: int, quality: tuple[float, float]) -> Batch:
-        """`size` windows of crop × crop pixels, each mirrored or not, from crops drawn with replacement."""
+    def batch(self, generator: np.random.Generator, *, size: int, crop: int) -> Batch:
+        """`size` crops of crop × crop pixels, turned and mirrored at random, around windows drawn with replacement.
+
+        A crop is shifted against its window by up to half of it, so that tiles are seen at any position.
+        """
         rows = generator.integers(len(self), size=size)
-        offsets = generator.integers(self.pixels.shape[1] - crop + 1, size=(size, 2))
+        shifts = generator.integers(-TILE_SIZE // 2, TILE_SIZE // 2 + TILE_SIZE - crop + 1, size=(size, 2))
+        turns = generator.integers(4, size=size)
         mirrored = generator.random(size) < 0.5
-        windows = []
-        for row, (y, x), flip in zip(rows, offsets, mirrored, strict=True):
-            window = self.pixels[row, y : y + crop, x : x + crop]
-            windows.append(window[:, ::-1] if flip else window)
-        return Batch(np.stack(windows), rows, mirrored, float(generator.uniform(*quality)))
+        places = []
+        for i, row in enumerate(rows):
+            photo = int(self.windows.photo[row])
+            height, width = self.photos[photo].pixels.shape[:2]
+            x = int(np.clip(self.windows.x[row] + shifts[i, 0], 0, width - crop))
+            y = int(np.clip(self.windows.y[row] + shifts[i, 1], 0, height - crop))
+            places.append(Place(photo, x, y, crop, int(turns[i]), bool(mirrored[i])))
+        return Batch(torch.stack([self.pixels(place) for place in places]), places, rows)
+
+    def pixels(self, place: Place) -> Tensor:
+        """What is at a place: uint8 [s, s, 3]."""
+        photo = self.photos[place.photo].pixels
+        square = photo[place.y : place.y + place.size, place.x : place.x + place.size]
+        turned = torch.rot90(square, place.turns, (0, 1))
+        return turned.flip(1) if place.mirrored else turned

@@ -1,163 +1,236 @@
-"""The training loop: R + λ·255²·MSE over crops and references (paper eq. 9)."""
+"""The training loop: R + λ·D over crops and references (paper eq. 9)."""
 
+import contextlib
+import json
 import logging
-import math
-import time
-from dataclasses import dataclass
+import signal
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
-from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, lagrangian
 from clc.codec.model import CompressionModel
-from clc.codec.tiles import to_tensor
-from clc.errors import TrainingError
-from clc.training.checkpoint import load_checkpoint, save_checkpoint
+from clc.codec.tiles import to_unit_range
+from clc.errors import TrainingError, TrainingStoppedError
+from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
+from clc.training.config import Precision, TrainingConfig
 from clc.training.data import Batch, TrainingSet
+from clc.training.objective import rate_distortion
+from clc.training.processes import Processes
 from clc.training.references import ReferencePool
 from clc.training.related import related_view
+from clc.training.report import Reporter
+from clc.training.schedule import Budget, steps_of
+from clc.training.validation import Validation
 
 logger = logging.getLogger(__name__)
 
+Tensors = list[Tensor] | tuple[Tensor, ...]
 
-class TrainingConfig(BaseModel):
-    """How long and how to train."""
+CHECKPOINT = "checkpoint.safetensors"
+_SEED_STRIDE = 1_000_003
+_MOST_DEVICES = 4096
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(ge=1)
-    batch: int = Field(default=8, ge=1, description="crops a step")
-    crop: int = Field(default=128, ge=64, le=256, multiple_of=64, description="pixels along each side of a crop")
-    learning_rate: float = Field(default=4e-4, gt=0)
-    warm_up: int = Field(default=100, ge=0, description="steps of linear warm-up, before a cosine decay to 1/20")
-    gradient_clip: float = Field(default=0.5, gt=0, description="largest norm of a gradient")
-    unconditioned_share: float = Field(default=0.25, ge=0, le=1, description="share of steps without references")
-    related_share: float = Field(
-        default=0.5, ge=0, le=1, description="share of crops given a simulated related reference"
-    )
-    refresh_every: int = Field(default=100, ge=1, description="steps between recomputations of the reference latents")
-    checkpoint_every: int = Field(default=2, ge=1, description="refreshes between checkpoints")
-    seed: int = Field(default=0, ge=0)
+@dataclass(frozen=True)
+class DrawnBatch:
+    """A batch with its references [B, M, C, 16, 16], None without any, and the quality it is coded at."""
+
+    crops: Batch
+    references: Tensor | None
+    quality: float
 
 
 @dataclass
 class Trainer:
     """A run that can be continued: every random choice of a step follows from the seed and the step's number.
 
+    pool: None for a model that takes no references from a dictionary.
+    folder: of the run, where checkpoint, log and sheets are.
     run: identifies configuration and inputs; a checkpoint of another run is refused.
     """
 
     model: CompressionModel
     data: TrainingSet
-    pool: ReferencePool
+    pool: ReferencePool | None
+    validation: Validation
     config: TrainingConfig
-    checkpoint: Path
+    folder: Path
     run: str
+    processes: Processes = field(default_factory=Processes)
 
-    def train(self) -> list[dict[str, float]]:
-        """Train to the end, from the checkpoint if there is one; returns a row of scalars per refresh.
+    def train(self) -> Progress:
+        """Train to the end of the budget, from the checkpoint if there is one; the model then holds the moving average.
 
-        Raises TrainingError if loss or gradient are no longer finite; the message names the step and its crops.
+        Raises TrainingError if loss or gradient are no longer finite; its message names the file that says with which
+        crops. Raises TrainingStoppedError after SIGTERM or SIGINT, once a checkpoint is written.
         """
         config = self.config
-        optimiser = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
-        first = 0
-        log: list[dict[str, float]] = []
+        devices = config.devices or self.processes.count
+        share = self.processes.share(devices)
+        network = self.processes.wrapped(self.model)
+        if config.compile:
+            self.model.g_a.compile()
+            self.model.g_s.compile()
+        optimiser = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=True)
+        average = AveragedModel(self.model, multi_avg_fn=self._average) if config.average else None
+        if self.pool is not None:
+            self.pool.refresh(self.model.g_a)
+        progress = Progress()
         if self.checkpoint.exists():
-            first, log = load_checkpoint(self.checkpoint, run=self.run, model=self.model, optimiser=optimiser)
-            logger.info("stage=train resumed step=%d of=%d", first, config.steps)
+            progress = load_checkpoint(self.checkpoint, self.run, self._modules(optimiser, average))
+            logger.info("stage=train resumed step=%d seconds=%.0f", progress.step, progress.seconds)
+            if self.pool is not None:
+                self.pool.refresh(self.pool.analysis)
+        budget = Budget(config, steps_of(config, len(self.data), devices), progress.seconds)
+        reporter = Reporter(config, budget, progress, devices)
+        step = progress.step
         self.model.train()
-        progress = _Progress(first, config)
-        for step in range(first, config.steps):
-            if step % config.refresh_every == 0:
-                if step > first and step % (config.refresh_every * config.checkpoint_every) == 0:
-                    # Saved just before a refresh, so that a resumed run begins with the same one.
-                    save_checkpoint(
-                        self.checkpoint, run=self.run, step=step, model=self.model, optimiser=optimiser, log=log
-                    )
-                self.pool.refresh(self.model)
-            scalars = self._step(step, optimiser)
-            if progress.record(scalars, step):
-                log.append(progress.report(step))
-        return log
+        with _stop_signals() as stopped_by:
+            while True:
+                seconds, stop = self.processes.largest(budget.seconds, float(stopped_by[0]))
+                over = budget.spent(step, seconds) >= 1.0
+                if self.processes.first and (over or stop or (step > progress.step and self._due_checkpoint(step))):
+                    self._save(self._modules(optimiser, average), reporter.progress(step, seconds))
+                if stop:
+                    raise TrainingStoppedError(step, int(stop))
+                if over:
+                    break
+                if self.pool is not None and step % config.refresh_every == 0:
+                    self.pool.refresh(self.model.g_a)
+                rate = budget.learning_rate(step, seconds)
+                scalars = self._step(network, step, share, devices, rate, optimiser)
+                if average is not None:
+                    average.update_parameters(self.model)
+                step += 1
+                if reporter.record(step, self.processes.mean(scalars)) and self.processes.first:
+                    reporter.report()
+                if step % config.validate_every == 0 and self.processes.first:
+                    self._validate(average, step, reporter)
+        if average is not None:
+            self.model.load_state_dict(average.module.state_dict())
+        if self.processes.first and step % config.validate_every:
+            self._validate(None, step, reporter)
+        return reporter.progress(step, budget.seconds)
 
-    def batch(self, step: int) -> tuple[Batch, Tensor | None]:
-        """Crops of a step and their references [B, M, C, 16, 16], or None in a step without."""
-        generator = np.random.default_rng((self.config.seed, step))
-        batch = self.data.batch(
-            generator, size=self.config.batch, crop=self.config.crop, quality=(QUALITY_MIN, QUALITY_MAX)
-        )
-        if not self.model.config.takes_references or generator.random() < self.config.unconditioned_share:
-            return batch, None
-        references = self.pool.select(self.data.entries[batch.rows])
-        chosen = np.flatnonzero(generator.random(len(batch.rows)) < self.config.related_share)
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run can be continued from."""
+        return self.folder / CHECKPOINT
+
+    def draw(self, step: int, index: int) -> DrawnBatch:
+        """Batch `index` of a step: it depends on nothing else but the seed, the data and the model."""
+        config = self.config
+        generator = np.random.default_rng((config.seed, step, index))
+        quality = float(generator.uniform(*config.qualities))
+        crops = self.data.batch(generator, size=config.batch, crop=config.crop)
+        if self.pool is None or generator.random() < config.unconditioned_share:
+            return DrawnBatch(crops, None, quality)
+        assert self.data.windows.entries is not None
+        references = self.pool.select(self.data.windows.entries[crops.rows])
+        chosen = np.flatnonzero(generator.random(len(crops.rows)) < config.related_share)
         if len(chosen):
-            others = generator.integers(len(self.data), size=len(chosen))
-            views = [
-                related_view(self.data.pixels[batch.rows[i]], self.data.pixels[other], generator, batch.mirrored[i])
-                for i, other in zip(chosen, others, strict=True)
-            ]
+            others = generator.integers(len(self.data.photos), size=len(chosen))
+            views = []
+            for i, other in zip(chosen, others, strict=True):
+                place = crops.places[i]
+                photos = (self.data.photos[number].pixels for number in (place.photo, other))
+                views.append(related_view(next(photos), place, next(photos), generator))
             slots = generator.integers(references.shape[1], size=len(chosen))
-            references[chosen, slots] = self.pool.analyse(self.model, np.stack(views))
-        return batch, references
+            references[chosen, slots] = self.pool.analyse(torch.stack(views))
+        return DrawnBatch(crops, references, quality)
 
-    def _step(self, step: int, optimiser: torch.optim.Optimizer) -> dict[str, float]:
-        batch, references = self.batch(step)
-        torch.manual_seed(self.config.seed * 1_000_003 + step)  # quantisation noise and the sampling of eq. 5
+    def _step(
+        self,
+        network: torch.nn.Module,
+        step: int,
+        share: range,
+        devices: int,
+        learning_rate: float,
+        optimiser: torch.optim.Optimizer,
+    ) -> dict[str, float]:
         for group in optimiser.param_groups:
-            group["lr"] = _learning_rate(step, self.config)
-        image = to_tensor(batch.pixels)
-        result = self.model(image, references, batch.quality)
-        bpp = (result.latent_bits + result.hyper_bits) / image[:, 0].numel()
-        mse = torch.mean((result.image - image) ** 2)
-        loss = bpp + lagrangian(batch.quality) * 255.0**2 * mse
-        if not torch.isfinite(loss):
-            raise self._diverged("loss", step, batch)
+            group["lr"] = learning_rate
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        losses = []
+        for index in share:
+            batch = self.draw(step, index)
+            image = to_unit_range(batch.crops.pixels).contiguous(memory_format=torch.channels_last)
+            # Quantisation noise and the sampling of eq. 5.
+            torch.manual_seed((self.config.seed * _SEED_STRIDE + step) * _MOST_DEVICES + index)
+            half = self.config.precision is Precision.BFLOAT16
+            with torch.autocast(image.device.type, torch.bfloat16, enabled=half):
+                result = network(image, batch.references, batch.quality)
+            loss = rate_distortion(result, image, batch.quality, self.config.distortion)
+            if not torch.isfinite(loss.total):
+                raise self._diverged("loss", step, batch)
+            losses.append(loss)
+            with contextlib.ExitStack() as stack:
+                if index != share[-1] and isinstance(network, torch.nn.parallel.DistributedDataParallel):
+                    stack.enter_context(network.no_sync())
+                (loss.total / len(share)).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         if not torch.isfinite(norm):
             raise self._diverged("gradient", step, batch)
         optimiser.step()
-        return {"loss": loss.item(), "bpp": bpp.item(), "psnr": -10.0 * math.log10(max(mse.item(), 1e-10))}
+        return {
+            "loss": float(np.mean([loss.total.item() for loss in losses])),
+            "bpp": float(np.mean([loss.bpp for loss in losses])),
+            "psnr": float(np.mean([loss.psnr for loss in losses])),
+            "gradient_norm": norm.item(),
+            "learning_rate": learning_rate,
+        }
 
-    def _diverged(self, what: str, step: int, batch: Batch) -> TrainingError:
+    def _average(self, averaged: Tensors, current: Tensors, number: Tensor | int) -> None:
+        """Exponential moving average that forgets its first values fast."""
+        decay = min(self.config.average, (1.0 + float(number)) / (10.0 + float(number)))
+        torch._foreach_lerp_(averaged, current, 1.0 - decay)
+
+    def _modules(self, optimiser: torch.optim.Optimizer, average: AveragedModel | None) -> Modules:
+        return Modules(self.model, optimiser, average, None if self.pool is None else self.pool.analysis)
+
+    def _due_checkpoint(self, step: int) -> bool:
+        return step % self.config.checkpoint_every == 0
+
+    def _save(self, modules: Modules, progress: Progress) -> None:
+        save_checkpoint(self.checkpoint, self.run, modules, progress)
+        for name, rows in (("log", progress.log), ("validation", progress.validation)):
+            if rows:
+                pq.write_table(pa.Table.from_pylist(rows), self.folder / f"{name}.parquet")
+
+    def _validate(self, average: AveragedModel | None, step: int, reporter: Reporter) -> None:
+        model = self.model if average is None else average.module
+        assert isinstance(model, CompressionModel)
+        reporter.validated(self.validation.measure(model, step, self.folder / f"sheet-{step:07d}.png"))
+
+    def _diverged(self, what: str, step: int, batch: DrawnBatch) -> TrainingError:
+        """The error that ends the run, with the batch's photos and places written down."""
+        path = self.folder / f"diverged-{step}.json"
+        crops = [{"image_id": self.data.photos[place.photo].image_id, **asdict(place)} for place in batch.crops.places]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"step": step, "quality": batch.quality, "crops": crops}, indent=2))
         return TrainingError(
-            f"the {what} is not finite at step {step} (crops {batch.rows.tolist()}, quality {batch.quality:.2f}); "
-            "lower learning_rate, or look at these crops"
+            f"the {what} is not finite at step {step}; lower learning_rate, or look at the crops that {path} lists"
         )
 
 
-def _learning_rate(step: int, config: TrainingConfig) -> float:
-    warm = min(1.0, (step + 1) / max(1, config.warm_up))
-    cosine = 0.5 * (1.0 + math.cos(math.pi * step / config.steps))
-    return config.learning_rate * warm * max(cosine, 0.05)
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """The signal that asked the process to stop, 0 if none has, as a list of one."""
+    received = [0]
 
+    def handle(number: int, _: object) -> None:
+        received[0] = number
 
-class _Progress:
-    """Means since the last report, and the speed."""
-
-    def __init__(self, first: int, config: TrainingConfig) -> None:
-        self._config = config
-        self._first = first
-        self._started = time.perf_counter()
-        self._rows: list[dict[str, float]] = []
-
-    def record(self, scalars: dict[str, float], step: int) -> bool:
-        """Whether a report is due after this step."""
-        self._rows.append(scalars)
-        return (step + 1) % self._config.refresh_every == 0 or step + 1 == self._config.steps
-
-    def report(self, step: int) -> dict[str, float]:
-        means = {name: float(np.mean([row[name] for row in self._rows])) for name in self._rows[0]}
-        self._rows.clear()
-        steps_per_second = (step + 1 - self._first) / (time.perf_counter() - self._started)
-        logger.info(
-            "stage=train step=%d/%d loss=%.3f bpp=%.3f psnr=%.2f crops/s=%.1f eta=%.0fs",
-            *(step + 1, self._config.steps, means["loss"], means["bpp"], means["psnr"]),
-            *(steps_per_second * self._config.batch, (self._config.steps - step - 1) / steps_per_second),
-        )
-        return {"step": float(step + 1), **means}
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,7 +1,7 @@
-"""Stage `train`: crops, assignments and a dictionary version → a frozen model version."""
+"""Stage `train`: photos, and the references assigned to them from a dictionary version → a frozen model version."""
 
-import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +11,33 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from clc.codec.artifact import write_model
 from clc.codec.bitstream import MAX_REFERENCES
-from clc.codec.gain import QUALITY_MAX, QUALITY_MIN
 from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
 from clc.codec.presets import PRESETS
-from clc.codec.tiles import TILE_SIZE, to_tensor
+from clc.codec.tiles import TILE_SIZE, to_unit_range
 from clc.errors import TrainingError
+from clc.images import PhotoSource, fingerprint
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
+from clc.training.config import TrainingConfig
 from clc.training.data import TrainingSet
-from clc.training.loop import Trainer, TrainingConfig
+from clc.training.loop import CHECKPOINT, Trainer
+from clc.training.photos import TrainingPhoto, decode_photos
+from clc.training.processes import Processes
 from clc.training.references import ReferencePool
-
-logger = logging.getLogger(__name__)
+from clc.training.validation import Validation, held_out
+from clc.training.windows import assigned_windows, grid_windows
 
 _CALIBRATION_STEPS = 12
+_DERIVED = {"clc.identity": "derived"}
 LOG_SCHEMA = pa.schema(
-    [pa.field(name, pa.float64(), metadata={"clc.identity": "derived"}) for name in ("step", "loss", "bpp", "psnr")]
+    [
+        pa.field(name, pa.float64(), metadata=_DERIVED)
+        for name in ("step", "seconds", "loss", "bpp", "psnr", "gradient_norm", "learning_rate", "crops_per_second")
+    ]
 )
+VALIDATION_SCHEMA = pa.schema(
+    [pa.field(name, pa.float64(), metadata=_DERIVED) for name in ("step", "quality", "bpp", "psnr")]
+)
+PHOTOS_SCHEMA = pa.schema([pa.field("image_id", pa.string()), pa.field("photo_sha256", pa.string())])
 
 
 class ModelChoice(BaseModel):
@@ -52,73 +63,202 @@ class ModelChoice(BaseModel):
         return PRESETS[self.preset].model_copy(update=self.model_dump(exclude={"preset"}, exclude_none=True))
 
 
+@dataclass(frozen=True)
+class TrainingJob:
+    """What to train, on what.
+
+    assignments, dictionary: for a model that takes references from a dictionary, and only for one.
+    start: a model of the same network whose weights training starts from.
+    """
+
+    photos: PhotoSource
+    choice: ModelChoice
+    config: TrainingConfig
+    assignments: Version | None = None
+    dictionary: Version | None = None
+    start: Version | None = None
+
+    def check(self) -> None:
+        """Raises TrainingError for inputs that do not belong together."""
+        network = self.choice.config
+        if self.start is not None and self.start.attributes.get("config") != network.model_dump(mode="json"):
+            raise TrainingError(
+                f"{self.start} is another network than the one to train; start from a model of the same preset and "
+                "conditioning"
+            )
+        if not network.takes_references:
+            if self.dictionary is not None or self.assignments is not None:
+                raise TrainingError(
+                    f"a model with conditioning {network.conditioning} and {network.reference_source} references takes "
+                    "none from a dictionary; leave dictionary and assignments out"
+                )
+            return
+        if self.dictionary is None or self.assignments is None:
+            raise TrainingError(
+                f"a model with conditioning {network.conditioning} needs a dictionary and the assignments from it; "
+                "build one with `clc dictionary build`, or train with conditioning none"
+            )
+        if self.dictionary.ref not in self.assignments.manifest.recipe.inputs.values():
+            raise TrainingError(
+                f"{self.assignments} was not retrieved from {self.dictionary}; run the assignments stage for it"
+            )
+        if self.dictionary.attributes["patch_size"] != TILE_SIZE:
+            raise TrainingError(
+                f"{self.dictionary} has entries of {self.dictionary.attributes['patch_size']} pixels; "
+                f"the codec needs {TILE_SIZE}"
+            )
+        references = self.assignments.attributes["references"]
+        if references != network.references:
+            raise TrainingError(
+                f"{self.assignments} has {references} references a window, the network takes {network.references}"
+            )
+
+    @property
+    def recipe(self) -> Recipe:
+        """Equal recipes are the same work."""
+        inputs = {"photos": f"photos/{fingerprint(self.photos)}"}
+        versions = {"assignments": self.assignments, "dictionary": self.dictionary, "start": self.start}
+        inputs |= {role: version.ref for role, version in versions.items() if version is not None}
+        return Recipe(
+            stage="train",
+            stage_version=2,
+            config={
+                "model": self.choice.config.model_dump(mode="json"),
+                "training": self.config.model_dump(mode="json"),
+            },
+            inputs=inputs,
+        )
+
+
 def train(
-    crops: Version,
-    assignments: Version,
-    dictionary: Version,
+    job: TrainingJob,
     *,
-    choice: ModelChoice,
-    config: TrainingConfig,
     store: Store,
-    checkpoints: Path,
+    runs: Path,
+    device: str = "cpu",
+    restart: bool = False,
     force: bool = False,
+    processes: Processes | None = None,
 ) -> StageResult:
     """Train a model against exactly this dictionary version, freeze it and publish it.
 
-    checkpoints: local folder; an interrupted run of the same recipe continues from there.
-    Raises TrainingError for inputs that do not belong together.
+    runs: local folder; each run has a folder there, named by its recipe, with checkpoint, log and sheets. An
+    interrupted run of the same recipe continues from there.
+    restart: start again instead.
+    processes: this one's place among several; the first calls this, the others `take_part`.
+    Raises TrainingError for inputs that do not belong together, too few or too small photos or a folder that cannot be
+    written, before training starts; and what `Trainer.train` raises.
     """
-    if dictionary.ref not in assignments.manifest.recipe.inputs.values():
-        raise TrainingError(f"{assignments} was not retrieved from {dictionary}; run the assignments stage for it")
-    model_config = choice.config
-    if dictionary.attributes["patch_size"] != TILE_SIZE:
-        raise TrainingError(
-            f"{dictionary} has entries of {dictionary.attributes['patch_size']} pixels; the codec needs {TILE_SIZE}"
-        )
-    references = assignments.attributes["references"]
-    if references != model_config.references:
-        raise TrainingError(f"{assignments} has {references} references a crop, the preset {model_config.references}")
-    recipe = Recipe(
-        stage="train",
-        stage_version=1,
-        config={"model": model_config.model_dump(mode="json"), "training": config.model_dump(mode="json")},
-        inputs={"crops": crops.ref, "assignments": assignments.ref, "dictionary": dictionary.ref},
-    )
+    job.check()
+    recipe = job.recipe
 
     def build(draft: Draft) -> None:
-        torch.manual_seed(config.seed)
-        trainer = Trainer(
-            model=CompressionModel(model_config),
-            data=TrainingSet(crops, assignments),
-            pool=ReferencePool(dictionary),
-            config=config,
-            checkpoint=checkpoints / f"{recipe.hash}.safetensors",
-            run=recipe.hash,
-        )
-        log = trainer.train()
-        trainer.model.freeze(_calibration(trainer))
+        trainer, photos = _trainer(job, recipe, runs, device, processes or Processes())
+        if restart:
+            trainer.checkpoint.unlink(missing_ok=True)
+        progress = trainer.train()
+        crops = list(_calibration(trainer, progress.step))
+        trainer.model.cpu().freeze(crops)
         write_model(draft, trainer.model)
-        with draft.table("log", LOG_SCHEMA) as table:
-            table.write(pa.Table.from_pylist(log, schema=LOG_SCHEMA))
+        for name, schema, rows in (
+            ("log", LOG_SCHEMA, progress.log),
+            ("validation", VALIDATION_SCHEMA, progress.validation),
+            ("photos", PHOTOS_SCHEMA, _seen(photos, job.start)),
+        ):
+            with draft.table(name, schema) as table:
+                table.write(pa.Table.from_pylist(rows, schema=schema))
         draft.attributes |= {
-            "dictionary": dictionary.id,
-            "preset": choice.preset,
-            "training": config.model_dump(mode="json"),
-            "retrieval": assignments.attributes["retrieval"],
+            "preset": job.choice.preset,
+            "training": job.config.model_dump(mode="json"),
+            "start": None if job.start is None else job.start.id,
         }
-        draft.statistics |= {"final": log[-1], "crops": len(trainer.data)}
+        if job.dictionary is not None and job.assignments is not None:
+            draft.attributes |= {
+                "dictionary": job.dictionary.id,
+                "retrieval": job.assignments.attributes["retrieval"],
+            }
+        draft.statistics |= {
+            "steps": progress.step,
+            "seconds": progress.seconds,
+            "photos": len(photos),
+            "windows": len(trainer.data),
+        }
 
     result = run_stage(store, Kind.MODEL, recipe, build, force=force)
-    (checkpoints / f"{recipe.hash}.safetensors").unlink(missing_ok=True)  # only after the model is published
+    (_folder(runs, recipe) / CHECKPOINT).unlink(missing_ok=True)  # only after the model is published
     return result
 
 
-def _calibration(trainer: Trainer) -> Iterator[CalibrationCrop]:
+def take_part(job: TrainingJob, *, store: Store, runs: Path, device: str, processes: Processes) -> None:
+    """What every process but the first does: it trains, and publishes nothing."""
+    job.check()
+    recipe = job.recipe
+    if store.find(recipe) is None:
+        _trainer(job, recipe, runs, device, processes)[0].train()
+
+
+def _folder(runs: Path, recipe: Recipe) -> Path:
+    return runs / recipe.hash[:16]
+
+
+def _trainer(
+    job: TrainingJob, recipe: Recipe, runs: Path, device: str, processes: Processes
+) -> tuple[Trainer, list[TrainingPhoto]]:
+    """A run at its beginning, with the photos that it decoded."""
+    folder = _folder(runs, recipe)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".writable").touch()
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise TrainingError(
+            f"{folder} cannot be written ({error.strerror or error}); name another folder for runs"
+        ) from error
+    place = torch.device(device)
+    photos = decode_photos(job.photos, place)
+    windows = grid_windows(photos) if job.assignments is None else assigned_windows(photos, job.assignments)
+    apart = held_out(photos, job.config.held_out)
+    windows = windows.of_photos(~apart)
+    if not len(windows):
+        raise TrainingError(
+            f"{job.photos.spec}: none of {len(photos)} photos has {TILE_SIZE}×{TILE_SIZE} pixels to train on; "
+            "use larger photos"
+        )
+    torch.manual_seed(job.config.seed)
+    model = CompressionModel(job.choice.config)
+    if job.start is not None:
+        weights = job.start.tensors("weights")
+        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        model.load_state_dict({name: torch.from_numpy(array).reshape(shapes[name]) for name, array in weights.items()})
+    model.to(place).use_channels_last()
+    trainer = Trainer(
+        model=model,
+        data=TrainingSet(photos, windows),
+        pool=None if job.dictionary is None else ReferencePool(job.dictionary, place),
+        validation=Validation([photo for photo, out in zip(photos, apart, strict=True) if out]),
+        config=job.config,
+        folder=folder,
+        run=recipe.hash,
+        processes=processes,
+    )
+    return trainer, photos
+
+
+def _seen(photos: list[TrainingPhoto], start: Version | None) -> list[dict[str, str]]:
+    """Every photo that the weights have learned from, here or in the runs before."""
+    rows = {photo.sha256: photo.image_id for photo in photos}
+    for before in start.table("photos").to_pylist() if start is not None else []:
+        rows.setdefault(before["photo_sha256"], before["image_id"])
+    return [{"image_id": image_id, "photo_sha256": sha256} for sha256, image_id in sorted(rows.items())]
+
+
+def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:
     """Training batches, crop by crop, with qualities spread over the whole range."""
     trainer.model.eval()
-    trainer.pool.refresh(trainer.model)
-    for step, quality in enumerate(np.linspace(QUALITY_MIN, QUALITY_MAX, _CALIBRATION_STEPS)):
-        batch, references = trainer.batch(trainer.config.steps + step)
-        for row, image in enumerate(to_tensor(batch.pixels)):
-            own = None if references is None else references[row : row + 1]
-            yield CalibrationCrop(image[None], own, float(quality))
+    if trainer.pool is not None:
+        trainer.pool.refresh(trainer.model.g_a)
+    for index, quality in enumerate(np.linspace(*trainer.config.qualities, _CALIBRATION_STEPS)):
+        batch = trainer.draw(step, index)
+        for row, image in enumerate(to_unit_range(batch.crops.pixels)):
+            own = None if batch.references is None else batch.references[row : row + 1]
+            yield CalibrationCrop(image[None].cpu(), own if own is None else own.cpu(), float(quality))

@@ -113,7 +113,7 @@ def test_freezing_gives_whole_levels_and_hardly_changes_the_rate_of_what_the_pri
             return symbols + mean
 
         z = torch.round(model.h_a(model.g_a(image) * model.gain.gain(50.0)))
-        model.prior.decode(model.prior.features(z.to(dtype)), offset, quantise)
+        model.prior.decode(model.prior.features(z.to(dtype), 50.0), offset, quantise)
         return total
 
     with torch.no_grad():

@@ -122,7 +122,7 @@ def test_a_frozen_prior_with_references_does_not_care_for_threads_or_the_order_o
             assert torch.equal(mean * 64, torch.round(mean * 64))
             return mean + torch.randint(-4, 5, mean.shape, generator=noise) + level
 
-        return model.prior.decode(model.prior.features(z_hat), model.gain.exact_levels(60.0), draw, known)
+        return model.prior.decode(model.prior.features(z_hat, 60.0), model.gain.exact_levels(60.0), draw, known)
 
     try:
         single = decode(1)
@@ -142,7 +142,7 @@ def test_other_references_give_other_parameters() -> None:
 
     def decode(references: Tensor | None) -> Tensor:
         known = model.prior_references(references, 60.0)
-        features = model.prior.features(z_hat)
+        features = model.prior.features(z_hat, 60.0)
         return model.prior.decode(features, model.gain.exact_levels(60.0), lambda index, mean, level: mean, known)
 
     one, two = (torch.randint(-127, 128, (1, 3, 192, 16, 16)) * 2.0**-5 for _ in range(2))

@@ -1,151 +1,293 @@
 """Training can be interrupted, repeated and refused."""
 
+import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
-from clc.codec.model import CompressionModel
+from clc.codec.model import CompressionModel, Conditioning
 from clc.codec.presets import PRESETS
-from clc.errors import ProfileError, TrainingError
-from clc.profile import validated
-from clc.store import Kind
-from clc.training.checkpoint import load_checkpoint, save_checkpoint
+from clc.errors import ProfileError, TrainingError, TrainingStoppedError
+from clc.images import open_source
+from clc.profile_file import validated
+from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
+from clc.training.config import TrainingConfig
 from clc.training.data import TrainingSet
-from clc.training.loop import Trainer, TrainingConfig
+from clc.training.loop import Trainer
+from clc.training.photos import decode_photos
 from clc.training.references import ReferencePool
-from clc.training.related import related_view
-from clc.training.train import ModelChoice, train
-from tests.conftest import World, picture
+from clc.training.train import ModelChoice, TrainingJob, train
+from clc.training.validation import Validation, held_out
+from clc.training.windows import assigned_windows
+from tests.conftest import World, write_photos
 
-CONFIG = TrainingConfig(steps=8, batch=2, crop=64, refresh_every=2, checkpoint_every=2, learning_rate=1e-3)
+CONFIG = TrainingConfig(
+    steps=8,
+    batch=2,
+    crop=64,
+    refresh_every=2,
+    checkpoint_every=2,
+    log_every=2,
+    learning_rate=1e-3,
+    unconditioned_share=0.0,
+)
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def trainer(world: World, tmp_path: Path) -> Trainer:
-    return new_trainer(world, tmp_path / "checkpoint.safetensors")
+    return new_trainer(world, tmp_path / "run")
 
 
-def new_trainer(world: World, checkpoint: Path) -> Trainer:
+def new_trainer(world: World, folder: Path, config: TrainingConfig = CONFIG) -> Trainer:
     torch.manual_seed(0)
+    photos = decode_photos(open_source(f"folder:{world.photos}"), CPU)
     return Trainer(
         model=CompressionModel(PRESETS["tiny"]),
-        data=TrainingSet(world.crops, world.assignments),
-        pool=ReferencePool(world.dictionary),
-        config=CONFIG,
-        checkpoint=checkpoint,
+        data=TrainingSet(photos, assigned_windows(photos, world.assignments)),
+        pool=ReferencePool(world.dictionary, CPU),
+        validation=Validation(photos[:1]),
+        config=config,
+        folder=folder,
         run="test",
     )
+
+
+def job(world: World, **changes: object) -> TrainingJob:
+    given = {
+        "photos": open_source(f"folder:{world.photos}"),
+        "choice": ModelChoice(),
+        "config": CONFIG,
+        "assignments": world.assignments,
+        "dictionary": world.dictionary,
+    }
+    return TrainingJob(**(given | changes))  # type: ignore[arg-type]
+
+
+def losses(progress: Progress) -> list[float]:
+    return [row["loss"] for row in progress.log]
 
 
 class KilledError(Exception):
     """Stands for the end of the process."""
 
 
-def test_a_killed_run_resumes_to_the_same_losses(world: World, trainer: Trainer, tmp_path: Path) -> None:
-    undisturbed = trainer.train()
-    killed = new_trainer(world, tmp_path / "other.safetensors")
-    steps = killed._step
+@pytest.mark.parametrize("last_step", [3, 6])
+def test_a_killed_run_resumes_to_the_same_losses(world: World, tmp_path: Path, last_step: int) -> None:
+    config = CONFIG.model_copy(update={"log_every": 3})
+    undisturbed = new_trainer(world, tmp_path / "undisturbed", config)
+    expected = undisturbed.train()
+    killed = new_trainer(world, tmp_path / "killed", config)
+    draw = killed.draw
 
-    def die_at_seven(step: int, optimiser: torch.optim.Optimizer) -> dict[str, float]:
-        if step == 7:
+    def die(step: int, index: int) -> object:
+        if step == last_step:
             raise KilledError
-        return steps(step, optimiser)
+        return draw(step, index)
 
-    killed._step = die_at_seven  # type: ignore[method-assign]
+    killed.draw = die  # type: ignore[assignment, method-assign]
     with pytest.raises(KilledError):
         killed.train()
-    resumed = new_trainer(world, tmp_path / "other.safetensors")
+    resumed = new_trainer(world, tmp_path / "killed", config)
     torch.nn.init.zeros_(resumed.model.g_s.layers[0].weight)  # whatever was there is replaced
-    assert resumed.train() == undisturbed
+    assert losses(resumed.train()) == losses(expected)
+    for one, other in zip(undisturbed.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
-def test_the_loss_falls(trainer: Trainer) -> None:
-    trainer.config = CONFIG.model_copy(update={"steps": 24, "warm_up": 2, "refresh_every": 4, "unconditioned_share": 0})
-    trainer.data.pixels = trainer.data.pixels[:1]
-    trainer.data.entries = trainer.data.entries[:1]
-    log = trainer.train()
-    assert np.mean([row["loss"] for row in log[-2:]]) < 0.8 * np.mean([row["loss"] for row in log[:2]])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_after_a_checkpoint_of_that_very_step(
+    world: World, tmp_path: Path, number: signal.Signals
+) -> None:
+    expected = new_trainer(world, tmp_path / "undisturbed").train()
+    stopped = new_trainer(world, tmp_path / "stopped")
+    draw = stopped.draw
+
+    def interrupt(step: int, index: int) -> object:
+        if step == 4:  # not a step that is due for a checkpoint once it is done
+            os.kill(os.getpid(), number)
+        return draw(step, index)
+
+    stopped.draw = interrupt  # type: ignore[assignment, method-assign]
+    with pytest.raises(TrainingStoppedError, match="stopped at step 5, checkpoint written") as raised:
+        stopped.train()
+    assert raised.value.signal == number
+    assert losses(new_trainer(world, tmp_path / "stopped").train()) == losses(expected)
+
+
+def test_the_loss_falls(world: World, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"steps": 30, "warm_up": 2, "log_every": 5, "qualities": (50.0, 50.0)})
+    fallen = losses(new_trainer(world, tmp_path, config).train())
+    assert np.mean(fallen[-2:]) < 0.9 * np.mean(fallen[:2])
+
+
+def test_a_budget_in_minutes_ends(world: World, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"steps": None, "minutes": 0.02})
+    progress = new_trainer(world, tmp_path, config).train()
+    assert progress.step >= 1
+    assert 1.2 <= progress.seconds < 30
+
+
+def test_an_epoch_is_one_crop_for_every_window(world: World, tmp_path: Path) -> None:
+    trainer = new_trainer(world, tmp_path, CONFIG.model_copy(update={"steps": None, "epochs": 0.5}))
+    assert trainer.train().step == round(0.5 * len(trainer.data) / CONFIG.batch)
+
+
+@pytest.mark.parametrize("budget", [{}, {"steps": 2, "minutes": 1.0}])
+def test_there_is_exactly_one_budget(budget: dict[str, float]) -> None:
+    with pytest.raises(ProfileError, match="exactly one budget"):
+        validated(TrainingConfig, dict(budget), "training")
+
+
+def test_two_devices_in_one_process_are_the_mean_of_their_batches(world: World, tmp_path: Path) -> None:
+    both = new_trainer(world, tmp_path / "both", CONFIG.model_copy(update={"devices": 2, "steps": 1, "log_every": 1}))
+    drawn = []
+    draw = both.draw
+    both.draw = lambda step, index: drawn.append((step, index)) or draw(step, index)  # type: ignore[method-assign, func-returns-value]
+    both.train()
+    assert drawn == [(0, 0), (0, 1)]
 
 
 def test_a_checkpoint_of_another_run_is_refused(trainer: Trainer, tmp_path: Path) -> None:
-    optimiser = torch.optim.Adam(trainer.model.parameters())
+    modules = Modules(trainer.model, torch.optim.Adam(trainer.model.parameters()), None, None)
     path = tmp_path / "c.safetensors"
-    save_checkpoint(path, run="one", step=4, model=trainer.model, optimiser=optimiser, log=[])
+    progress = Progress(4, 1.5, [{"loss": 1.0}], [], [])
+    save_checkpoint(path, "one", modules, progress)
     with pytest.raises(TrainingError, match="another configuration"):
-        load_checkpoint(path, run="two", model=trainer.model, optimiser=optimiser)
-    assert load_checkpoint(path, run="one", model=trainer.model, optimiser=optimiser) == (4, [])
+        load_checkpoint(path, "two", modules)
+    assert load_checkpoint(path, "one", modules) == progress
 
 
 def test_a_damaged_checkpoint_is_refused(trainer: Trainer, tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
     path.write_bytes(b"half a checkpoint")
     with pytest.raises(TrainingError, match="cannot be read"):
-        load_checkpoint(path, run="one", model=trainer.model, optimiser=torch.optim.Adam(trainer.model.parameters()))
+        load_checkpoint(path, "one", Modules(trainer.model, torch.optim.Adam(trainer.model.parameters()), None, None))
 
 
-def test_divergence_stops_the_run_and_names_the_crops(trainer: Trainer) -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_said_and_leaves_the_last_checkpoint(trainer: Trainer, tmp_path: Path) -> None:
+    modules = Modules(trainer.model, torch.optim.Adam(trainer.model.parameters()), None, None)
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, "one", modules, Progress(4))
+    before = path.read_bytes()
+    path.with_suffix(".partial").symlink_to("/dev/full")
+    with pytest.raises(TrainingError, match=r"step 5 cannot be written .*No space left.*the one before it is whole"):
+        save_checkpoint(path, "one", modules, Progress(5))
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+def test_divergence_stops_the_run_and_writes_down_the_crops(trainer: Trainer) -> None:
     with torch.no_grad():
         trainer.model.g_s.layers[0].weight.fill_(float("inf"))
-    with pytest.raises(TrainingError, match=r"not finite at step 0 \(crops \["):
+    with pytest.raises(TrainingError, match=r"loss is not finite at step 0; .*diverged-0.json"):
         trainer.train()
+    written = json.loads((trainer.folder / "diverged-0.json").read_text())
+    assert [crop["image_id"] for crop in written["crops"]] == [
+        trainer.data.photos[place.photo].image_id for place in trainer.draw(0, 0).crops.places
+    ]
 
 
-def test_assignments_of_other_crops_are_refused(world: World) -> None:
-    other = world.store.get(Kind.PATCHES, world.dictionary.manifest.recipe.inputs["patches"])
-    with pytest.raises(TrainingError, match="was not retrieved for"):
-        TrainingSet(other, world.assignments)
+def test_a_run_leaves_a_log_and_sheets_of_held_out_photos(world: World, tmp_path: Path) -> None:
+    new_trainer(world, tmp_path, CONFIG.model_copy(update={"validate_every": 4})).train()
+    log = pq.read_table(tmp_path / "log.parquet")
+    assert log["step"].to_pylist() == [2.0, 4.0, 6.0, 8.0]
+    assert {"loss", "bpp", "psnr", "crops_per_second"} < set(log.column_names)
+    assert len(pq.read_table(tmp_path / "validation.parquet")) > 0
+    with Image.open(tmp_path / "sheet-0000008.png") as sheet:
+        assert sheet.size == (5 * 256, 256)  # the original and four qualities
+
+
+def test_held_out_photos_are_the_same_in_any_order(world: World) -> None:
+    photos = decode_photos(open_source(f"folder:{world.photos}"), CPU)
+    chosen = held_out(photos, 1)
+    assert chosen.sum() == 1
+    assert np.array_equal(held_out(photos[::-1], 1), chosen[::-1])
+
+
+def test_the_published_model_is_the_moving_average(world: World, tmp_path: Path) -> None:
+    averaged = new_trainer(world, tmp_path / "a")
+    averaged.train()
+    plain = new_trainer(world, tmp_path / "b", CONFIG.model_copy(update={"average": 0.0}))
+    plain.train()
+    assert not torch.equal(averaged.model.g_s.layers[0].weight, plain.model.g_s.layers[0].weight)
+
+
+def test_training_starts_from_the_weights_of_another_model(world: World, tmp_path: Path) -> None:
+    choice = ModelChoice(conditioning=Conditioning.PAPER)
+    still = CONFIG.model_copy(update={"steps": 1, "learning_rate": 1e-12})
+    started = train(
+        job(world, choice=choice, config=still, start=world.model), store=world.store, runs=tmp_path
+    ).version
+    assert started.manifest.recipe.inputs["start"] == world.model.ref
+    before, after = (version.tensors("weights") for version in (world.model, started))
+    for name in ("g_a.layers.1.weight", "prior.slices.0.mean.weight"):
+        assert np.allclose(before[name], after[name], atol=1e-6)
+
+
+def test_a_model_names_every_photo_it_has_seen(world: World) -> None:
+    named = world.model.table("photos")["image_id"].to_pylist()
+    assert sorted(named) == sorted(path.name for path in world.photos.iterdir())
+
+
+def test_a_start_from_another_network_is_refused(world: World, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="another network"):
+        train(job(world, start=world.model), store=world.store, runs=tmp_path)
+
+
+def test_assignments_of_other_photos_are_refused(world: World, tmp_path: Path) -> None:
+    photos = open_source(f"folder:{world.test_photos}")
+    with pytest.raises(TrainingError, match="retrieved for other photos"):
+        train(job(world, photos=photos), store=world.store, runs=tmp_path)
 
 
 def test_assignments_from_another_dictionary_are_refused(world: World, tmp_path: Path) -> None:
     other = replace(world.dictionary, manifest=world.dictionary.manifest.model_copy(update={"id": "ab" * 32}))
     with pytest.raises(TrainingError, match="was not retrieved from"):
-        train(
-            world.crops,
-            world.assignments,
-            other,
-            choice=ModelChoice(),
-            config=CONFIG,
-            store=world.store,
-            checkpoints=tmp_path,
-        )
+        train(job(world, dictionary=other), store=world.store, runs=tmp_path)
+
+
+def test_a_conditioned_model_needs_a_dictionary_and_an_unconditioned_one_takes_none(
+    world: World, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="needs a dictionary"):
+        train(job(world, dictionary=None, assignments=None), store=world.store, runs=tmp_path)
+    with pytest.raises(TrainingError, match="takes none"):
+        train(job(world, choice=ModelChoice(conditioning=Conditioning.NONE)), store=world.store, runs=tmp_path)
+
+
+def test_photos_smaller_than_a_tile_are_refused(tmp_path: Path, world: World) -> None:
+    Image.new("RGB", (200, 300)).save(tmp_path / "small.png")
+    choice = ModelChoice(conditioning=Conditioning.NONE)
+    small = job(world, photos=open_source(f"folder:{tmp_path}"), choice=choice, dictionary=None, assignments=None)
+    with pytest.raises(TrainingError, match="none of 1 photos has 256×256 pixels"):
+        train(small, store=world.store, runs=tmp_path / "runs")
+
+
+def test_a_folder_for_runs_that_cannot_be_written_is_refused(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match=r"cannot be written .*name another folder"):
+        train(job(world), store=world.store, runs=tmp_path / "file")
+
+
+def test_training_without_a_dictionary(world: World, tmp_path: Path) -> None:
+    photos = open_source(f"folder:{write_photos(tmp_path / 'photos', range(40, 45))}")
+    choice = ModelChoice(conditioning=Conditioning.NONE)
+    config = CONFIG.model_copy(update={"steps": 2, "held_out": 1})
+    alone = TrainingJob(photos=photos, choice=choice, config=config)
+    version = train(alone, store=world.store, runs=tmp_path / "runs").version
+    assert "dictionary" not in version.attributes
+    assert version.statistics["photos"] == 5
 
 
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(ProfileError, match="use one of tiny"):
         validated(ModelChoice, {"preset": "huge"}, "model")
-
-
-def test_a_related_view_shows_the_same_place() -> None:
-    source, other = picture(0, 288, 288), picture(1, 288, 288)
-    view = related_view(source, other, np.random.default_rng(0), mirrored=False).astype(float)
-    windows = [source[y : y + 256, x : x + 256] for y in range(33) for x in range(33)]
-    correlations = [np.corrcoef(view[::8, ::8].ravel(), window[::8, ::8].ravel())[0, 1] for window in windows]
-    assert max(correlations) > 0.8
-    assert np.corrcoef(view[::8, ::8].ravel(), other[:256, :256][::8, ::8].ravel())[0, 1] < 0.6
-
-
-def test_a_mirrored_view_is_the_mirror_image() -> None:
-    source, other = picture(0, 288, 288), picture(1, 288, 288)
-    plain, mirrored = (related_view(source, other, np.random.default_rng(0), flag) for flag in (False, True))
-    assert np.array_equal(mirrored, plain[:, ::-1])
-
-
-def test_windows_are_cut_from_their_crop_mirrored_or_not(trainer: Trainer) -> None:
-    batch = trainer.data.batch(np.random.default_rng(0), size=8, crop=64, quality=(1, 100))
-    assert 0 < batch.mirrored.sum() < 8
-    for window, row, mirrored in zip(batch.pixels, batch.rows, batch.mirrored, strict=True):
-        upright = window[:, ::-1] if mirrored else window
-        places = np.lib.stride_tricks.sliding_window_view(trainer.data.pixels[row], (64, 64, 3))[:, :, 0]
-        corner = (places[:, :, 0, :, :] == upright[0]).all(axis=(2, 3))
-        assert any(np.array_equal(places[y, x], upright) for y, x in np.argwhere(corner))
-
-
-def test_batches_depend_on_the_step_alone(trainer: Trainer) -> None:
-    trainer.pool.refresh(trainer.model)
-    (first, references), (again, references_again) = trainer.batch(5), trainer.batch(5)
-    assert np.array_equal(first.pixels, again.pixels)
-    assert (references is None and references_again is None) or torch.equal(references, references_again)
-    assert not np.array_equal(first.pixels, trainer.batch(6)[0].pixels)

@@ -1,0 +1,23 @@
+"""Several photo sources as one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from clc.images.photo import EncodedPhoto, PhotoSource
+
+
+@dataclass(frozen=True)
+class JoinedPhotos:
+    """The photos of one source after those of another. Readers refuse two photos with one image_id."""
+
+    sources: Sequence[PhotoSource]
+
+    @property
+    def spec(self) -> str:
+        """The sources as the user wrote them."""
+        return ", ".join(source.spec for source in self.sources)
+
+    def encoded(self) -> Iterator[EncodedPhoto]:
+        """Raises SourceError if one of the sources cannot be read."""
+        for source in self.sources:
+            yield from source.encoded()

@@ -1,0 +1,88 @@
+"""`torchrun --nproc-per-node N -m clc.training …`: one training run on several GPUs or processes.
+
+It does what the last stage of `clc train` does, with versions that are in the store already, and imports none of the
+search libraries: a training machine needs torch, compressai, numpy, pyarrow, pillow, pydantic and safetensors.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from clc.errors import ClcError, TrainingStoppedError
+from clc.images import open_source
+from clc.images.joined import JoinedPhotos
+from clc.profile_file import overridden, read_profile, validated
+from clc.store import Kind, Store
+from clc.training.config import TrainingConfig
+from clc.training.processes import Processes, joined
+from clc.training.train import ModelChoice, TrainingJob, take_part, train
+
+
+def main() -> None:
+    """Entry point; errors are one line, as with `clc`."""
+    arguments = _arguments()
+    logging.basicConfig(format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
+    local_rank = int(os.environ.get("LOCAL_RANK", 0))
+    device = arguments.device
+    if device == "cuda":
+        device = f"cuda:{local_rank}"
+    try:
+        with joined(torch.device(device)) as processes:
+            if processes.first:
+                logging.getLogger("clc").setLevel(logging.INFO)
+            _run(arguments, device, processes)
+    except TrainingStoppedError as stopped:
+        print(f"clc: {stopped}", file=sys.stderr)
+        sys.exit(128 + stopped.signal)
+    except ClcError as error:
+        print(f"clc: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _run(arguments: argparse.Namespace, device: str, processes: Processes) -> None:
+    profile = read_profile(arguments.profile)
+    config = validated(TrainingConfig, profile.get("training", {}), f"profile {arguments.profile}, [training]")
+    if config.devices is None:
+        config = config.model_copy(update={"devices": processes.count})
+    config = config.with_budget(steps=arguments.steps)
+    choice = validated(ModelChoice, profile.get("model", {}), f"profile {arguments.profile}, [model]")
+    if arguments.conditioning is not None:
+        choice = overridden(choice, {"conditioning": arguments.conditioning}, "--conditioning")
+    store = Store(arguments.store)
+    job = TrainingJob(
+        photos=JoinedPhotos([open_source(spec) for spec in arguments.data]),
+        choice=choice,
+        config=config,
+        assignments=store.get(Kind.ASSIGNMENTS, arguments.assignments) if arguments.assignments else None,
+        dictionary=store.get(Kind.DICTIONARY, arguments.dictionary) if arguments.dictionary else None,
+        start=store.get(Kind.MODEL, arguments.start) if arguments.start else None,
+    )
+    if not processes.first:
+        take_part(job, store=store, runs=arguments.runs, device=device, processes=processes)
+        return
+    result = train(job, store=store, runs=arguments.runs, device=device, processes=processes)
+    store.aliases.set(Kind.MODEL, "latest", result.version)
+    print(f"{result.version}; alias latest points at it{' (published before)' if result.skipped else ''}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="clc.training", description="Train a model on one or several devices.")
+    parser.add_argument("--profile", required=True, help="network and recipe: a profile's name, or a TOML file")
+    parser.add_argument("--data", required=True, action="append", help="photos to train on; may be repeated")
+    parser.add_argument("--assignments", help="version that `clc assignments list` shows, for these photos")
+    parser.add_argument("--dictionary", help="dictionary version that the assignments were retrieved from")
+    parser.add_argument("--from", dest="start", help="model version to start from")
+    parser.add_argument("--conditioning", help="none, paper, prior or both, instead of the profile's")
+    parser.add_argument("--steps", type=int, help="budget in steps, instead of the profile's")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for checkpoints, logs and sheets")
+    parser.add_argument("--store", help="artifact store; default: $CLC_STORE, else ./artifacts")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
