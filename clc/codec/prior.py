@@ -133,6 +133,9 @@ class Prior(nn.Module):
             SliceNetwork(support + i * width, config.slice_width, width, matching is not None)
             for i in range(config.slices)
         )
+        for network in self.slices:  # a match says nothing before it has learned to match
+            matched = slice(config.feature_channels, support)
+            nn.init.zeros_(network.get_parameter("trunk.0.weight").data[:, matched])
 
     def features(self, z_hat: Tensor, rate: Rate) -> Tensor:
         """Hyper features [B, hyper_width + 1, h, w] of integer ẑ [B, N, h/4, w/4]; the last channel says the rate."""

@@ -54,7 +54,7 @@ def save_checkpoint(path: Path, run: str, modules: Modules, progress: Progress) 
     for name, module in modules._named().items():
         tensors |= {f"{name}/{key}": tensor.contiguous() for key, tensor in module.state_dict().items()}
     for parameter, state in modules.optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser/{parameter}/{key}": tensor for key, tensor in state.items()}
+        tensors |= {f"optimiser/{parameter}/{key}": tensor.contiguous() for key, tensor in state.items()}
     metadata = {"run": run, "progress": json.dumps(asdict(progress))}
     temporary = path.with_suffix(".partial")
     try:

@@ -46,6 +46,12 @@ class TrainingConfig(BaseModel):
     )
     distortion: Distortion = Distortion.MSE
     learning_rate: float = Field(default=4e-4, gt=0)
+    transform_rate: float = Field(
+        default=0.2,
+        gt=0,
+        description="share of the learning rate that g_a and g_s get: they start as a good linear transform, the prior "
+        "as noise",
+    )
     schedule: Schedule = Schedule.COSINE
     warm_up: int = Field(default=100, ge=0, description="steps over which the learning rate rises")
     gradient_clip: float = Field(default=0.5, gt=0, description="largest norm of a gradient")

@@ -78,7 +78,7 @@ class Trainer:
         if config.compile:
             self.model.g_a.compile()
             self.model.g_s.compile()
-        optimiser = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=True)
+        optimiser = torch.optim.Adam(self._parameter_groups(), lr=config.learning_rate, fused=True)
         average = AveragedModel(self.model, multi_avg_fn=self._average) if config.average else None
         if self.pool is not None:
             self.pool.refresh(self.model.g_a)
@@ -156,7 +156,7 @@ class Trainer:
         optimiser: torch.optim.Optimizer,
     ) -> dict[str, float]:
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["share"]
         optimiser.zero_grad(set_to_none=True)
         losses = []
         for index in share:
@@ -186,6 +186,12 @@ class Trainer:
             "gradient_norm": norm.item(),
             "learning_rate": learning_rate,
         }
+
+    def _parameter_groups(self) -> list[dict[str, object]]:
+        transforms = [*self.model.g_a.parameters(), *self.model.g_s.parameters()]
+        known = set(map(id, transforms))
+        others = [parameter for parameter in self.model.parameters() if id(parameter) not in known]
+        return [{"params": transforms, "share": self.config.transform_rate}, {"params": others, "share": 1.0}]
 
     def _average(self, averaged: Tensors, current: Tensors, number: Tensor | int) -> None:
         """Exponential moving average that forgets its first values fast."""
