@@ -15,13 +15,15 @@ from clc.codec.bitstream import NO_DICTIONARY, Header
 from clc.codec.codec import Codec
 from clc.codec.model import ModelConfig
 from clc.decoder import StoreDecoder
-from clc.errors import ImageError, MissingArtifactError
+from clc.errors import ImageError
 from clc.files import write_atomically
 from clc.images import read_image
 from clc.images.decode import to_rgb
+from clc.shipped import LayeredStore
 from clc.store import Kind, Store, Version
 from clc.targets import Compressed, Target, compress_to
 
+_PRODUCTION = "production"
 DEFAULT = "default"
 """The name of the model that is used where none is named."""
 
@@ -39,7 +41,7 @@ def load(
 ) -> "StoreCodec":
     """A codec for photos.
 
-    model: "default" (alias production, else latest), or any alias, id or unique prefix of one.
+    model: "default" (alias production, else the model that comes with CLC), or any alias, id or unique prefix of one.
     store: a path or URL. Default: $CLC_STORE, else ./artifacts.
     dictionary: where references come from, likewise. Default: the one that the model was trained with.
     backbone: what describes photos for retrieval, where that is not what the dictionary was built with (file:PATH).
@@ -58,7 +60,7 @@ def load(
     >>> codec.decompress(data).size == photo.size
     True
     """
-    opened = store if isinstance(store, Store) else Store(store)
+    opened = store if isinstance(store, Store) else LayeredStore(store)
     return StoreCodec(
         opened,
         find_model(opened, model),
@@ -70,16 +72,9 @@ def load(
 
 def find_model(store: Store, name: str = DEFAULT) -> Version:
     """The model of a name, as in `load`. Raises MissingArtifactError if there is none."""
-    if name != DEFAULT:
-        return store.get(Kind.MODEL, name)
-    aliases = store.aliases.list(Kind.MODEL)
-    for alias in ("production", "latest"):
-        if alias in aliases:
-            return store.get(Kind.MODEL, alias)
-    raise MissingArtifactError(
-        f"{store.url} has no model with alias production or latest; train one with `clc pipeline run --profile demo`, "
-        "or name one with --model"
-    )
+    if name == DEFAULT and _PRODUCTION in store.aliases.list(Kind.MODEL):
+        name = _PRODUCTION
+    return store.get(Kind.MODEL, name)
 
 
 class StoreCodec(StoreDecoder):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clc.codec.artifact import reference_latents
+from clc.codec.model import Conditioning
 from clc.dictionary.assignments import assign
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.cluster import ClusterConfig
@@ -92,7 +93,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> World:
     assignments = assign(source, opened, references=3, retrieval=RetrievalConfig(), store=store).version
     job = TrainingJob(
         photos=source,
-        choice=ModelChoice(preset="tiny", conditioning="paper"),
+        choice=ModelChoice(preset="tiny", conditioning=Conditioning.PAPER),
         config=TrainingConfig(steps=6, batch=2, crop=64, refresh_every=3, learning_rate=1e-3, held_out=0),
         assignments=assignments,
         dictionary=dictionary,
@@ -101,6 +102,6 @@ def world(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> World:
     latents = reference_latents(dictionary, model, store=store).version
     for version in (dictionary, model):
         store.aliases.set(version.kind, "latest", version)
-    assert store.aliases.resolve(Kind.MODEL, "latest") == model
+    store.aliases.set(Kind.MODEL, "production", model)  # what `default` means here
     test_photos = write_photos(root / "test-photos", range(100, 102))
     return World(photos, test_photos, store, assignments, dictionary, model, latents)

@@ -33,6 +33,7 @@ from clc.errors import (
 )
 from clc.images import read_image
 from clc.loading import StoreCodec, find_model
+from clc.shipped import LayeredStore
 from clc.store import Kind, Recipe, Store, Version
 from tests.conftest import World
 
@@ -87,16 +88,15 @@ def test_what_clc_does_not_have_is_an_attribute_error() -> None:
         clc.laod  # noqa: B018
 
 
-def test_the_default_is_production_else_latest() -> None:
-    store = Store("memory://default-model")
-    old, new = another_model(store, 1), another_model(store, 2)
-    with pytest.raises(MissingArtifactError, match="clc pipeline run"):
-        find_model(store)
-    store.aliases.set(Kind.MODEL, "latest", new)
-    assert find_model(store) == new
-    store.aliases.set(Kind.MODEL, "production", old)
-    assert find_model(store) == old
-    assert find_model(store, "latest") == new
+def test_the_default_is_production_else_what_comes_with_clc(tmp_path: Path) -> None:
+    store = LayeredStore(tmp_path)
+    shipped = find_model(store)
+    assert shipped.storage.display() != store.url
+    own = another_model(store, 1)
+    store.aliases.set(Kind.MODEL, "latest", own)
+    assert find_model(store) == shipped
+    store.aliases.set(Kind.MODEL, "production", own)
+    assert find_model(store) == find_model(store, "latest") == own
 
 
 def another_model(store: Store, seed: int) -> Version:

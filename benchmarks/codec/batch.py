@@ -41,7 +41,7 @@ def latent_checksums(model: CompressionModel, streams: list[Bitstream]) -> list[
         return torch.from_numpy(symbols).to(mean) + mean
 
     z_hat = torch.from_numpy(hyper).double().to(device).reshape(len(streams), -1, *size)
-    features = model.prior.features(z_hat, header.quality)
-    latents = model.prior.decode(features, model.gain.exact_levels(header.quality).to(device), read)
+    rate = model.gain.exact_rate(header.quality)
+    latents = model.prior.decode(model.prior.features(z_hat, rate), rate, read)
     integers = (latents * 2.0**MEAN_EXPONENT).to(torch.int32).cpu().numpy().astype("<i4")
     return [zlib.crc32(own.tobytes()) for own in integers]

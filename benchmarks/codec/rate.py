@@ -160,7 +160,7 @@ def _floating_density_bits(model: CompressionModel, image: NDArray[np.uint8], qu
     """What the encoder does, with the prior in floating point."""
     scaled = model.g_a(to_padded_tensor(image[None])) * model.gain.gain(quality)
     slices = scaled.chunk(model.config.prior.slices, dim=1)
-    z_hat = round_half_up(model.h_a(scaled))
+    z_hat = round_half_up(model.hyper_latent(scaled, quality))
     likelihoods = [model.hyper_prior(z_hat, training=False)[1]]
 
     def quantise(index: int, mean: Tensor, level: Tensor) -> Tensor:
@@ -169,7 +169,8 @@ def _floating_density_bits(model: CompressionModel, image: NDArray[np.uint8], qu
         likelihoods.append(model.gaussian(symbols[coded], scale_of(level[coded]))[1])
         return symbols + mean
 
-    model.prior.decode(model.prior.features(z_hat, quality), model.gain.levels(quality), quantise)
+    rate = model.gain.rate(quality)
+    model.prior.decode(model.prior.features(z_hat, rate), rate, quantise)
     return _information(likelihoods)
 
 

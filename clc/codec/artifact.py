@@ -16,6 +16,7 @@ from clc.codec.model import CompressionModel, ModelConfig
 from clc.codec.references import ReferenceLatents, Retriever, dequantise, quantise
 from clc.codec.tables import FrequencyTables
 from clc.codec.tiles import LATENT_TILE, TILE_SIZE, to_tensor
+from clc.codec.weights import pack, unpack
 from clc.errors import CorruptArtifactError, DictionaryError, MissingArtifactError
 from clc.images.patch import decode_patches
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
@@ -29,12 +30,7 @@ def write_model(draft: Draft, model: CompressionModel) -> None:
     """Put a frozen model into a draft of kind `model`: weights, frequency tables, configuration."""
     if not model.frozen:
         raise ValueError("only a frozen model can be stored")
-    # Weights of the prior path are 16-bit dyadic numbers held in float64; float32 holds them exactly.
-    weights = {
-        name: tensor.float().numpy() if tensor.is_floating_point() else tensor.numpy()
-        for name, tensor in model.state_dict().items()
-    }
-    draft.tensors("weights", {name: np.atleast_1d(array) for name, array in weights.items()})
+    draft.tensors("weights", pack(model))
     draft.tensors(
         "tables",
         {
@@ -49,11 +45,9 @@ def write_model(draft: Draft, model: CompressionModel) -> None:
 
 def read_model(version: Version) -> CompressionModel:
     """The frozen model of a version of kind `model`. Raises CorruptArtifactError if this release cannot run it."""
-    weights = version.tensors("weights")
     try:
         model = CompressionModel(ModelConfig.model_validate(version.attributes["config"]))
-        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-        model.load_state_dict({name: torch.from_numpy(array).reshape(shapes[name]) for name, array in weights.items()})
+        model.load_state_dict(unpack(version.tensors("weights"), model))
     except (ValidationError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise CorruptArtifactError(

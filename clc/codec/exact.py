@@ -102,7 +102,7 @@ class ExactConv2d(nn.Conv2d):
         """Sums of products must fit into the mantissa, or their order would matter."""
         assert self.bias is not None
         for weight, bias in zip(self.weight, self.bias, strict=True):
-            finest = min(-_grid_of(weight) - FINEST_INPUT_EXPONENT, -_BIAS_EXPONENT)
+            finest = min(-grid_of(weight) - FINEST_INPUT_EXPONENT, -_BIAS_EXPONENT)
             largest = float(weight.abs().sum()) * LARGEST_INPUT + abs(float(bias))
             bits = math.log2(max(largest, 1.0)) - finest
             if bits > _MANTISSA_BITS:
@@ -116,7 +116,7 @@ def _grid_exponent(largest: float) -> int:
     return _INTEGER_BITS - math.ceil(math.log2(largest) + 1e-9)
 
 
-def _grid_of(numbers: Tensor) -> int:
+def grid_of(numbers: Tensor) -> int:
     """The smallest e such that all numbers are multiples of 2^-e."""
     exponent = -_INTEGER_BITS
     while not torch.equal(scaled := numbers * 2.0**exponent, torch.floor(scaled)):

@@ -14,6 +14,7 @@ from clc.codec.tiles import LATENT_TILE, join_latent, split_latent
 
 _SCORE_EXPONENT = 6
 _SCORE_LIMIT = 2.0**8  # far above what tells two positions apart
+_SCORE_INPUT = 2.0**-4  # what the slices see of it: of the order of 1, as everything else they see
 _SCORE_SCALE = 2.0**-3  # about 1/√d: a power of two is exact
 _START_BIAS = 3.0  # for the same position, when training starts
 
@@ -62,7 +63,7 @@ class PriorMatch(nn.Module):
         score = best.clamp(-_SCORE_LIMIT, _SCORE_LIMIT)[:, None]
         if self.query.frozen:
             score = snap(score, _SCORE_EXPONENT)
-        tiles = torch.cat([matched, score], dim=1).unflatten(2, (LATENT_TILE, LATENT_TILE))
+        tiles = torch.cat([matched, score * _SCORE_INPUT], dim=1).unflatten(2, (LATENT_TILE, LATENT_TILE))
         return join_latent(tiles, *support.shape[-2:])
 
     @torch.no_grad()

@@ -8,7 +8,6 @@ import typer
 
 from clc.commands.options import BackboneOption, StoreOption
 from clc.errors import ProfileError
-from clc.store import Store
 
 InputArgument = Annotated[Path, typer.Argument(help="Input file.")]
 OutputArgument = Annotated[Path, typer.Argument(help="Output file; written only if all went well.")]
@@ -22,7 +21,9 @@ def compress(
     ] = None,
     bpp: Annotated[float | None, typer.Option(help="Instead: bits per pixel of the file, met within 2 %.")] = None,
     psnr: Annotated[float | None, typer.Option(help="Instead: dB of the decoded picture, met within 2 %.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model version. Default: alias production, else latest.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model version. Default: alias production, else the one that comes with CLC.")
+    ] = None,
     dictionary: Annotated[
         str | None, typer.Option(help="Dictionary version. Default: the one the model was trained with.")
     ] = None,
@@ -44,8 +45,9 @@ def compress(
 def decompress(stream: InputArgument, output: OutputArgument, store: StoreOption = None) -> None:
     """Decode a .clc file to a PNG, with the model and dictionary that it names."""
     from clc.decoder import StoreDecoder
+    from clc.shipped import LayeredStore
 
-    picture = StoreDecoder(Store(store)).decompress_file(stream, output)
+    picture = StoreDecoder(LayeredStore(store)).decompress_file(stream, output)
     typer.echo(f"{output}: {picture.width}x{picture.height}")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from clc.commands.options import BackboneOption, ForceOption, StoreOption
-from clc.store import Kind, Store
+from clc.store import Kind
 
 
 def train(
@@ -55,6 +55,7 @@ def train(
     from clc.loading import find_model
     from clc.profile import load_profile
     from clc.profile_file import overridden
+    from clc.shipped import LayeredStore
     from clc.training import train as stage
 
     logging.getLogger("clc.training").setLevel(logging.INFO)
@@ -62,7 +63,7 @@ def train(
     choice = overridden(base.model, {"conditioning": conditioning}, "--conditioning")
     config = base.training.with_budget(steps=steps, minutes=minutes)
     photos = JoinedPhotos([open_source(spec) for spec in data or [base.sources.training]])
-    opened = Store(store)
+    opened = LayeredStore(store)
     chosen = assignments = None
     if choice.config.takes_references:
         chosen = opened.get(Kind.DICTIONARY, dictionary or "latest")

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from clc.errors import DictionaryError
 from clc.images import PhotoSource, SkippedPhoto, crop_positions, fingerprint, grid_positions, is_flat, read_photos
 from clc.images.patch import encode_patch, pixels_sha256
+from clc.images.perceptual import perceptual_hash
+from clc.images.seen import SEEN_SCHEMA, SeenPhoto, seen_table
 from clc.store import Draft, Kind, Recipe, StageResult, Store, run_stage
 
 logger = logging.getLogger(__name__)
@@ -41,14 +43,14 @@ class CropConfig(BaseModel):
 
 
 def crop(photos: PhotoSource, *, config: CropConfig, store: Store, force: bool = False) -> StageResult:
-    """Cut patches from every photo; rows `PATCH_SCHEMA`, in the order of the photos.
+    """Cut patches from every photo; rows `PATCH_SCHEMA`, in the order of the photos, and a table of those `photos`.
 
     Flat patches, photos smaller than a patch and unreadable photos are left out; the statistics count and name them.
     Raises SourceError for a source that cannot be read and DictionaryError if no patch remains.
     """
     recipe = Recipe(
         stage="crop",
-        stage_version=1,
+        stage_version=2,
         config=config.model_dump(mode="json"),
         inputs={"photos": f"photos/{fingerprint(photos)}"},
     )
@@ -57,6 +59,7 @@ def crop(photos: PhotoSource, *, config: CropConfig, store: Store, force: bool =
         skipped: list[SkippedPhoto] = []
         too_small: list[str] = []
         photo_count = flat = kept = 0
+        seen: list[SeenPhoto] = []
         with draft.table("patches", PATCH_SCHEMA) as table:
             for photo in read_photos(photos, skipped):
                 photo_count += 1
@@ -84,6 +87,7 @@ def crop(photos: PhotoSource, *, config: CropConfig, store: Store, force: bool =
                         }
                     )
                 if rows:
+                    seen.append(SeenPhoto(photo.image_id, photo_sha256, perceptual_hash(photo.pixels)))
                     table.write(pa.Table.from_pylist(rows, schema=PATCH_SCHEMA))
                 kept += len(rows)
         if kept == 0:
@@ -92,6 +96,8 @@ def crop(photos: PhotoSource, *, config: CropConfig, store: Store, force: bool =
                 f"({len(too_small)} too small, {len(skipped)} unreadable, {flat} flat patches); "
                 "use larger photos, a smaller size or a lower min_contrast"
             )
+        with draft.table("photos", SEEN_SCHEMA) as table:
+            table.write(seen_table(seen))
         draft.attributes |= {"size": config.size}
         draft.statistics |= {
             "photos": photo_count,

@@ -5,7 +5,7 @@ Every number comes from a whole file that was written and decoded again, never f
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from clc.evaluation.overlap import refuse_overlap
 from clc.evaluation.panels import PatchOf, panel_rows
 from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
 from clc.images import Photo, PhotoSource, SkippedPhoto, fingerprint, read_photos
+from clc.images.seen import SeenPhoto
 from clc.store import Draft, Kind, Recipe, StageResult, Store, canonical_sha256, run_stage
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,9 @@ class EvaluationConfig(BaseModel):
     webp_qualities: tuple[WholeQuality, ...] = Field(default=WEBP_QUALITIES, description="empty leaves WebP out")
     panel_images: int = Field(default=3, ge=0, le=50, description="photos, from the first, shown as pictures")
     panel_quality: Quality = 40.0
+    allow_near_duplicates: bool = Field(
+        default=False, description="measure on photos that look like some of the dictionary, as a fixed camera's do"
+    )
 
     @field_validator("clc_qualities", "jpeg_qualities", "webp_qualities")
     @classmethod
@@ -56,7 +60,7 @@ def evaluate(
     patches_of: PatchOf,
     inputs: Mapping[str, str],
     config: EvaluationConfig,
-    forbidden: Mapping[str, str],
+    seen: Sequence[SeenPhoto],
     about: Mapping[str, JsonValue] | None = None,
     force: bool = False,
 ) -> StageResult:
@@ -68,15 +72,15 @@ def evaluate(
 
     patches_of: dictionary entry → uint8 [256, 256, 3], for the pictures.
     inputs: what the result depends on, for the recipe: "model", "dictionary" → `Version.ref`; the photos are added.
-    forbidden: `pixels_sha256` of photos of the dictionary and the training set → where they were used.
+    seen: the photos of the dictionary and of the training set.
     about: what a reader of the report should know of the inputs, such as the training budget; it must follow from them.
-    Raises OverlapError, before anything is measured, for a photo in `forbidden`; SourceError if no photo can be read.
+    Raises OverlapError, before anything is measured, for a photo in `seen`; SourceError if no photo can be read.
     """
     codecs = codecs_under_test(codec, config)
     dictionary = codec.latents if codec.retriever else None
 
     def build(draft: Draft) -> None:
-        refuse_overlap(photos, forbidden)
+        refuse_overlap(photos, seen, near_duplicates=not config.allow_near_duplicates)
         _measure_all(draft, photos, codecs, config, patches_of)
         draft.attributes |= {
             "model": codec.model_id,
@@ -97,7 +101,7 @@ def evaluate(
             "model": codec.model_id,
             "dictionary": dictionary.dictionary_id if dictionary else None,
             # Results of an earlier, less suspicious run must not stand in for a check against more photos.
-            "forbidden": canonical_sha256(sorted(forbidden)),
+            "seen": canonical_sha256(sorted({photo.photo_sha256 for photo in seen})),
         },
         inputs={"photos": f"photos/{fingerprint(photos)}", **inputs},
     )
@@ -154,14 +158,15 @@ def _measure_photo(photo: Photo, codecs: list[ImageCodec], failures: list[dict[s
     measured: dict[str, list[ImageRow]] = {}
     for codec in codecs:
         try:
-            measured[codec.name] = [_measure(photo, codec, quality) for quality in codec.qualities]
+            measured[codec.name] = [measure(photo, codec, quality) for quality in codec.qualities]
         except ClcError as error:
             logger.warning("stage=evaluate image_id=%s codec=%s failed: %s", photo.image_id, codec.name, error)
             failures.append({"image_id": photo.image_id, "codec": codec.name, "reason": str(error)})
     return measured
 
 
-def _measure(photo: Photo, codec: ImageCodec, quality: float) -> ImageRow:
+def measure(photo: Photo, codec: ImageCodec, quality: float) -> ImageRow:
+    """Code and decode a photo once. Raises what the codec raises."""
     height, width = photo.pixels.shape[:2]
     start = time.perf_counter()
     data = codec.encode(photo.pixels, quality)

@@ -1,7 +1,7 @@
 """The mean rate and quality of every codec over the photos that all of them coded."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -61,10 +61,11 @@ def summary(version: Version) -> list[SummaryRow]:
         return order.index(row.codec), row.quality
 
     rows = sorted((row for row in image_rows(version) if row.image_id in common), key=place)
-    return list(_means(rows))
+    return list(means(rows))
 
 
-def _means(rows: list[ImageRow]) -> Iterator[SummaryRow]:
+def means(rows: Iterable[ImageRow]) -> Iterator[SummaryRow]:
+    """A row for each run of rows of one codec and quality."""
     for (codec, quality), group in groupby(rows, key=lambda row: (row.codec, row.quality)):
         members = list(group)
         known = [row.ms_ssim for row in members if not math.isnan(row.ms_ssim)]

@@ -1,11 +1,12 @@
 """Evaluating versions from a store: opens the codec, and finds out which photos it has seen."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from clc.codec.artifact import find_latents
 from clc.dictionary.encoder import open_encoder
 from clc.evaluation.evaluate import EvaluationConfig, evaluate
+from clc.evaluation.overlap import seen_by
 from clc.images import PhotoSource
 from clc.store import StageResult, Store, Version
 
@@ -43,7 +44,7 @@ def evaluate_versions(
             "latents": find_latents(store, dictionary, model).ref,
         },
         config=config,
-        forbidden=photos_of({"patches": seen, "photos": [model]}),
+        seen=seen_by([*seen, model]),
         about={"preset": model.attributes["preset"], **model.attributes["training"]},
         force=force,
     )
@@ -54,17 +55,3 @@ def evaluate_versions(
             *(cache.hit_rate, cache.entries, cache.bytes, cache.evictions),
         )
     return result
-
-
-def photos_of(tables: Mapping[str, Sequence[Version]]) -> dict[str, str]:
-    """SHA-256 of the pixels of every photo that tables of versions name → which photo of which version that was.
-
-    tables: the table's name → versions that have it.
-    """
-    photos: dict[str, str] = {}
-    for name, versions in tables.items():
-        for version in versions:
-            table = version.table(name, columns=["photo_sha256", "image_id"])
-            for sha256, image_id in zip(*(column.to_pylist() for column in table.columns), strict=True):
-                photos.setdefault(sha256, f"photo {image_id!r} of {version}")
-    return photos

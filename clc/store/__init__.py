@@ -2,6 +2,7 @@
 
 from clc.store.alias import Aliases, AliasRevision
 from clc.store.canonical import canonical_json, canonical_sha256
+from clc.store.copy import copy_version
 from clc.store.draft import Draft
 from clc.store.gc import Debris, GcReport, Kept, Removed, collect
 from clc.store.identity import DERIVED, ColumnHasher, short_id, tensor_sha256
@@ -41,6 +42,7 @@ __all__ = [
     "canonical_json",
     "canonical_sha256",
     "collect",
+    "copy_version",
     "export_version",
     "import_version",
     "lineage",

@@ -21,7 +21,7 @@ from clc.errors import TrainingError, TrainingStoppedError
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
 from clc.training.config import Precision, TrainingConfig
 from clc.training.data import Batch, TrainingSet
-from clc.training.objective import rate_distortion
+from clc.training.objective import balance, rate_distortion
 from clc.training.processes import Processes
 from clc.training.references import ReferencePool
 from clc.training.related import related_view
@@ -174,7 +174,8 @@ class Trainer:
             with contextlib.ExitStack() as stack:
                 if index != share[-1] and isinstance(network, torch.nn.parallel.DistributedDataParallel):
                     stack.enter_context(network.no_sync())
-                (loss.total / len(share)).backward()
+                weight = balance(batch.quality, self.config.qualities)
+                (loss.total * weight / len(share)).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         if not torch.isfinite(norm):
             raise self._diverged("gradient", step, batch)

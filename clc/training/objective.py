@@ -51,3 +51,13 @@ def rate_distortion(result: Reconstruction, image: Tensor, quality: float, disto
     else:
         penalty = _MS_SSIM_WEIGHT * (1.0 - ms_ssim(result.image.clamp(0.0, 1.0), image, data_range=1.0))
     return Loss(bpp + lagrangian(quality) * penalty, bpp.item(), mse.item())
+
+
+def balance(quality: float, qualities: tuple[float, float]) -> float:
+    """What to weigh a batch's loss with, so that all rates of a range count alike; 1 if the range is one λ.
+
+    The optimal quantisation step, and with it the error that gradients are made of, shrinks with the square root of λ:
+    left alone, the highest rates would drown the others.
+    """
+    middle = math.sqrt(lagrangian(qualities[0]) * lagrangian(qualities[1]))
+    return math.sqrt(middle / lagrangian(quality))

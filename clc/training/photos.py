@@ -14,6 +14,8 @@ from torch import Tensor
 from clc.errors import TrainingError
 from clc.images import PhotoSource, SkippedPhoto, read_photos
 from clc.images.patch import pixels_sha256
+from clc.images.perceptual import perceptual_hash
+from clc.images.seen import SeenPhoto
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +24,18 @@ logger = logging.getLogger(__name__)
 class TrainingPhoto:
     """One decoded photo: `pixels` is uint8 [H, W, 3] on the device that trains."""
 
-    image_id: str
-    sha256: str
+    seen: SeenPhoto
     pixels: Tensor
+
+    @property
+    def image_id(self) -> str:
+        """What its source calls it."""
+        return self.seen.image_id
+
+    @property
+    def sha256(self) -> str:
+        """`pixels_sha256`."""
+        return self.seen.photo_sha256
 
 
 def decode_photos(source: PhotoSource, device: torch.device) -> list[TrainingPhoto]:
@@ -35,25 +46,27 @@ def decode_photos(source: PhotoSource, device: torch.device) -> list[TrainingPho
     Raises SourceError if the source cannot be read, TrainingError if the temporary file cannot be written.
     """
     skipped: list[SkippedPhoto] = []
-    names: list[tuple[str, str, tuple[int, ...]]] = []
+    seen: list[SeenPhoto] = []
+    shapes: list[tuple[int, ...]] = []
     on_device: list[Tensor] = []
     try:
         with tempfile.TemporaryFile(prefix="clc-photos-") as file:
             for photo in read_photos(source, skipped):
                 pixels = np.ascontiguousarray(photo.pixels)
-                names.append((photo.image_id, pixels_sha256(pixels), pixels.shape))
+                seen.append(SeenPhoto(photo.image_id, pixels_sha256(pixels), perceptual_hash(pixels)))
+                shapes.append(pixels.shape)
                 if device.type == "cpu":
                     file.write(pixels.data)
                 else:
                     on_device.append(torch.from_numpy(pixels).to(device))
             if device.type == "cpu":
-                on_device = _mapped(file, [shape for _, _, shape in names])
+                on_device = _mapped(file, shapes)
     except OSError as error:
         raise TrainingError(
             f"the decoded photos cannot be kept in {tempfile.gettempdir()} ({error.strerror or error}); "
             "set TMPDIR to a folder with more space"
         ) from error
-    photos = [TrainingPhoto(id, sha256, pixels) for (id, sha256, _), pixels in zip(names, on_device, strict=True)]
+    photos = [TrainingPhoto(*pair) for pair in zip(seen, on_device, strict=True)]
     logger.info("stage=train photos=%d skipped=%d source=%s", len(photos), len(skipped), source.spec)
     return photos
 

@@ -14,8 +14,10 @@ from clc.codec.bitstream import MAX_REFERENCES
 from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
 from clc.codec.presets import PRESETS
 from clc.codec.tiles import TILE_SIZE, to_unit_range
+from clc.codec.weights import unpack
 from clc.errors import TrainingError
 from clc.images import PhotoSource, fingerprint
+from clc.images.seen import seen_photos, seen_table
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 from clc.training.config import TrainingConfig
 from clc.training.data import TrainingSet
@@ -37,7 +39,6 @@ LOG_SCHEMA = pa.schema(
 VALIDATION_SCHEMA = pa.schema(
     [pa.field(name, pa.float64(), metadata=_DERIVED) for name in ("step", "quality", "bpp", "psnr")]
 )
-PHOTOS_SCHEMA = pa.schema([pa.field("image_id", pa.string()), pa.field("photo_sha256", pa.string())])
 
 
 class ModelChoice(BaseModel):
@@ -121,7 +122,7 @@ class TrainingJob:
         inputs |= {role: version.ref for role, version in versions.items() if version is not None}
         return Recipe(
             stage="train",
-            stage_version=2,
+            stage_version=3,
             config={
                 "model": self.choice.config.model_dump(mode="json"),
                 "training": self.config.model_dump(mode="json"),
@@ -160,13 +161,13 @@ def train(
         crops = list(_calibration(trainer, progress.step))
         trainer.model.cpu().freeze(crops)
         write_model(draft, trainer.model)
-        for name, schema, rows in (
-            ("log", LOG_SCHEMA, progress.log),
-            ("validation", VALIDATION_SCHEMA, progress.validation),
-            ("photos", PHOTOS_SCHEMA, _seen(photos, job.start)),
+        for name, table in (
+            ("log", pa.Table.from_pylist(progress.log, schema=LOG_SCHEMA)),
+            ("validation", pa.Table.from_pylist(progress.validation, schema=VALIDATION_SCHEMA)),
+            ("photos", _seen(photos, job.start)),
         ):
-            with draft.table(name, schema) as table:
-                table.write(pa.Table.from_pylist(rows, schema=schema))
+            with draft.table(name, table.schema) as writer:
+                writer.write(table)
         draft.attributes |= {
             "preset": job.choice.preset,
             "training": job.config.model_dump(mode="json"),
@@ -227,9 +228,7 @@ def _trainer(
     torch.manual_seed(job.config.seed)
     model = CompressionModel(job.choice.config)
     if job.start is not None:
-        weights = job.start.tensors("weights")
-        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-        model.load_state_dict({name: torch.from_numpy(array).reshape(shapes[name]) for name, array in weights.items()})
+        model.load_state_dict(unpack(job.start.tensors("weights"), model))
     model.to(place).use_channels_last()
     trainer = Trainer(
         model=model,
@@ -244,12 +243,10 @@ def _trainer(
     return trainer, photos
 
 
-def _seen(photos: list[TrainingPhoto], start: Version | None) -> list[dict[str, str]]:
+def _seen(photos: list[TrainingPhoto], start: Version | None) -> pa.Table:
     """Every photo that the weights have learned from, here or in the runs before."""
-    rows = {photo.sha256: photo.image_id for photo in photos}
-    for before in start.table("photos").to_pylist() if start is not None else []:
-        rows.setdefault(before["photo_sha256"], before["image_id"])
-    return [{"image_id": image_id, "photo_sha256": sha256} for sha256, image_id in sorted(rows.items())]
+    before = [] if start is None else seen_photos(start.table("photos"), str(start))
+    return seen_table([*before, *(photo.seen for photo in photos)])
 
 
 def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:

@@ -79,7 +79,7 @@ def _write() -> None:
         parameter.data += 0.02 * torch.randn_like(parameter)
     crop = torch.from_numpy(picture(1)[:128, :128].copy()).permute(2, 0, 1)[None] / 255.0
     values = torch.randint(-60, 60, (5, 24, 16, 16), dtype=torch.int8).numpy()
-    exponents = np.full(24, 4, dtype=np.int32)
+    exponents = np.full(24, 7, dtype=np.int32)
     latents = ReferenceLatents(values, exponents, DICTIONARY_ID, MODEL_ID)
     references = latents.select(np.array([[0, 1]]))
     model.freeze([CalibrationCrop(crop, references, quality) for quality in (1.0, 50.0, 100.0)])

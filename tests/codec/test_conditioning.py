@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from clc.codec.gain import Rate
 from clc.codec.matching import ConditionalLatentMatching, MatchingConfig
 from clc.codec.model import CalibrationCrop, CompressionModel
 from clc.codec.presets import PRESETS
@@ -97,8 +98,8 @@ def test_freezing_gives_whole_levels_and_hardly_changes_the_rate_of_what_the_pri
     drawn: list[torch.Tensor] = []  # a latent that follows the prior before it is frozen
     levels: list[torch.Tensor] = []
 
-    def bits(offset: torch.Tensor) -> float:
-        dtype = offset.dtype
+    def bits(rate: Rate) -> float:
+        dtype = rate.gain.dtype
         total = 0.0
 
         def quantise(index: int, mean: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
@@ -112,14 +113,14 @@ def test_freezing_gives_whole_levels_and_hardly_changes_the_rate_of_what_the_pri
             total -= float(torch.log2(mass.clamp(min=1e-9)).sum())
             return symbols + mean
 
-        z = torch.round(model.h_a(model.g_a(image) * model.gain.gain(50.0)))
-        model.prior.decode(model.prior.features(z.to(dtype), 50.0), offset, quantise)
+        z = torch.round(model.hyper_latent(model.g_a(image) * model.gain.gain(50.0), 50.0))
+        model.prior.decode(model.prior.features(z.to(dtype), rate), rate, quantise)
         return total
 
     with torch.no_grad():
-        before = bits(model.gain.levels(50.0))
+        before = bits(model.gain.rate(50.0))
         model.freeze([CalibrationCrop(image, None, quality) for quality in (1.0, 50.0, 100.0)])
         levels.clear()
-        after = bits(model.gain.exact_levels(50.0))
+        after = bits(model.gain.exact_rate(50.0))
     assert all(torch.equal(level, torch.round(level)) for level in levels)
     assert abs(after - before) < 0.005 * before

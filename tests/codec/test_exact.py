@@ -91,7 +91,8 @@ def test_a_whole_frozen_prior_does_not_care_for_threads() -> None:
         def draw(index: int, mean: Tensor, level: Tensor) -> Tensor:
             return mean + torch.randint(-4, 5, mean.shape, generator=noise) + level  # levels count, too
 
-        return model.prior.decode(model.prior.features(z_hat, 60.0), model.gain.exact_levels(60.0), draw)
+        rate = model.gain.exact_rate(60.0)
+        return model.prior.decode(model.prior.features(z_hat, rate), rate, draw)
 
     threads = torch.get_num_threads()
     try:

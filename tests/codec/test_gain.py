@@ -25,7 +25,7 @@ def test_exact_levels_are_the_levels_to_a_sixteenth(quality: float) -> None:
     gain = GainUnit(32)
     torch.nn.init.normal_(gain.log_gain)
     gain.freeze()
-    levels, exact = gain.levels(quality), gain.exact_levels(quality)
+    levels, exact = gain.rate(quality).levels, gain.exact_rate(quality).levels
     assert torch.equal(16 * exact, torch.round(16 * exact))
     assert (levels - exact).abs().max() <= 1 / 32 + 1e-3
 
@@ -34,5 +34,7 @@ def test_the_first_gains_follow_the_optimal_step() -> None:
     gain = GainUnit(1)
     ratio = (gain.gain(100.0) / gain.gain(1.0)).item()
     assert ratio == pytest.approx(math.sqrt(lagrangian(100) / lagrangian(1)), rel=1e-5)
-    assert gain.levels(50.5).item() == pytest.approx(0.0, abs=1e-5)
-    assert gain.levels(100.0).item() == pytest.approx(math.log(ratio) / 2 / LOG_SCALE_STEP, rel=1e-5)
+    step = 1 / gain.gain(50.5).item()
+    assert lagrangian(50.5) == pytest.approx(6 / (math.log(2) * (255 * step) ** 2), rel=1e-5)
+    levels = gain.rate(100.0).levels - gain.rate(50.5).levels
+    assert levels.item() == pytest.approx(math.log(ratio) / 2 / LOG_SCALE_STEP, rel=1e-5)

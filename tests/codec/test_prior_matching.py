@@ -13,7 +13,7 @@ from clc.codec.codec import Codec
 from clc.codec.gain import GainUnit
 from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ReferenceSource
 from clc.codec.presets import PRESETS
-from clc.codec.prior_matching import PriorMatch, on_reference_grid
+from clc.codec.prior_matching import PriorMatch
 from clc.codec.references import ReferenceLatents
 from clc.errors import BitstreamError
 
@@ -83,14 +83,16 @@ def test_the_exact_gain_is_the_gain() -> None:
     gain.log_gain.data += torch.randn_like(gain.log_gain)
     gain.freeze()
     for quality in (1.0, 17.31, 50.0, 99.99, 100.0):
-        exact, real = gain.exact_gain(quality), gain.gain(quality)
+        exact, real = gain.exact_rate(quality).gain, gain.rate(quality).gain
         assert torch.equal(exact * 2**12, torch.round(exact * 2**12))
         assert torch.allclose(exact.float(), real, rtol=1e-5, atol=2.0**-12)
 
 
 def test_references_saturate_instead_of_leaving_the_grid() -> None:
-    references = torch.tensor([1e6, -1e6, 0.26, 1 / 3], dtype=torch.float64)
-    assert on_reference_grid(references).tolist() == [32767 / 16, -32767 / 16, 0.25, 5 / 16]
+    prior = frozen_model(Conditioning.PRIOR).prior
+    latents = torch.tensor([1e6, -1e6, 0.26, 1 / 3], dtype=torch.float64)[:, None, None]
+    normalised = prior.normalised(latents, torch.tensor([1.0, 1.0, 1.0, 2.0], dtype=torch.float64)[:, None, None])
+    assert normalised.flatten().tolist() == [32767 / 1024, -32767 / 1024, 266 / 1024, 171 / 1024]
 
 
 def frozen_model(conditioning: Conditioning, source: ReferenceSource = ReferenceSource.RETRIEVED) -> CompressionModel:
@@ -109,8 +111,8 @@ def frozen_model(conditioning: Conditioning, source: ReferenceSource = Reference
 def test_a_frozen_prior_with_references_does_not_care_for_threads_or_the_order_of_sums() -> None:
     model = frozen_model(Conditioning.PRIOR)
     z_hat = torch.randint(-9, 9, (1, 64, 5, 6)).double()
-    references = torch.randint(-127, 128, (4, 3, 192, 16, 16)) * 2.0**-5
-    known = model.prior_references(references, 60.0)
+    references = torch.randint(-127, 128, (4, 3, 256, 16, 16)) * 2.0**-8
+    rate = model.gain.exact_rate(60.0)
     threads = torch.get_num_threads()
 
     def decode(number: int) -> Tensor:
@@ -122,7 +124,7 @@ def test_a_frozen_prior_with_references_does_not_care_for_threads_or_the_order_o
             assert torch.equal(mean * 64, torch.round(mean * 64))
             return mean + torch.randint(-4, 5, mean.shape, generator=noise) + level
 
-        return model.prior.decode(model.prior.features(z_hat, 60.0), model.gain.exact_levels(60.0), draw, known)
+        return model.prior.decode(model.prior.features(z_hat, rate), rate, draw, references)
 
     try:
         single = decode(1)
@@ -141,11 +143,10 @@ def test_other_references_give_other_parameters() -> None:
     z_hat = torch.zeros(1, 64, 4, 4).double()
 
     def decode(references: Tensor | None) -> Tensor:
-        known = model.prior_references(references, 60.0)
-        features = model.prior.features(z_hat, 60.0)
-        return model.prior.decode(features, model.gain.exact_levels(60.0), lambda index, mean, level: mean, known)
+        rate = model.gain.exact_rate(60.0)
+        return model.prior.decode(model.prior.features(z_hat, rate), rate, lambda index, mean, level: mean, references)
 
-    one, two = (torch.randint(-127, 128, (1, 3, 192, 16, 16)) * 2.0**-5 for _ in range(2))
+    one, two = (torch.randint(-127, 128, (1, 3, 256, 16, 16)) * 2.0**-8 for _ in range(2))
     assert not torch.equal(decode(one), decode(two))
     assert not torch.equal(decode(one), decode(None))
 
@@ -158,7 +159,7 @@ def test_a_model_that_learns_references_ignores_others() -> None:
     model = CompressionModel(config).eval()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        first, second = model(image, None, 50.0), model(image, torch.randn(1, 3, 192, 16, 16), 50.0)
+        first, second = model(image, None, 50.0), model(image, torch.randn(1, 3, 256, 16, 16), 50.0)
     assert torch.equal(first.image, second.image)
     assert first.latent_bits == second.latent_bits
 
@@ -177,8 +178,8 @@ def test_every_way_of_conditioning_comes_back_from_its_stream(
     conditioning: Conditioning, source: ReferenceSource
 ) -> None:
     model = frozen_model(conditioning, source)
-    values = np.random.default_rng(0).integers(-127, 128, (9, 192, 16, 16)).astype(np.int8)
-    latents = ReferenceLatents(values, np.full(192, 5, np.int32), DICTIONARY_ID, MODEL_ID)
+    values = np.random.default_rng(0).integers(-127, 128, (9, 256, 16, 16)).astype(np.int8)
+    latents = ReferenceLatents(values, np.full(256, 8, np.int32), DICTIONARY_ID, MODEL_ID)
     codec = Codec(model, MODEL_ID, latents, _FirstEntries())
     image = np.random.default_rng(1).integers(0, 256, (70, 300, 3), dtype=np.uint8)
     coded = codec.code(codec.analyse(image, references=True), 40.0)
@@ -190,8 +191,8 @@ def test_every_way_of_conditioning_comes_back_from_its_stream(
 
 def test_a_prior_that_knew_other_references_is_noticed() -> None:
     model = frozen_model(Conditioning.PRIOR)
-    values = np.random.default_rng(0).integers(-127, 128, (9, 192, 16, 16)).astype(np.int8)
-    exponents = np.full(192, 5, np.int32)
+    values = np.random.default_rng(0).integers(-127, 128, (9, 256, 16, 16)).astype(np.int8)
+    exponents = np.full(256, 8, np.int32)
     codec = Codec(model, MODEL_ID, ReferenceLatents(values, exponents, DICTIONARY_ID, MODEL_ID), _FirstEntries())
     data = codec.compress(np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     other = Codec(model, MODEL_ID, ReferenceLatents(values[::-1].copy(), exponents, DICTIONARY_ID, MODEL_ID))

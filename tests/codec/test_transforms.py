@@ -42,7 +42,7 @@ def test_the_untrained_tcm_transforms_keep_a_photos_low_frequencies() -> None:
 
 def test_either_kind_starts_with_latents_of_the_same_scale() -> None:
     torch.manual_seed(0)
-    tcm = TCM.model_copy(update={"width": 192, "latent_channels": 192})
+    tcm = TCM.model_copy(update={"width": 192, "latent_channels": 256})
     photos = torch.cat([to_tensor(picture(seed, 128, 128)[None]) for seed in range(3)])
     with torch.no_grad():
         deviations = [c.analysis()(photos).std(dim=(0, 2, 3)) for c in (tcm, PRESETS["tiny"].transform)]

@@ -258,7 +258,7 @@ def test_long_lists_are_cut_and_say_so(build: Callable[..., Version], tmp_path: 
 
 
 def test_only_dictionaries_are_compared(world: World) -> None:
-    for pair in ((world.dictionary, world.crops), (world.model, world.dictionary)):
+    for pair in ((world.dictionary, world.assignments), (world.model, world.dictionary)):
         with pytest.raises(DictionaryError, match="is not a dictionary"):
             diff(*pair, probes=None)
 

@@ -276,7 +276,7 @@ def test_clusters_of_another_dictionary_are_refused(world: World, hostile: tuple
 
 def test_only_a_dictionary_has_a_page(world: World) -> None:
     with pytest.raises(DictionaryError, match="is not a dictionary"):
-        render_explorer(world.crops, None, None, [])
+        render_explorer(world.assignments, None, None, [])
 
 
 def test_a_page_of_three_thousand_entries_can_still_be_mailed(world: World) -> None:

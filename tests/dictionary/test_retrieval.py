@@ -7,23 +7,22 @@ import faiss
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from clc.codec.artifact import open_codec, read_latents, read_model
 from clc.codec.bitstream import Bitstream, Scope, describe
 from clc.codec.tiles import image_tiles, to_tensor
-from clc.dictionary.assignments import assign, centre
+from clc.dictionary.assignments import assign
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.cache import KeyValueCache
 from clc.dictionary.dictionary import Dictionary, load_index
 from clc.dictionary.encoder import open_encoder
 from clc.dictionary.index import IndexConfig
-from clc.dictionary.patches import CropConfig, crop
 from clc.dictionary.retrieve import Query, RetrievalConfig, merge
 from clc.dictionary.search import FaissIndex, KeyBallTree, SearchMethod
 from clc.dictionary.verify import verify_dictionary
 from clc.errors import DictionaryError
-from clc.images import open_source
-from clc.images.patch import decode_patches
+from clc.images import open_source, read_image
 from clc.store import Store
 from tests.conftest import DICTIONARY_CONFIGS, World, picture
 
@@ -118,11 +117,26 @@ def test_a_loaded_index_answers_as_the_built_one(world: World, dictionary: Dicti
     assert np.array_equal(built.candidates(queries, 5), loaded.candidates(queries, 5))
 
 
-def test_assignments_are_what_retrieval_gives_for_each_crop(world: World, dictionary: Dictionary) -> None:
-    crops = world.crops.table("patches")
-    tiles = centre(decode_patches(crops["image"]), 256)
-    expected = dictionary.retrieve_tiles(tiles, 3, exclude_source=crops["photo_sha256"].to_pylist())
-    assert world.assignments.table("assignments")["entries"].to_pylist() == expected.tolist()
+def test_assignments_are_what_retrieval_gives_for_each_window(world: World, dictionary: Dictionary) -> None:
+    rows = world.assignments.table("assignments").to_pylist()
+    assert {row["image_id"] for row in rows} == {path.name for path in world.photos.iterdir()}
+    photos = {path.name: read_image(path) for path in world.photos.iterdir()}
+    windows = [photos[row["image_id"]][row["y"] : row["y"] + 256, row["x"] : row["x"] + 256] for row in rows]
+    own = [row["photo_sha256"] for row in rows]
+    expected = dictionary.retrieve_tiles(np.stack(windows), 3, exclude_source=own)
+    assert [row["entries"] for row in rows] == expected.tolist()
+
+
+def test_photos_without_a_window_are_refused_if_there_are_no_others(tmp_path: Path, dictionary: Dictionary) -> None:
+    Image.new("RGB", (255, 400)).save(tmp_path / "narrow.png")
+    with pytest.raises(DictionaryError, match="no photo has 256×256 pixels"):
+        assign(
+            open_source(f"folder:{tmp_path}"),
+            dictionary,
+            references=3,
+            retrieval=RetrievalConfig(),
+            store=Store(tmp_path / "store"),
+        )
 
 
 def test_tile_scope_asks_once_a_tile_and_image_scope_once(dictionary: Dictionary) -> None:
@@ -159,8 +173,8 @@ def test_merging_keeps_the_best_distance_and_breaks_ties_by_entry() -> None:
 def test_a_photo_is_excluded_under_whatever_name(photos: Path, tmp_path: Path, dictionary: Dictionary) -> None:
     shutil.copy(photos / "photo-0.png", tmp_path / "renamed.png")
     store = Store(tmp_path / "store")
-    crops = crop(open_source(f"folder:{tmp_path}"), config=CropConfig(per_photo=4), store=store).version
-    version = assign(crops, dictionary, references=3, retrieval=RetrievalConfig(), store=store).version
+    renamed = open_source(f"folder:{tmp_path}")
+    version = assign(renamed, dictionary, references=3, retrieval=RetrievalConfig(), store=store).version
     owners = dictionary.version.table("entries", columns=["image_id"])["image_id"].to_pylist()
     assert "photo-0.png" in owners
     for entries in version.table("assignments")["entries"].to_pylist():

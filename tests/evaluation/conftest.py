@@ -96,8 +96,8 @@ def codec() -> Codec:
     torch.manual_seed(0)
     model = CompressionModel(PRESETS["tiny"])
     model.freeze([CalibrationCrop(torch.rand(1, 3, 64, 64), None, quality) for quality in (1.0, 100.0)])
-    values = np.random.default_rng(0).integers(-127, 128, (ENTRIES, 192, 16, 16), dtype=np.int8)
-    latents = ReferenceLatents(values, np.full(192, 9, np.int32), DICTIONARY_ID, MODEL_ID)
+    values = np.random.default_rng(0).integers(-127, 128, (ENTRIES, 256, 16, 16), dtype=np.int8)
+    latents = ReferenceLatents(values, np.full(256, 12, np.int32), DICTIONARY_ID, MODEL_ID)
     return Codec(model, MODEL_ID, latents, LeadingEntries())
 
 
@@ -113,7 +113,7 @@ def run(codec, config, patch_of) -> Callable[..., StageResult]:
     """`evaluate` with the codec and configuration of these tests unless a test says otherwise."""
 
     def run_evaluation(store: Store, photos: MemoryPhotos, **changes: object) -> StageResult:
-        usual = {"codec": codec, "config": config, "patches_of": patch_of, "inputs": {}, "forbidden": {}}
+        usual = {"codec": codec, "config": config, "patches_of": patch_of, "inputs": {}, "seen": []}
         return evaluate(store=store, photos=photos, **{**usual, **changes})
 
     return run_evaluation

@@ -26,14 +26,12 @@ backbone = "hog"
 dim = 4
 [cluster]
 entries = 8
-[training_crop]
-size = 288
-per_photo = 2
 [training]
 steps = 2
 batch = 2
 crop = 64
 refresh_every = 1
+log_every = 1
 [evaluation]
 clc_qualities = [20, 80]
 jpeg_qualities = [30, 60]

@@ -229,8 +229,8 @@ def test_training_starts_from_the_weights_of_another_model(world: World, tmp_pat
     ).version
     assert started.manifest.recipe.inputs["start"] == world.model.ref
     before, after = (version.tensors("weights") for version in (world.model, started))
-    for name in ("g_a.layers.1.weight", "prior.slices.0.mean.weight"):
-        assert np.allclose(before[name], after[name], atol=1e-6)
+    for name in ("g_a.layers.1.weight", "gain.log_gain"):
+        assert np.allclose(before[name], after[name], rtol=1e-3)
 
 
 def test_a_model_names_every_photo_it_has_seen(world: World) -> None:

@@ -1,0 +1,99 @@
+"""`python -m benchmarks.rd --model default --dataset parquet:kodak.parquet`: rate and quality beside other codecs.
+
+Every point is a mean over all photos of whole files that were written and decoded again. Rate differences are
+Bjøntegaard's, by PCHIP, over the PSNR that both curves reach. Published curves (Kodak) are marked as such.
+"""
+
+import argparse
+
+from clc.codec.artifact import open_codec, reference_latents
+from clc.dictionary.encoder import open_encoder
+from clc.evaluation.baselines import Avif, Clc, ImageCodec, Jpeg, WebP
+from clc.evaluation.evaluate import measure
+from clc.evaluation.overlap import refuse_overlap, seen_by
+from clc.evaluation.published import VTM, published_curve
+from clc.evaluation.rate_difference import rate_difference
+from clc.evaluation.results import ImageRow
+from clc.evaluation.summary import SummaryRow, means
+from clc.images import open_source, read_photos
+from clc.loading import DEFAULT, find_model
+from clc.shipped import LayeredStore
+from clc.store import Kind
+
+_QUALITIES = (1.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0, 100.0)
+_BPG = "BPG 0.9.8 (x265, 4:4:4)"
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="benchmarks.rd", description=__doc__)
+    parser.add_argument("--model", default=DEFAULT, help="model version; default: as clc.load")
+    parser.add_argument("--store", help="artifact store; default: $CLC_STORE, else ./artifacts")
+    parser.add_argument("--dataset", required=True, help="photos, as a source spec")
+    parser.add_argument("--published", default="kodak", help="data set of the published curves; none leaves them out")
+    parser.add_argument("--qualities", type=float, nargs="+", default=_QUALITIES, help="of CLC")
+    options = parser.parse_args()
+
+    store = LayeredStore(options.store)
+    model = find_model(store, options.model)
+    photos = open_source(options.dataset)
+    refuse_overlap(photos, seen_by([model]))
+    codecs = _codecs(store, model.id, tuple(options.qualities))
+    print(f"model {model.short_id}, {model.attributes['preset']}, {model.statistics['steps']} steps of training")
+    rows = [
+        measure(photo, codec, quality)
+        for photo in read_photos(photos, skipped=[])
+        for codec in codecs
+        for quality in codec.qualities
+    ]
+    curves = {codec.name: _curve(rows, codec.name) for codec in codecs}
+    _print_points(curves)
+    ours = [codec.name for codec in codecs if isinstance(codec, Clc)]
+    for name in ours:
+        test = [(row.bpp, row.psnr) for row in curves[name]]
+        for anchor, points in curves.items():
+            if anchor != name:
+                _print_difference(name, anchor, [(row.bpp, row.psnr) for row in points], test)
+        if options.published != "none":
+            for codec in (_BPG, VTM):
+                points = [*published_curve(codec, options.published).points]
+                _print_difference(name, f"{codec}, published", points, test)
+
+
+def _codecs(store: LayeredStore, model_id: str, qualities: tuple[float, ...]) -> list[ImageCodec]:
+    model = store.get(Kind.MODEL, model_id)
+    others: list[ImageCodec] = [Jpeg(), WebP(), Avif()]
+    if "dictionary" not in model.attributes:
+        return [Clc(open_codec(store, model), references=False, qualities=qualities), *others]
+    dictionary = store.get(Kind.DICTIONARY, model.attributes["dictionary"])
+    reference_latents(dictionary, model, store=store)
+    codec, _ = open_encoder(store, model, dictionary)
+    return [Clc(codec, references, qualities) for references in (True, False)] + others
+
+
+def _curve(rows: list[ImageRow], name: str) -> list[SummaryRow]:
+    return list(means(sorted((row for row in rows if row.codec == name), key=lambda row: row.quality)))
+
+
+def _print_points(curves: dict[str, list[SummaryRow]]) -> None:
+    print("\n| codec | quality | photos | bpp | PSNR (dB) | MS-SSIM |\n|---|---|---|---|---|---|")
+    for name, points in curves.items():
+        for row in points:
+            print(f"| {name} | {row.quality:g} | {row.images} | {row.bpp:.4f} | {row.psnr:.2f} | {row.ms_ssim:.4f} |")
+    print("\n| codec | against | rate at equal PSNR | at the low end | at the high end | dB in common |")
+    print("|---|---|---|---|---|---|")
+
+
+def _print_difference(
+    name: str, anchor: str, anchor_points: list[tuple[float, float]], points: list[tuple[float, float]]
+) -> None:
+    found = rate_difference(anchor_points, points)
+    if found is None:
+        print(f"| {name} | {anchor} | too little in common | | | |")
+        return
+    ends = f"{100 * found.at_low:+.1f} % | {100 * found.at_high:+.1f} %"
+    print(f"| {name} | {anchor} | {100 * found.mean:+.1f} % | {ends} | {found.low:.1f} to {found.high:.1f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Several processes train as one would."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clc.store import Kind, Store
+from tests.conftest import World
+
+PROFILE = """
+name = "two"
+[model]
+preset = "tiny"
+conditioning = "{conditioning}"
+[training]
+steps = 6
+batch = 1
+devices = 2
+crop = 64
+log_every = 1
+refresh_every = 2
+held_out = 0
+unconditioned_share = 0.3
+learning_rate = 1e-3
+"""
+
+
+def run(world: World, folder: Path, *, processes: int, steps: str = "6") -> subprocess.CompletedProcess[str]:
+    (folder / "two.toml").write_text(PROFILE.format(conditioning="prior"))
+    launcher = [sys.executable, "-m"]
+    if processes > 1:
+        launcher += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+    command = [*launcher, "clc.training", "--profile", str(folder / "two.toml"), "--steps", steps]
+    command += ["--data", f"folder:{world.photos}", "--runs", str(folder / "runs"), "--store", str(folder / "store")]
+    command += ["--assignments", world.assignments.id, "--dictionary", world.dictionary.id]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=folder)
+
+
+@pytest.fixture
+def folders(world: World, tmp_path: Path) -> tuple[Path, Path]:
+    """Two folders, each with a copy of what training reads."""
+    from clc.store import copy_version
+
+    pair = tmp_path / "one", tmp_path / "two"
+    for folder in pair:
+        folder.mkdir()
+        for version in (world.dictionary, world.assignments):
+            copy_version(version, Store(folder / "store"))
+    return pair
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_losses_of_one_with_both_batches(world: World, folders: tuple[Path, Path]) -> None:
+    logs = []
+    for folder, processes in zip(folders, (1, 2), strict=True):
+        result = run(world, folder, processes=processes)
+        assert result.returncode == 0, result.stderr
+        model = Store(folder / "store").get(Kind.MODEL, "latest")
+        logs.append(model.table("log").to_pylist())
+    assert len(logs[0]) == 6
+    for one, two in zip(*logs, strict=True):
+        for name in ("loss", "bpp", "psnr", "gradient_norm"):
+            assert one[name] == pytest.approx(two[name], rel=1e-3), (one["step"], name)
+
+
+@pytest.mark.slow
+def test_batches_that_cannot_be_spread_are_refused(world: World, folders: tuple[Path, Path]) -> None:
+    result = run(world, folders[0], processes=3)
+    assert result.returncode != 0
+    assert "cannot be spread over 3 processes; set devices to a multiple of 3" in result.stderr
