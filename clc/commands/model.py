@@ -1,4 +1,4 @@
-"""`clc model presets`, beside what every kind offers."""
+"""`clc model presets` and `ship`, beside what every kind offers."""
 
 import json
 from dataclasses import asdict
@@ -8,9 +8,29 @@ import typer
 
 from clc.commands.artifacts import artifact_app
 from clc.commands.columns import print_columns
-from clc.store import Kind
+from clc.commands.options import StoreOption
+from clc.commands.reference import RefArgument
+from clc.store import Kind, Store
 
 app = artifact_app(Kind.MODEL)
+
+
+@app.command("ship")
+def ship_model(
+    ref: RefArgument,
+    name: Annotated[str, typer.Option(help="What `clc.load` and --model call it.")] = "default",
+    to: Annotated[str, typer.Option(help="Store to copy into; `artifacts/shipped` goes into the package.")] = (
+        "artifacts/shipped"
+    ),
+    store: StoreOption = None,
+) -> None:
+    """Copy a model to a store that comes with a product: with its latents, and its dictionary without the pictures."""
+    from clc.shipped import ship
+
+    opened = Store(store)
+    model = opened.get(Kind.MODEL, ref)
+    ship(model, name, opened, Store(to))
+    typer.echo(f"{to}: {model} as {name}")
 
 
 @app.command()

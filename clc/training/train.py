@@ -186,7 +186,8 @@ def train(
         }
 
     result = run_stage(store, Kind.MODEL, recipe, build, force=force)
-    (_folder(runs, recipe) / CHECKPOINT).unlink(missing_ok=True)  # only after the model is published
+    if not result.skipped:
+        (_folder(runs, recipe) / CHECKPOINT).unlink(missing_ok=True)  # only after the model is published
     return result
 
 
