@@ -1,7 +1,7 @@
 """`python -m benchmarks.training`: crops per second of a training step, and where its time goes.
 
-Random crops, no references unless --references, which are random latents; the optimiser and the moving average are those of a run. Shares
-are of the processor's (or GPU's) own time by operation, from torch.profiler.
+Random crops, no references unless --references, which are random latents; optimiser and moving average as in a run.
+Shares are of the time of the processor (or GPU) itself by operation, from torch.profiler.
 """
 
 import argparse
