@@ -14,6 +14,7 @@ class Schedule(StrEnum):
     """How the learning rate falls over the budget."""
 
     COSINE = "cosine"  # to 1/50
+    EXPONENTIAL = "exponential"  # to 1/50, as long in every octave: for when the best rate is not known
     HALVING = "halving"  # ×0.5 after each third: the paper's "every 10 epochs" of 30
 
 

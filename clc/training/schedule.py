@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from clc.training.config import Schedule, TrainingConfig
 
-_COSINE_END = 0.02
+_END = 0.02
 
 
 @dataclass
@@ -36,10 +36,13 @@ class Budget:
     def learning_rate(self, step: int, seconds: float) -> float:
         """Of a step."""
         spent = min(self.spent(step, seconds), 1.0)
-        if self.config.schedule is Schedule.HALVING:
-            decay = 0.5 ** min(int(3 * spent), 2)
-        else:
-            decay = max(0.5 * (1.0 + math.cos(math.pi * spent)), _COSINE_END)
+        match self.config.schedule:
+            case Schedule.COSINE:
+                decay = max(0.5 * (1.0 + math.cos(math.pi * spent)), _END)
+            case Schedule.EXPONENTIAL:
+                decay = _END**spent
+            case Schedule.HALVING:
+                decay = 0.5 ** min(int(3 * spent), 2)
         return self.config.learning_rate * min(1.0, (step + 1) / max(1, self.config.warm_up)) * decay
 
 
