@@ -10,6 +10,7 @@ from clc.evaluation.overlap import refuse_overlap
 from clc.images.patch import pixels_sha256
 from clc.images.perceptual import NEAR_DUPLICATE_BITS, differing_bits, perceptual_hash
 from clc.images.seen import SeenPhoto, seen_photos, seen_table
+from tests.conftest import picture as photo_like
 
 
 def seen(image_id: str, pixels: NDArray[np.uint8]) -> SeenPhoto:
@@ -28,12 +29,12 @@ def test_the_hash_of_a_photo_covers_its_shape():
     assert pixels_sha256(pixels.reshape(2, 4, 3)) != pixels_sha256(pixels.reshape(4, 2, 3))
 
 
-def test_encoding_again_or_scaling_changes_few_bits_of_the_perceptual_hash_and_another_photo_many(picture):
-    original = [perceptual_hash(picture(0))]
-    same = [perceptual_hash(encoded_again(picture(0), scale=scale)) for scale in (1.0, 0.6)]
+def test_encoding_again_or_scaling_changes_few_bits_of_the_perceptual_hash_and_another_photo_many():
+    original = [perceptual_hash(photo_like(0))]
+    same = [perceptual_hash(encoded_again(photo_like(0), scale=scale)) for scale in (1.0, 0.6)]
 
     assert differing_bits(original, same).max() <= NEAR_DUPLICATE_BITS
-    assert differing_bits(original, [perceptual_hash(picture(1))])[0, 0] > 3 * NEAR_DUPLICATE_BITS
+    assert differing_bits(original, [perceptual_hash(photo_like(1))])[0, 0] > 3 * NEAR_DUPLICATE_BITS
 
 
 def test_bits_are_counted():
@@ -47,13 +48,14 @@ def test_a_photo_that_was_used_before_is_refused_by_name(run, store, photos_of, 
         run(store, photos, seen=[seen("garden", picture(1))])
 
 
-def test_a_photo_that_was_encoded_again_is_refused_unless_that_is_allowed(run, store, photos_of, picture, config):
-    photos = photos_of({"copy": encoded_again(picture(1))})
+def test_a_photo_that_was_encoded_again_is_refused_unless_that_is_allowed(run, store, photos_of, config):
+    photos = photos_of({"copy": encoded_again(photo_like(1))})
+    garden = seen("garden", photo_like(1))
 
     with pytest.raises(OverlapError, match="'copy' is a near duplicate of photo 'garden'"):
-        run(store, photos, seen=[seen("garden", picture(1))])
+        run(store, photos, seen=[garden])
     allowed = config.model_copy(update={"allow_near_duplicates": True})
-    assert run(store, photos, seen=[seen("garden", picture(1))], config=allowed).version
+    assert run(store, photos, seen=[garden], config=allowed).version
 
 
 def test_a_refused_evaluation_measures_nothing(run, store, photos_of, picture, patch_of):
