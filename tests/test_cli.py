@@ -244,3 +244,29 @@ def test_collecting_garbage_says_what_it_would_do(clc: Call, store: None, world:
     assert code == 0
     assert f"keep    {world.model}" in out
     assert "would remove" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--steps", 2, "--minutes", 1), "in steps or in minutes, not both"),
+        (("--dictionary", "nowhere"), "nowhere"),
+        (("--data", "folder:nowhere"), "there is no such folder"),
+        (("--conditioning", "some"), "conditioning"),
+        (("--runs", "file", "--steps", 4), "name another folder for runs"),
+        (("--from", "nowhere"), "nowhere"),
+    ],
+)
+def test_mistakes_in_training_are_one_line_before_it_starts(
+    clc: Call,
+    store: None,
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[object, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("short.toml").write_text('name = "short"\n[training]\nsteps = 3\n')
+    assert_refused(clc("train", "--profile", "short.toml", "--data", f"folder:{world.photos}", *options), message)

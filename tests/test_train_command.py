@@ -100,24 +100,3 @@ def test_a_run_that_a_signal_stopped_is_continued_by_the_same_command(
     again.kill()
     again.communicate()
     assert any("resumed step=" in line for line in lines), lines
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--steps", "2", "--minutes", "1"), "in steps or in minutes, not both"),
-        (("--dictionary", "nowhere"), "nowhere"),
-        (("--data", "folder:nowhere"), "there is no such folder"),
-        (("--conditioning", "some"), "conditioning"),
-        (("--runs", "short.toml", "--steps", "4"), "name another folder for runs"),
-    ],
-)
-def test_mistakes_are_one_line_before_training_starts(
-    world: World, tmp_path: Path, profile: str, options: tuple[str, ...], message: str
-) -> None:
-    result = run(world, tmp_path, "--profile", profile, *options)
-    assert result.returncode == 2
-    assert message in result.stderr.splitlines()[-1]
-    assert result.stderr.splitlines()[-1].startswith("clc: ")
-    assert "Traceback" not in result.stderr
