@@ -136,12 +136,12 @@ class Trainer:
         references = self.pool.select(self.data.windows.entries[crops.rows])
         chosen = np.flatnonzero(generator.random(len(crops.rows)) < config.related_share)
         if len(chosen):
-            others = generator.integers(len(self.data.photos), size=len(chosen))
+            others = self.data.windows.photo[generator.integers(len(self.data), size=len(chosen))]
             views = []
             for i, other in zip(chosen, others, strict=True):
                 place = crops.places[i]
-                photos = (self.data.photos[number].pixels for number in (place.photo, other))
-                views.append(related_view(next(photos), place, next(photos), generator))
+                own, another = self.data.photos[place.photo].pixels, self.data.photos[other].pixels
+                views.append(related_view(own, place, another, generator))
             slots = generator.integers(references.shape[1], size=len(chosen))
             references[chosen, slots] = self.pool.analyse(torch.stack(views))
         return DrawnBatch(crops, references, quality)
