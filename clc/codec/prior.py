@@ -7,6 +7,7 @@ only, and its inputs and outputs lie on fixed grids. Once frozen, encoder and de
 from collections.abc import Callable, Iterator
 
 import torch
+from compressai.ops.bound_ops import LowerBoundFunction
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -223,12 +224,15 @@ class Prior(nn.Module):
 
 
 def _saturate(x: Tensor, upper: float) -> Tensor:
-    """Clamped to 0..upper."""
-    clamped = x.clamp(0.0, upper)
+    """Clamped to 0..upper. Outside, only gradients that lead back in pass.
+
+    With a plain clamp, what left the range once would never return; if all gradients passed, it would leave further and
+    further, and be far from where it is needed at another rate.
+    """
     if not x.requires_grad:
-        return clamped
-    # A plain clamp has no gradient outside its range, and what left it once would never return.
-    return x + (clamped - x).detach()
+        return x.clamp(0.0, upper)
+    zero = x.new_zeros(1)
+    return upper - LowerBoundFunction.apply(upper - LowerBoundFunction.apply(x, zero), zero)
 
 
 def scale_of(level: Tensor) -> Tensor:
