@@ -7,7 +7,6 @@ without their pictures, which are other people's photos.
 from pathlib import Path
 
 import clc
-from clc.codec.artifact import find_latents
 from clc.errors import MissingArtifactError
 from clc.store import Kind, Recipe, Store, Version, copy_version
 
@@ -56,6 +55,8 @@ def ship(model: Version, name: str, source: Store, target: Store) -> None:
 
     name: the alias that it can be loaded by. Raises MissingArtifactError if the latents were never computed.
     """
+    from clc.codec.artifact import find_latents  # needs PyTorch, which looking versions up does not
+
     shipped = copy_version(model, target)
     if "dictionary" in model.attributes:
         dictionary = source.get(Kind.DICTIONARY, model.attributes["dictionary"])

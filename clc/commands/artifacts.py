@@ -11,6 +11,7 @@ from clc.commands.options import StoreOption
 from clc.commands.pin import add_pin_command
 from clc.commands.reference import RefArgument
 from clc.commands.transfer import add_transfer_commands
+from clc.shipped import LayeredStore
 from clc.store import Kind, Problem, Store, Version, verify
 
 # The table whose rows are what one has in mind when asking how large a version is.
@@ -46,7 +47,7 @@ def artifact_app(kind: Kind) -> typer.Typer:
     @app.command()
     def show(ref: RefArgument, store: StoreOption = None) -> None:
         """Print the manifest of a version as JSON."""
-        typer.echo(Store(store).get(kind, ref).manifest.model_dump_json(indent=2))
+        typer.echo(LayeredStore(store).get(kind, ref).manifest.model_dump_json(indent=2))
 
     @app.command("verify")
     def verify_version(ref: RefArgument, store: StoreOption = None) -> None:
