@@ -10,6 +10,7 @@ from clc.codec.codec import MAX_PIXELS, Codec
 from clc.dictionary.encoder import open_encoder
 from clc.images import Photo, open_source, read_photos
 from clc.loading import DEFAULT, find_model
+from clc.shipped import LayeredStore
 from clc.store import Kind, Store, Version
 
 
@@ -31,7 +32,7 @@ class Subject:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """--store, --model, --dictionary, --source, --limit."""
     parser.add_argument("--store", help="artifact store; default: $CLC_STORE, else ./artifacts")
-    parser.add_argument("--model", help="model version; default: alias production, else latest")
+    parser.add_argument("--model", help="model version; default: alias production, else the shipped one")
     parser.add_argument("--dictionary", help="dictionary version; default: the one the model was trained with")
     parser.add_argument("--source", help="photos, as a source spec; default: the pack kodak")
     parser.add_argument("--limit", type=int, help="use the first LIMIT photos only")
@@ -39,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def open_subject(options: argparse.Namespace) -> Subject:
     """The versions that the options name, with the reference latents that the two make."""
-    store = Store(options.store)
+    store = LayeredStore(options.store)
     model = find_model(store, options.model or DEFAULT)
     dictionary = store.get(Kind.DICTIONARY, options.dictionary or model.attributes["dictionary"])
     reference_latents(dictionary, model, store=store)
