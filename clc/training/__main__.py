@@ -16,7 +16,8 @@ from clc.errors import ClcError, TrainingStoppedError
 from clc.images import open_source
 from clc.images.joined import JoinedPhotos
 from clc.profile_file import overridden, read_profile, validated
-from clc.store import Kind, Store
+from clc.shipped import LayeredStore
+from clc.store import Kind
 from clc.training.config import TrainingConfig
 from clc.training.processes import Processes, joined
 from clc.training.train import ModelChoice, TrainingJob, take_part, train
@@ -52,7 +53,7 @@ def _run(arguments: argparse.Namespace, device: str, processes: Processes) -> No
     choice = validated(ModelChoice, profile.get("model", {}), f"profile {arguments.profile}, [model]")
     if arguments.conditioning is not None:
         choice = overridden(choice, {"conditioning": arguments.conditioning}, "--conditioning")
-    store = Store(arguments.store)
+    store = LayeredStore(arguments.store)
     job = TrainingJob(
         photos=JoinedPhotos([open_source(spec) for spec in arguments.data]),
         choice=choice,
@@ -75,7 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", required=True, action="append", help="photos to train on; may be repeated")
     parser.add_argument("--assignments", help="version that `clc assignments list` shows, for these photos")
     parser.add_argument("--dictionary", help="dictionary version that the assignments were retrieved from")
-    parser.add_argument("--from", dest="start", help="model version to start from")
+    parser.add_argument("--from", dest="start", help="model version to start from: default, an alias or an id")
     parser.add_argument("--conditioning", help="none, paper, prior or both, instead of the profile's")
     parser.add_argument("--steps", type=int, help="budget in steps, instead of the profile's")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
