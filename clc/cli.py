@@ -6,7 +6,6 @@ the call or in what it was given, with one line that says what to do (after the 
 """
 
 import logging
-import sys
 from importlib.metadata import entry_points
 
 import typer
@@ -19,7 +18,7 @@ from clc.commands.codec import compress, decompress, info
 from clc.commands.gc import gc
 from clc.commands.report import report
 from clc.commands.train import train
-from clc.errors import ClcError, TrainingStoppedError
+from clc.exit import one_line_errors
 from clc.store import Kind
 
 app = typer.Typer(
@@ -53,11 +52,5 @@ def configure(verbose: bool = typer.Option(False, "--verbose", "-v", help="Log w
 
 def main() -> None:
     """Run the command line; what the exit codes mean is in the module's docstring."""
-    try:
+    with one_line_errors():
         app()
-    except TrainingStoppedError as stopped:
-        print(f"clc: {stopped}", file=sys.stderr)
-        sys.exit(128 + stopped.signal)
-    except ClcError as error:
-        print(f"clc: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)

@@ -5,11 +5,10 @@
 
 import argparse
 import logging
-import sys
 
 from prefect import flow
 
-from clc.errors import ClcError
+from clc.exit import one_line_errors
 from clc.profile import Profile, load_profile
 from clc.store import Store
 from pipelines.log import quieten_user_errors
@@ -67,11 +66,8 @@ def main() -> None:
     parser.add_argument("--store", help="artifact store; default: $CLC_STORE, else ./artifacts")
     arguments = parser.parse_args()
     logging.getLogger("clc").setLevel(logging.INFO)
-    try:
+    with one_line_errors():
         run(arguments.profile, arguments.store)
-    except ClcError as error:
-        print(f"clc: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

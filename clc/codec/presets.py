@@ -14,7 +14,7 @@ PRESETS = {
         matching=MatchingConfig(embedding=256, width=32, groups=4, scales=2),
         conditioning=Conditioning.PRIOR,
     ),
-    # Trains in half an hour on one GPU.
+    # Meant for one GPU.
     "small": ModelConfig(
         transform=ConvolutionalConfig(widths=(96, 192, 320), blocks=(2, 3, 4), latent_channels=320),
         prior=PriorConfig(hyper_channels=96, hyper_width=128, slices=8, slice_width=128),

@@ -7,12 +7,11 @@ search libraries: a training machine needs torch, compressai, numpy, pyarrow, pi
 import argparse
 import logging
 import os
-import sys
 from pathlib import Path
 
 import torch
 
-from clc.errors import ClcError, TrainingStoppedError
+from clc.exit import one_line_errors
 from clc.images import open_source
 from clc.images.joined import JoinedPhotos
 from clc.profile_file import overridden, read_profile, validated
@@ -31,17 +30,10 @@ def main() -> None:
     device = arguments.device
     if device == "cuda":
         device = f"cuda:{local_rank}"
-    try:
-        with joined(torch.device(device)) as processes:
-            if processes.first:
-                logging.getLogger("clc").setLevel(logging.INFO)
-            _run(arguments, device, processes)
-    except TrainingStoppedError as stopped:
-        print(f"clc: {stopped}", file=sys.stderr)
-        sys.exit(128 + stopped.signal)
-    except ClcError as error:
-        print(f"clc: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+    with one_line_errors(), joined(torch.device(device)) as processes:
+        if processes.first:
+            logging.getLogger("clc").setLevel(logging.INFO)
+        _run(arguments, device, processes)
 
 
 def _run(arguments: argparse.Namespace, device: str, processes: Processes) -> None:
