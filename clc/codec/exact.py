@@ -29,7 +29,7 @@ def snap(x: Tensor, exponent: int) -> Tensor:
     `x` is float64 and exact; so is the result.
     """
     limit = float(2**_INTEGER_BITS - 1)
-    return torch.floor(x * 2.0**exponent + 0.5).clamp_(-limit, limit) * 2.0**-exponent
+    return (x * 2.0**exponent).add_(0.5).floor_().clamp_(-limit, limit).mul_(2.0**-exponent)
 
 
 class ExactConv2d(nn.Conv2d):

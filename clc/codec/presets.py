@@ -9,14 +9,18 @@ from clc.codec.transforms import ConvolutionalConfig
 PRESETS = {
     # Trains on a CPU. Its references condition the prior only: CLM and CLS cost as much time as all the rest of it.
     "tiny": ModelConfig(
-        transform=ConvolutionalConfig(widths=(64, 128, 256), blocks=(1, 1, 1), latent_channels=256),
+        transform=ConvolutionalConfig(
+            widths=(64, 160, 448), hidden=(64, 112, 160), blocks=(1, 1, 1), latent_channels=448
+        ),
         prior=PriorConfig(hyper_channels=64, hyper_width=96, slices=4, slice_width=96),
         matching=MatchingConfig(embedding=256, width=32, groups=4, scales=2),
         conditioning=Conditioning.PRIOR,
     ),
     # Meant for one GPU.
     "small": ModelConfig(
-        transform=ConvolutionalConfig(widths=(96, 192, 320), blocks=(2, 3, 4), latent_channels=320),
+        transform=ConvolutionalConfig(
+            widths=(96, 192, 448), hidden=(96, 192, 256), blocks=(2, 3, 4), latent_channels=448
+        ),
         prior=PriorConfig(hyper_channels=96, hyper_width=128, slices=8, slice_width=128),
         matching=MatchingConfig(embedding=256, width=64, groups=4, scales=2),
     ),

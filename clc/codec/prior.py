@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from clc.codec.exact import ExactConv2d, snap
 from clc.codec.gain import Rate
 from clc.codec.initialisation import starting_at
-from clc.codec.prior_matching import PriorMatch, PriorMatchingConfig
+from clc.codec.prior_matching import PriorMatcher, PriorMatchingConfig
 from clc.codec.tables import LOG_SCALE_STEP, SCALE_LEVELS, SCALE_MIN
 
 MEAN_EXPONENT = 6
@@ -84,7 +84,7 @@ class SliceNetwork(nn.Module):
     def __init__(self, support_channels: int, width: int, slice_channels: int, matches: bool) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
-            ExactConv2d(support_channels, width, 3), nn.ReLU(), ExactConv2d(width, width, 1), nn.ReLU()
+            ExactConv2d(support_channels, width, 1), nn.ReLU(), ExactConv2d(width, width, 3), nn.ReLU()
         )
         self.mean = ExactConv2d(width, slice_channels, 1, output_exponent=_NORMALISED_EXPONENT)
         self.level = ExactConv2d(width, slice_channels, 1, output_exponent=_LEVEL_EXPONENT)
@@ -121,14 +121,15 @@ class Prior(nn.Module):
             raise ValueError(f"{latent_channels} latent channels cannot be cut into {config.slices} slices")
         width = latent_channels // config.slices
         self.register_buffer("deviation", torch.ones(latent_channels))
-        self.match_channels = 0 if matching is None else latent_channels + 1
         self.hyper_synthesis = HyperSynthesis(config)
         self.matches = nn.ModuleList()
         if matching is not None:
             for i in range(min(matching.stages, config.slices)):
                 self.matches.append(
-                    PriorMatch(config.feature_channels + i * width, latent_channels, matching.dimension)
+                    PriorMatcher(config.feature_channels + i * width, latent_channels, matching.dimension)
                 )
+        # What a slice sees of a match: its own channels, and the score.
+        self.match_channels = 0 if matching is None else width + 1
         support = config.feature_channels + self.match_channels
         self.slices = nn.ModuleList(
             SliceNetwork(support + i * width, config.slice_width, width, matching is not None)
@@ -188,14 +189,17 @@ class Prior(nn.Module):
             references = self.normalised(references.to(features.dtype) * rate.gain, self.spread(rate))
         decoded: list[Tensor] = []
         known = [features]
-        match = features.new_zeros(len(features), self.match_channels, *features.shape[-2:])
+        matched = features.new_zeros(len(features), self.match_channels, *features.shape[-2:])
         count = len(self.slices)
         spreads, offsets = self.spread(rate).chunk(count, dim=1), rate.levels.chunk(count, dim=1)
         for index, (network, spread, offset) in enumerate(zip(self.slices, spreads, offsets, strict=True)):
             if references is not None and index < len(self.matches):
                 match = self.matches[index](torch.cat(known, dim=1), references)
-            own = match.narrow(1, index * offset.shape[1], offset.shape[1]) if references is not None else None
-            mean, level = network(torch.cat([features, match, *known[1:]], dim=1), own)
+            own = None
+            if references is not None:
+                own = match.latents.narrow(1, index * offset.shape[1], offset.shape[1])
+                matched = torch.cat([own, match.score], dim=1)
+            mean, level = network(torch.cat([features, matched, *known[1:]], dim=1), own)
             mean = mean * spread
             level = _saturate(level + offset, SCALE_LEVELS - 1.0)
             if self.frozen:
@@ -209,13 +213,13 @@ class Prior(nn.Module):
     def freeze(self) -> None:
         """Make everything exact; every layer must have seen activations. Irreversible."""
         for module in self.modules():
-            if isinstance(module, ExactConv2d | PriorMatch):
+            if isinstance(module, ExactConv2d | PriorMatcher):
                 module.freeze()
 
     def restore(self) -> None:
         """Switch to exact evaluation with parameters that come from a model artifact."""
         for module in self.modules():
-            if isinstance(module, ExactConv2d | PriorMatch):
+            if isinstance(module, ExactConv2d | PriorMatcher):
                 module.restore()
 
     def exact_layers(self) -> Iterator[ExactConv2d]:

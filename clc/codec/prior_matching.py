@@ -5,6 +5,8 @@ and hands that one's latent vector to the slice. A softmax cannot be evaluated a
 numbers can: training uses the gradient of the former and the answer of the latter.
 """
 
+from dataclasses import dataclass
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -28,18 +30,23 @@ class PriorMatchingConfig(BaseModel):
     stages: int = Field(default=2, ge=1, description="slices before which a match is made; later ones use the last")
 
 
-class PriorMatch(nn.Module):
-    """Support [B, S, h, w] and references [T, M, C, 16, 16] of its T tiles → match [B, C + 1, h, w].
+@dataclass(frozen=True)
+class Match:
+    """What was found at every position: latents [B, C, h, w], and the score [B, 1, h, w], how far to trust them."""
 
-    The last channel is the score of the match: how much it is to be trusted.
-    """
+    latents: Tensor
+    score: Tensor
+
+
+class PriorMatcher(nn.Module):
+    """Support [B, S, h, w] and references [T, M, C, 16, 16] of its T tiles → match."""
 
     displacement: Tensor
 
     def __init__(self, support_channels: int, channels: int, dimension: int) -> None:
         super().__init__()
         self.query = ExactConv2d(support_channels, dimension, 3)
-        self.key = ExactConv2d(channels, dimension, 3)
+        self.key = ExactConv2d(channels, dimension, 1)
         # Photos of one place are aligned more often than not, so positions are preferred by how far away they are.
         reach = 2 * LATENT_TILE - 1
         self.bias = nn.Parameter(torch.zeros(reach, reach))
@@ -49,7 +56,7 @@ class PriorMatch(nn.Module):
         displacement = (offsets[:, None, :, None] * reach + offsets[None, :, None, :]).reshape(LATENT_TILE**2, -1)
         self.register_buffer("displacement", displacement, persistent=False)
 
-    def forward(self, support: Tensor, references: Tensor) -> Tensor:
+    def forward(self, support: Tensor, references: Tensor) -> Match:
         queries = split_latent(self.query(support)).flatten(2)  # [T, d, 256]
         keys = _positions(self.key(references.flatten(0, 1)).unflatten(0, references.shape[:2]))  # [T, d, M·256]
         values = _positions(references)  # [T, C, M·256]
@@ -63,8 +70,7 @@ class PriorMatch(nn.Module):
         score = best.clamp(-_SCORE_LIMIT, _SCORE_LIMIT)[:, None]
         if self.query.frozen:
             score = snap(score, _SCORE_EXPONENT)
-        tiles = torch.cat([matched, score * _SCORE_INPUT], dim=1).unflatten(2, (LATENT_TILE, LATENT_TILE))
-        return join_latent(tiles, *support.shape[-2:])
+        return Match(*(_joined(each, *support.shape[-2:]) for each in (matched, score * _SCORE_INPUT)))
 
     @torch.no_grad()
     def freeze(self) -> None:
@@ -75,6 +81,11 @@ class PriorMatch(nn.Module):
     def restore(self) -> None:
         """Switch to exact evaluation, as `ExactConv2d.restore` does for its weights."""
         self.bias.data = self.bias.data.double()
+
+
+def _joined(tiles: Tensor, height: int, width: int) -> Tensor:
+    """[T, c, 256] → [B, c, height, width]."""
+    return join_latent(tiles.unflatten(2, (LATENT_TILE, LATENT_TILE)), height, width)
 
 
 def _positions(latents: Tensor) -> Tensor:

@@ -154,7 +154,7 @@ class TcmBlock(nn.Module):
     def __init__(self, channels: int, head_channels: int, window: int, shifted: bool) -> None:
         super().__init__()
         self.split = nn.Conv2d(channels, channels, 1)
-        self.convolution = ResidualBlock(channels // 2)
+        self.convolution = ResidualBlock(channels // 2, channels // 2)
         self.attention = WindowTransformer(channels // 2, head_channels, window, shifted)
         self.merge = starting_at(0.0, nn.Conv2d(channels, channels, 1))
 

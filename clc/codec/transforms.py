@@ -23,6 +23,7 @@ class ConvolutionalConfig(BaseModel):
 
     kind: Literal["convolutional"] = "convolutional"
     widths: tuple[int, int, int] = Field(description="channels at 1/4, 1/8 and 1/16")
+    hidden: tuple[int, int, int] = Field(description="channels inside the residual blocks at 1/4, 1/8 and 1/16")
     blocks: tuple[int, int, int] = Field(description="residual blocks at 1/4, 1/8 and 1/16")
     latent_channels: int = Field(ge=8, description="channels C of the latent y")
 
@@ -46,11 +47,11 @@ class ConvolutionalConfig(BaseModel):
 class ResidualBlock(nn.Module):
     """x + conv(act(conv(act(x)))), an identity at the start of training."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(channels, hidden, 3, padding=1)
         # Without normalisation, deep stacks diverge unless they start as identities.
-        self.conv2 = starting_at(0.0, nn.Conv2d(channels, channels, 3, padding=1))
+        self.conv2 = starting_at(0.0, nn.Conv2d(hidden, channels, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x))))
@@ -66,11 +67,9 @@ class ConvolutionalAnalysis(nn.Module):
         halvings = [nn.Conv2d(w4, w8, 3, stride=2, padding=1), nn.Conv2d(w8, w16, 3, stride=2, padding=1)]
         last = nn.Conv2d(w16, config.latent_channels, 1)
         config.start().start_analysis(stem, halvings, last)
-        n4, n8, n16 = config.blocks
+        at4, at8, at16 = _residual_blocks(config)
         self.layers = nn.Sequential(
-            *(nn.PixelUnshuffle(_FOLD), stem, *_residual_blocks(w4, n4)),
-            *(halvings[0], *_residual_blocks(w8, n8)),
-            *(halvings[1], *_residual_blocks(w16, n16), last),
+            *(nn.PixelUnshuffle(_FOLD), stem, *at4), *(halvings[0], *at8), *(halvings[1], *at16, last)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,11 +87,11 @@ class ConvolutionalSynthesis(nn.Module):
         doublings = [nn.Conv2d(w16, 4 * w8, 1), nn.Conv2d(w8, 4 * w4, 1)]  # each before a sub-pixel shuffle
         stem = nn.Conv2d(w4, 3 * _FOLD**2, 3, padding=1)
         config.start().start_synthesis(doublings, stem, first)
-        n4, n8, n16 = config.blocks
+        at4, at8, at16 = _residual_blocks(config)
         self.layers = nn.Sequential(
-            *(first, *_residual_blocks(w16, n16)),
-            *(doublings[0], nn.PixelShuffle(2), *_residual_blocks(w8, n8)),
-            *(doublings[1], nn.PixelShuffle(2), *_residual_blocks(w4, n4)),
+            *(first, *at16),
+            *(doublings[0], nn.PixelShuffle(2), *at8),
+            *(doublings[1], nn.PixelShuffle(2), *at4),
             *(stem, nn.PixelShuffle(_FOLD)),
         )
 
@@ -101,5 +100,7 @@ class ConvolutionalSynthesis(nn.Module):
         return x + 0.5
 
 
-def _residual_blocks(channels: int, number: int) -> list[nn.Module]:
-    return [ResidualBlock(channels) for _ in range(number)]
+def _residual_blocks(config: ConvolutionalConfig) -> list[list[nn.Module]]:
+    """At each of the three resolutions."""
+    sizes = zip(config.widths, config.hidden, config.blocks, strict=True)
+    return [[ResidualBlock(width, hidden) for _ in range(number)] for width, hidden, number in sizes]

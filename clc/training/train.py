@@ -1,5 +1,6 @@
 """Stage `train`: photos, and the references assigned to them from a dictionary version → a frozen model version."""
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,7 @@ class TrainingJob:
         inputs |= {role: version.ref for role, version in versions.items() if version is not None}
         return Recipe(
             stage="train",
-            stage_version=3,
+            stage_version=4,
             config={
                 "model": self.choice.config.model_dump(mode="json"),
                 "training": self.config.model_dump(mode="json"),
@@ -210,8 +211,8 @@ def _trainer(
     folder = _folder(runs, recipe)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".writable").touch()
-        (folder / ".writable").unlink()
+        with tempfile.TemporaryFile(dir=folder):  # every process tries, each with a file of its own
+            pass
     except OSError as error:
         raise TrainingError(
             f"{folder} cannot be written ({error.strerror or error}); name another folder for runs"

@@ -10,7 +10,7 @@ from tests.conftest import picture
 
 def test_the_untrained_transforms_keep_a_photos_low_frequencies() -> None:
     torch.manual_seed(0)
-    config = ConvolutionalConfig(widths=(64, 128, 192), blocks=(1, 1, 2), latent_channels=192)
+    config = ConvolutionalConfig(widths=(64, 128, 192), hidden=(64, 64, 64), blocks=(1, 1, 2), latent_channels=192)
     x = to_tensor(picture(0, 256, 256)[None])
     with torch.no_grad():
         decoded = config.synthesis()(config.analysis()(x))
@@ -20,7 +20,7 @@ def test_the_untrained_transforms_keep_a_photos_low_frequencies() -> None:
 
 def test_with_every_channel_kept_nothing_is_lost() -> None:
     torch.manual_seed(0)
-    config = ConvolutionalConfig(widths=(48, 192, 768), blocks=(0, 0, 0), latent_channels=768)
+    config = ConvolutionalConfig(widths=(48, 192, 768), hidden=(8, 8, 8), blocks=(0, 0, 0), latent_channels=768)
     x = to_tensor(picture(1, 64, 64)[None])
     with torch.no_grad():
         decoded = config.synthesis()(config.analysis()(x))

@@ -13,23 +13,25 @@ from clc.codec.codec import Codec
 from clc.codec.gain import GainUnit
 from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ReferenceSource
 from clc.codec.presets import PRESETS
-from clc.codec.prior_matching import PriorMatch
+from clc.codec.prior_matching import PriorMatcher
 from clc.codec.references import ReferenceLatents
 from clc.errors import BitstreamError
 
 CHANNELS = 6
+CODED = PRESETS["tiny"].transform.latent_channels
 MODEL_ID, DICTIONARY_ID = "1" * 16, "2" * 16
 
 
 @pytest.fixture
-def match() -> PriorMatch:
+def matcher() -> PriorMatcher:
     """Compares support and references as they are: both have the same channels."""
-    match = PriorMatch(CHANNELS, CHANNELS, dimension=CHANNELS)
-    for layer in (match.query, match.key):
+    matcher = PriorMatcher(CHANNELS, CHANNELS, dimension=CHANNELS)
+    for layer in (matcher.query, matcher.key):
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.zeros_(layer.bias)
-        layer.weight.data[:, :, 1, 1] = torch.eye(CHANNELS)
-    return match.requires_grad_(False)
+        centre = layer.kernel_size[0] // 2
+        layer.weight.data[:, :, centre, centre] = torch.eye(CHANNELS)
+    return matcher.requires_grad_(False)
 
 
 def directions(*shape: int) -> Tensor:
@@ -37,43 +39,44 @@ def directions(*shape: int) -> Tensor:
     return torch.nn.functional.normalize(torch.randn(*shape, CHANNELS, 16, 16), dim=-3) * 20
 
 
-def test_the_same_vector_is_found_wherever_it_lies(match: PriorMatch) -> None:
+def test_the_same_vector_is_found_wherever_it_lies(matcher: PriorMatcher) -> None:
     torch.manual_seed(0)
-    match.bias.zero_()
+    matcher.bias.zero_()
     support = directions(1)
     elsewhere = torch.roll(support, shifts=(3, -2), dims=(2, 3))
     references = torch.stack([directions(1), elsewhere], dim=1)
-    assert torch.equal(match(support, references)[:, :CHANNELS], support)
+    assert torch.equal(matcher(support, references).latents, support)
 
 
-def test_without_a_better_reason_the_same_position_is_taken(match: PriorMatch) -> None:
+def test_without_a_better_reason_the_same_position_is_taken(matcher: PriorMatcher) -> None:
     torch.manual_seed(1)
     references = directions(1, 2)
-    matched = match(torch.zeros(1, CHANNELS, 16, 16), references)
-    assert torch.equal(matched[:, :CHANNELS], references[:, 0])  # of two references, the first
+    match = matcher(torch.zeros(1, CHANNELS, 16, 16), references)
+    assert torch.equal(match.latents, references[:, 0])  # of two references, the first
 
 
-def test_the_score_tells_a_good_match_from_a_bad_one(match: PriorMatch) -> None:
+def test_the_score_tells_a_good_match_from_a_bad_one(matcher: PriorMatcher) -> None:
     torch.manual_seed(2)
     support = directions(1)
-    good = match(support, support[:, None])[:, -1]
-    bad = match(support, 0.1 * directions(1, 1))[:, -1]
+    good = matcher(support, support[:, None]).score
+    bad = matcher(support, 0.1 * directions(1, 1)).score
     assert good.min() > bad.max()
 
 
-def test_every_tile_has_references_of_its_own(match: PriorMatch) -> None:
+def test_every_tile_has_references_of_its_own(matcher: PriorMatcher) -> None:
     torch.manual_seed(3)
     latent = torch.nn.functional.normalize(torch.randn(1, CHANNELS, 20, 36), dim=1) * 20
     tiles = torch.nn.functional.pad(latent, (0, 12, 0, 12)).unfold(2, 16, 16).unfold(3, 16, 16)
     references = tiles.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)[:, None]  # each tile's own content
-    assert torch.equal(match(latent, references)[:, :CHANNELS], latent)
+    assert torch.equal(matcher(latent, references).latents, latent)
 
 
 def test_gradients_reach_queries_keys_and_bias() -> None:
     torch.manual_seed(4)
-    match = PriorMatch(CHANNELS, CHANNELS, dimension=4)
-    match(directions(2), directions(2, 3)).square().sum().backward()
-    for parameter in match.parameters():
+    matcher = PriorMatcher(CHANNELS, CHANNELS, dimension=4)
+    match = matcher(directions(2), directions(2, 3))
+    torch.cat([match.latents, match.score], dim=1).square().sum().backward()
+    for parameter in matcher.parameters():
         assert parameter.grad is not None
         assert parameter.grad.abs().sum() > 0
 
@@ -111,7 +114,7 @@ def frozen_model(conditioning: Conditioning, source: ReferenceSource = Reference
 def test_a_frozen_prior_with_references_does_not_care_for_threads_or_the_order_of_sums() -> None:
     model = frozen_model(Conditioning.PRIOR)
     z_hat = torch.randint(-9, 9, (1, 64, 5, 6)).double()
-    references = torch.randint(-127, 128, (4, 3, 256, 16, 16)) * 2.0**-8
+    references = torch.randint(-127, 128, (4, 3, CODED, 16, 16)) * 2.0**-8
     rate = model.gain.exact_rate(60.0)
     threads = torch.get_num_threads()
 
@@ -146,7 +149,7 @@ def test_other_references_give_other_parameters() -> None:
         rate = model.gain.exact_rate(60.0)
         return model.prior.decode(model.prior.features(z_hat, rate), rate, lambda index, mean, level: mean, references)
 
-    one, two = (torch.randint(-127, 128, (1, 3, 256, 16, 16)) * 2.0**-8 for _ in range(2))
+    one, two = (torch.randint(-127, 128, (1, 3, CODED, 16, 16)) * 2.0**-8 for _ in range(2))
     assert not torch.equal(decode(one), decode(two))
     assert not torch.equal(decode(one), decode(None))
 
@@ -159,7 +162,7 @@ def test_a_model_that_learns_references_ignores_others() -> None:
     model = CompressionModel(config).eval()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        first, second = model(image, None, 50.0), model(image, torch.randn(1, 3, 256, 16, 16), 50.0)
+        first, second = model(image, None, 50.0), model(image, torch.randn(1, 3, CODED, 16, 16), 50.0)
     assert torch.equal(first.image, second.image)
     assert first.latent_bits == second.latent_bits
 
@@ -178,8 +181,8 @@ def test_every_way_of_conditioning_comes_back_from_its_stream(
     conditioning: Conditioning, source: ReferenceSource
 ) -> None:
     model = frozen_model(conditioning, source)
-    values = np.random.default_rng(0).integers(-127, 128, (9, 256, 16, 16)).astype(np.int8)
-    latents = ReferenceLatents(values, np.full(256, 8, np.int32), DICTIONARY_ID, MODEL_ID)
+    values = np.random.default_rng(0).integers(-127, 128, (9, CODED, 16, 16)).astype(np.int8)
+    latents = ReferenceLatents(values, np.full(CODED, 8, np.int32), DICTIONARY_ID, MODEL_ID)
     codec = Codec(model, MODEL_ID, latents, _FirstEntries())
     image = np.random.default_rng(1).integers(0, 256, (70, 300, 3), dtype=np.uint8)
     coded = codec.code(codec.analyse(image, references=True), 40.0)
@@ -191,8 +194,8 @@ def test_every_way_of_conditioning_comes_back_from_its_stream(
 
 def test_a_prior_that_knew_other_references_is_noticed() -> None:
     model = frozen_model(Conditioning.PRIOR)
-    values = np.random.default_rng(0).integers(-127, 128, (9, 256, 16, 16)).astype(np.int8)
-    exponents = np.full(256, 8, np.int32)
+    values = np.random.default_rng(0).integers(-127, 128, (9, CODED, 16, 16)).astype(np.int8)
+    exponents = np.full(CODED, 8, np.int32)
     codec = Codec(model, MODEL_ID, ReferenceLatents(values, exponents, DICTIONARY_ID, MODEL_ID), _FirstEntries())
     data = codec.compress(np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     other = Codec(model, MODEL_ID, ReferenceLatents(values[::-1].copy(), exponents, DICTIONARY_ID, MODEL_ID))

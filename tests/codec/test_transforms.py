@@ -14,7 +14,7 @@ from tests.conftest import picture
 
 NARROW = {"width": 32, "latent_channels": 48, "blocks": (2, 1, 2), "head_channels": (4, 8, 8), "hyper_head_channels": 8}
 TCM = TcmConfig.model_validate(PRESETS["paper"].transform.model_dump() | NARROW)
-CONVOLUTIONAL = ConvolutionalConfig(widths=(16, 24, 32), blocks=(1, 1, 1), latent_channels=48)
+CONVOLUTIONAL = ConvolutionalConfig(widths=(16, 24, 32), hidden=(16, 16, 16), blocks=(1, 1, 1), latent_channels=48)
 PRIOR = PriorConfig(hyper_channels=16, hyper_width=16, slices=4, slice_width=16)
 either_kind = pytest.mark.parametrize("config", [CONVOLUTIONAL, TCM], ids=lambda config: config.kind)
 

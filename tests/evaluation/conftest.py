@@ -96,8 +96,9 @@ def codec() -> Codec:
     torch.manual_seed(0)
     model = CompressionModel(PRESETS["tiny"])
     model.freeze([CalibrationCrop(torch.rand(1, 3, 64, 64), None, quality) for quality in (1.0, 100.0)])
-    values = np.random.default_rng(0).integers(-127, 128, (ENTRIES, 256, 16, 16), dtype=np.int8)
-    latents = ReferenceLatents(values, np.full(256, 12, np.int32), DICTIONARY_ID, MODEL_ID)
+    channels = model.config.transform.latent_channels
+    values = np.random.default_rng(0).integers(-127, 128, (ENTRIES, channels, 16, 16), dtype=np.int8)
+    latents = ReferenceLatents(values, np.full(channels, 12, np.int32), DICTIONARY_ID, MODEL_ID)
     return Codec(model, MODEL_ID, latents, LeadingEntries())
 
 
