@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from clc.codec.codec import Codec
 from clc.errors import ClcError, SourceError
 from clc.evaluation.baselines import CLC_QUALITIES, JPEG_QUALITIES, WEBP_QUALITIES, Clc, ImageCodec, Jpeg, WebP
+from clc.evaluation.memory import with_peak_memory
 from clc.evaluation.metrics import bits_per_pixel, ms_ssim, psnr
 from clc.evaluation.overlap import refuse_overlap
 from clc.evaluation.panels import PatchOf, panel_rows
@@ -24,7 +27,7 @@ from clc.store import Draft, Kind, Recipe, StageResult, Store, canonical_sha256,
 
 logger = logging.getLogger(__name__)
 
-_STAGE_VERSION = 1
+_STAGE_VERSION = 2
 
 Quality = Annotated[float, Field(ge=1, le=100)]
 WholeQuality = Annotated[int, Field(ge=1, le=100)]
@@ -168,11 +171,15 @@ def _measure_photo(photo: Photo, codecs: list[ImageCodec], failures: list[dict[s
 def measure(photo: Photo, codec: ImageCodec, quality: float) -> ImageRow:
     """Code and decode a photo once. Raises what the codec raises."""
     height, width = photo.pixels.shape[:2]
-    start = time.perf_counter()
-    data = codec.encode(photo.pixels, quality)
-    encoded = time.perf_counter()
-    decoded = codec.decode(data)
-    finished = time.perf_counter()
+
+    def code() -> tuple[bytes, NDArray[np.uint8], float, float]:
+        start = time.perf_counter()
+        data = codec.encode(photo.pixels, quality)
+        encoded = time.perf_counter()
+        decoded = codec.decode(data)
+        return data, decoded, encoded - start, time.perf_counter() - encoded
+
+    (data, decoded, encode_seconds, decode_seconds), memory = with_peak_memory(code)
     return ImageRow(
         image_id=photo.image_id,
         codec=codec.name,
@@ -183,6 +190,7 @@ def measure(photo: Photo, codec: ImageCodec, quality: float) -> ImageRow:
         bpp=bits_per_pixel(len(data), height, width),
         psnr=psnr(photo.pixels, decoded),
         ms_ssim=ms_ssim(photo.pixels, decoded),
-        encode_seconds=encoded - start,
-        decode_seconds=finished - encoded,
+        encode_seconds=encode_seconds,
+        decode_seconds=decode_seconds,
+        peak_memory=memory,
     )

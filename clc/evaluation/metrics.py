@@ -19,8 +19,21 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     inf. Raises ValueError if the images differ in shape or are not 8 bit.
     """
     _check_pair(a, b)
-    error = np.mean(np.square(a.astype(np.float64) - b))
-    return math.inf if error == 0.0 else float(10.0 * np.log10(_PEAK**2 / error))
+    return psnr_of_error(float(np.mean(np.square(a.astype(np.float64) - b))))
+
+
+def psnr_of_error(squared_error: float) -> float:
+    """PSNR in dB of a mean squared error of 8-bit values; no error has inf.
+
+    >>> psnr_of_error(squared_error(30.0))
+    30.0
+    """
+    return math.inf if squared_error == 0.0 else 10.0 * math.log10(_PEAK**2 / squared_error)
+
+
+def squared_error(psnr: float) -> float:
+    """The mean squared error that has this PSNR."""
+    return float(_PEAK**2 * 10.0 ** (-psnr / 10.0))
 
 
 def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:

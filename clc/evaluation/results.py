@@ -1,8 +1,8 @@
 """What a `results` artifact holds.
 
 Table `images` has one row for each photo, codec and quality; table `panels` the pictures of a few photos, one row for
-each codec. Rates and qualities are the identity of the artifact. Timings differ from run to run, and pictures follow
-from the rest, so they stay outside it.
+each codec. Rates and qualities are the identity of the artifact. Timings and memory differ from run to run, and
+pictures follow from the rest, so they stay outside it.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ class ImageRow:
     """One photo, coded and decoded once.
 
     height, width: pixels; bytes: the whole file; bpp: bits per pixel; psnr: dB, inf if lossless; ms_ssim: nan if the
-    photo is too small for it; encode_seconds, decode_seconds: wall clock.
+    photo is too small for it; encode_seconds, decode_seconds: wall clock; peak_memory: bytes that both took at most
+    (`clc.evaluation.memory`), None where that is not known.
     """
 
     image_id: str
@@ -32,6 +33,7 @@ class ImageRow:
     ms_ssim: float
     encode_seconds: float
     decode_seconds: float
+    peak_memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ IMAGES_SCHEMA = pa.schema(
         ("ms_ssim", pa.float64()),
         pa.field("encode_seconds", pa.float64(), metadata=DERIVED),
         pa.field("decode_seconds", pa.float64(), metadata=DERIVED),
+        pa.field("peak_memory", pa.int64(), metadata=DERIVED),
     ]
 )
 

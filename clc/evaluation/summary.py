@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from clc.evaluation.metrics import psnr_of_error, squared_error
 from clc.evaluation.results import ImageRow
 from clc.store import Version
 
@@ -13,8 +14,10 @@ from clc.store import Version
 class SummaryRow:
     """Means of one codec at one quality.
 
-    images: photos in the means, the same ones in every row; bpp, psnr (dB), ms_ssim: arithmetic means of the photos'
-    values; ms_ssim is over the `ms_ssim_images` photos that are large enough for it, nan if none is.
+    images: photos in the means, the same ones in every row; bpp, psnr (dB), ms_ssim and the seconds: arithmetic means
+    of the photos' values; ms_ssim is over the `ms_ssim_images` photos that are large enough for it, nan if none is;
+    psnr_of_mean_error (dB): of the mean squared error of all photos, so that bad ones weigh more; peak_memory: bytes,
+    the most that any photo took, None if unknown.
     """
 
     codec: str
@@ -22,8 +25,12 @@ class SummaryRow:
     images: int
     bpp: float
     psnr: float
+    psnr_of_mean_error: float
     ms_ssim: float
     ms_ssim_images: int
+    encode_seconds: float
+    decode_seconds: float
+    peak_memory: int | None
 
 
 def image_rows(version: Version) -> list[ImageRow]:
@@ -37,10 +44,13 @@ def codec_names(version: Version) -> list[str]:
 
 
 def common_images(version: Version) -> list[str]:
-    """The image_ids that every codec of a `results` version has coded, in the order of the table."""
+    """The image_ids that every codec of a `results` version has coded, in the order of the table.
+
+    A codec that has coded none at all does not take the others' means away.
+    """
     rows = image_rows(version)
     complete = {(row.image_id, row.codec) for row in rows}
-    codecs = codec_names(version)
+    codecs = {row.codec for row in rows}
     return [
         image_id
         for image_id in dict.fromkeys(row.image_id for row in rows)
@@ -75,8 +85,12 @@ def means(rows: Iterable[ImageRow]) -> Iterator[SummaryRow]:
             images=len(members),
             bpp=_mean([row.bpp for row in members]),
             psnr=_mean([row.psnr for row in members]),
+            psnr_of_mean_error=psnr_of_error(_mean([squared_error(row.psnr) for row in members])),
             ms_ssim=_mean(known),
             ms_ssim_images=len(known),
+            encode_seconds=_mean([row.encode_seconds for row in members]),
+            decode_seconds=_mean([row.decode_seconds for row in members]),
+            peak_memory=max((row.peak_memory for row in members if row.peak_memory is not None), default=None),
         )
 
 

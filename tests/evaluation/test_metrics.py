@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from clc.evaluation.metrics import bits_per_pixel, ms_ssim, ms_ssim_db, psnr
+from clc.evaluation.metrics import bits_per_pixel, ms_ssim, ms_ssim_db, psnr, psnr_of_error, squared_error
 
 GREY = np.full((176, 192, 3), 100, dtype=np.uint8)
 
@@ -13,6 +13,11 @@ def test_psnr_follows_from_the_mean_squared_error_over_all_channels():
     image[..., 0] = 106  # squared error 36 in one of three channels: MSE 12
 
     assert psnr(GREY, image) == pytest.approx(10 * math.log10(255**2 / 12))
+
+
+def test_psnr_and_squared_error_stand_for_each_other():
+    assert squared_error(psnr_of_error(12.0)) == pytest.approx(12.0)
+    assert squared_error(math.inf) == 0.0
 
 
 def test_psnr_does_not_wrap_around_in_8_bits():

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from clc.evaluation.rate_difference import rate_difference
+from clc.evaluation.rate_difference import quality_difference, rate_difference, why_incomparable
 
 ANCHOR = [(0.1, 26.0), (0.2, 29.0), (0.4, 32.0), (0.8, 34.5)]
 
@@ -41,16 +41,41 @@ def test_the_order_of_points_does_not_matter_and_lossless_points_are_left_out():
 
 
 @pytest.mark.parametrize(
-    "points",
+    ("points", "reason"),
     [
-        [],
-        [(0.1, 30.0)],
-        [(0.1, 40.0), (0.2, 50.0)],  # no common range
-        [(0.1, 34.2), (0.2, 50.0)],  # next to none
-        [(0.1, 30.0), (0.2, 29.0), (0.3, 33.0)],  # more bits, less quality
-        [(0.1, math.nan), (0.2, math.nan)],
+        ([], "fewer than two points"),
+        ([(0.1, 30.0)], "fewer than two points"),
+        ([(0.1, 40.0), (0.2, 50.0)], "40.0 to 50.0 dB"),  # no common range
+        ([(0.1, 34.2), (0.2, 50.0)], "less than 0.5 dB in common"),  # next to none
+        ([(0.1, 30.0), (0.2, 29.0), (0.3, 33.0)], "does not rise"),  # more bits, less quality
+        ([(0.1, math.nan), (0.2, math.nan)], "fewer than two points"),
     ],
 )
-def test_there_is_no_answer_where_none_would_be_honest(points):
+def test_there_is_a_reason_in_place_of_an_answer_where_none_would_be_honest(points, reason):
     assert rate_difference(ANCHOR, points) is None
     assert rate_difference(points, ANCHOR) is None
+    assert reason in why_incomparable(ANCHOR, points)
+
+
+def test_curves_that_can_be_compared_have_no_reason_against_it():
+    assert why_incomparable(ANCHOR, scaled(0.5)) is None
+
+
+def test_a_curve_so_many_decibels_higher_differs_by_them_at_every_rate():
+    difference = quality_difference(ANCHOR, [(bpp, decibels + 1.5) for bpp, decibels in ANCHOR])
+
+    assert difference.mean == pytest.approx(1.5)
+    assert (difference.low, difference.high) == pytest.approx((0.1, 0.8))
+
+
+def test_quality_is_compared_over_the_logarithm_of_the_common_rates():
+    difference = quality_difference([(0.1, 30.0), (0.4, 34.0)], [(0.1, 30.0), (0.2, 33.0), (0.8, 36.0)])
+
+    # straight lines over log rate but for the test's bend; between 0.1 and 0.4 bpp it is never below the anchor
+    assert 0.0 < difference.mean < 1.0
+    assert (difference.low, difference.high) == pytest.approx((0.1, 0.4))
+
+
+def test_quality_is_not_compared_without_rates_in_common():
+    assert quality_difference(ANCHOR, scaled(7.0)) is None  # 0.7 to 0.8 bpp
+    assert quality_difference(ANCHOR, [(0.1, 30.0), (0.2, 29.0)]) is None

@@ -1,0 +1,48 @@
+from dataclasses import replace
+
+import pytest
+
+from clc.evaluation.comparison import NO_COMMON_PHOTO, compare
+from clc.evaluation.results import ImageRow
+
+
+def rows(codec: str, factor: float, photos: int = 6) -> list[ImageRow]:
+    return [
+        ImageRow(f"{photo}", codec, step, 100, 100, 0, factor * 0.1 * 2**step, 25.0 + 3 * step, 0.9 + 0.02 * step, 0, 0)
+        for photo in range(photos)
+        for step in range(4)
+    ]
+
+
+NAMES = ("JPEG", "clc")
+
+
+def test_a_comparison_tells_rate_quality_and_interval_by_both_metrics():
+    compared = compare(rows("JPEG", 1.0), rows("clc", 0.5), names=NAMES)
+
+    assert (compared.anchor, compared.test) == NAMES
+    for difference in (compared.psnr, compared.ms_ssim):
+        assert difference.rate.mean == pytest.approx(-0.5)
+        assert (difference.interval.low, difference.interval.high) == pytest.approx((-0.5, -0.5))
+        assert difference.quality.mean > 0.0
+        assert (difference.photos, difference.gap) == (6, None)
+    assert compared.psnr.quality.mean == pytest.approx(3.0)  # half the bits are one step, and a step is 3 dB
+
+
+def test_only_photos_that_both_have_coded_count():
+    hard = [replace(row, bpp=9 * row.bpp) if row.image_id == "0" else row for row in rows("JPEG", 1.0)]
+    without = [row for row in rows("clc", 0.5) if row.image_id != "0"]
+
+    compared = compare(hard, without, names=NAMES)
+
+    assert (compared.psnr.photos, compared.psnr.rate.mean) == (5, pytest.approx(-0.5))
+
+
+def test_gaps_have_reasons():
+    better = [replace(row, psnr=row.psnr + 30.0) for row in rows("JPEG", 1.0)]
+    compared = compare(better, rows("clc", 1.0), names=NAMES)
+
+    assert (compared.psnr.rate, compared.psnr.interval) == (None, None)
+    assert "less than 0.5 dB in common" in compared.psnr.gap
+    assert compared.ms_ssim.rate is not None
+    assert compare(rows("JPEG", 1.0), [], names=NAMES).psnr.gap == NO_COMMON_PHOTO
