@@ -1,7 +1,8 @@
 """`python -m benchmarks.rd --model default --dataset parquet:kodak.parquet`: rate and quality beside other codecs.
 
 Every point is a mean over all photos of whole files that were written and decoded again. Rate differences are
-Bjøntegaard's, by PCHIP, over the PSNR that both curves reach. Published curves (Kodak) are marked as such.
+Bjøntegaard's, by PCHIP, over the PSNR that both curves reach, with the interval of a bootstrap over photos. Encoders
+that are programs are measured if they are installed. Published curves (Kodak) are marked as such.
 """
 
 import argparse
@@ -10,9 +11,11 @@ from clc.codec.artifact import open_codec, reference_latents
 from clc.dictionary.encoder import open_encoder
 from clc.evaluation.baselines import Avif, Clc, ImageCodec, Jpeg, WebP
 from clc.evaluation.evaluate import measure
+from clc.evaluation.interval import Interval, interval
 from clc.evaluation.overlap import refuse_overlap, seen_by
+from clc.evaluation.programs import Hevc, JpegXl, ProgramCodec, Vvc, why_missing
 from clc.evaluation.published import VTM, published_curve
-from clc.evaluation.rate_difference import rate_difference
+from clc.evaluation.rate_difference import rate_difference, why_incomparable
 from clc.evaluation.results import ImageRow
 from clc.evaluation.summary import SummaryRow, means
 from clc.images import open_source, read_photos
@@ -21,6 +24,7 @@ from clc.shipped import LayeredStore
 from clc.store import Kind
 
 _QUALITIES = (1.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0, 100.0)
+_PROGRAMS: tuple[ProgramCodec, ...] = (JpegXl(), Hevc(), Vvc())
 _BPG = "BPG 0.9.8 (x265, 4:4:4)"
 
 
@@ -48,21 +52,26 @@ def main() -> None:
     ]
     curves = {codec.name: _curve(rows, codec.name) for codec in codecs}
     _print_points(curves)
+    by_codec = {codec.name: [row for row in rows if row.codec == codec.name] for codec in codecs}
     ours = [codec.name for codec in codecs if isinstance(codec, Clc)]
     for name in ours:
         test = [(row.bpp, row.psnr) for row in curves[name]]
         for anchor, points in curves.items():
             if anchor != name:
-                _print_difference(name, anchor, [(row.bpp, row.psnr) for row in points], test)
+                found = interval(by_codec[anchor], by_codec[name])
+                _print_difference(name, anchor, [(row.bpp, row.psnr) for row in points], test, found)
         if options.published != "none":
             for codec in (_BPG, VTM):
                 points = [*published_curve(codec, options.published).points]
-                _print_difference(name, f"{codec}, published", points, test)
+                _print_difference(name, f"{codec}, published", points, test, None)
+    for program in _PROGRAMS:
+        if reason := why_missing(program):
+            print(f"{program.name} is not measured: {reason}")
 
 
 def _codecs(store: LayeredStore, model_id: str, qualities: tuple[float, ...]) -> list[ImageCodec]:
     model = store.get(Kind.MODEL, model_id)
-    others: list[ImageCodec] = [Jpeg(), WebP(), Avif()]
+    others: list[ImageCodec] = [Jpeg(), WebP(), Avif(), *(each for each in _PROGRAMS if not why_missing(each))]
     if "dictionary" not in model.attributes:
         return [Clc(open_codec(store, model), references=False, qualities=qualities), *others]
     dictionary = store.get(Kind.DICTIONARY, model.attributes["dictionary"])
@@ -80,19 +89,28 @@ def _print_points(curves: dict[str, list[SummaryRow]]) -> None:
     for name, points in curves.items():
         for row in points:
             print(f"| {name} | {row.quality:g} | {row.images} | {row.bpp:.4f} | {row.psnr:.2f} | {row.ms_ssim:.4f} |")
-    print("\n| codec | against | rate at equal PSNR | at the low end | at the high end | dB in common |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "\n| codec | against | rate at equal PSNR | 95 % interval | at the low end | at the high end | dB in common |"
+    )
+    print("|---|---|---|---|---|---|---|")
 
 
 def _print_difference(
-    name: str, anchor: str, anchor_points: list[tuple[float, float]], points: list[tuple[float, float]]
+    name: str,
+    anchor: str,
+    anchor_points: list[tuple[float, float]],
+    points: list[tuple[float, float]],
+    sure: Interval | None,
 ) -> None:
     found = rate_difference(anchor_points, points)
     if found is None:
-        print(f"| {name} | {anchor} | too little in common | | | |")
+        print(f"| {name} | {anchor} | none: {why_incomparable(anchor_points, points)} | | | | |")
         return
+    between = f"{100 * sure.low:+.1f} to {100 * sure.high:+.1f} %" if sure else "none"
     ends = f"{100 * found.at_low:+.1f} % | {100 * found.at_high:+.1f} %"
-    print(f"| {name} | {anchor} | {100 * found.mean:+.1f} % | {ends} | {found.low:.1f} to {found.high:.1f} |")
+    print(
+        f"| {name} | {anchor} | {100 * found.mean:+.1f} % | {between} | {ends} | {found.low:.1f} to {found.high:.1f} |"
+    )
 
 
 if __name__ == "__main__":

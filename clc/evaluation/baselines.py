@@ -1,4 +1,7 @@
-"""The codecs that are compared, behind one protocol: CLC with and without references, JPEG, WebP, AVIF."""
+"""The codecs that are compared, behind one protocol: CLC with and without references, and JPEG, WebP, AVIF by Pillow.
+
+Those that are programs of their own are in `clc.evaluation.programs`.
+"""
 
 import io
 from dataclasses import dataclass
@@ -28,6 +31,10 @@ class ImageCodec(Protocol):
     def qualities(self) -> tuple[float, ...]:
         """In the codec's own unit, ascending."""
 
+    @property
+    def settings(self) -> str:
+        """Which encoder it is and how it is set, for people."""
+
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
         """uint8 [H, W, 3] → a whole file. Raises ClcError if the codec cannot code this image."""
 
@@ -42,6 +49,7 @@ class Clc:
     codec: Codec
     references: bool = True
     qualities: tuple[float, ...] = CLC_QUALITIES
+    settings: str = "header and indices included"
 
     @property
     def name(self) -> str:
@@ -67,6 +75,7 @@ class Jpeg:
 
     qualities: tuple[float, ...] = JPEG_QUALITIES
     name: str = "JPEG"
+    settings: str = "Pillow, 4:2:0, optimised Huffman tables"
 
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
         """Raises ImageError for sides beyond 65,500 pixels."""
@@ -83,6 +92,7 @@ class WebP:
 
     qualities: tuple[float, ...] = WEBP_QUALITIES
     name: str = "WebP"
+    settings: str = "Pillow, method 6, 4:2:0"
 
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
         """Raises ImageError for sides beyond 16,383 pixels."""
@@ -99,6 +109,7 @@ class Avif:
 
     qualities: tuple[float, ...] = AVIF_QUALITIES
     name: str = "AVIF"
+    settings: str = "Pillow (libaom), speed 6, 4:4:4"
 
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
         """Raises ImageError for an image that the encoder refuses."""

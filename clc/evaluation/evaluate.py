@@ -14,12 +14,32 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from clc.codec.codec import Codec
-from clc.errors import ClcError, SourceError
-from clc.evaluation.baselines import CLC_QUALITIES, JPEG_QUALITIES, WEBP_QUALITIES, Clc, ImageCodec, Jpeg, WebP
+from clc.errors import ClcError, ImageError, SourceError
+from clc.evaluation.baselines import (
+    AVIF_QUALITIES,
+    CLC_QUALITIES,
+    JPEG_QUALITIES,
+    WEBP_QUALITIES,
+    Avif,
+    Clc,
+    ImageCodec,
+    Jpeg,
+    WebP,
+)
 from clc.evaluation.memory import with_peak_memory
 from clc.evaluation.metrics import bits_per_pixel, ms_ssim, psnr
 from clc.evaluation.overlap import refuse_overlap
 from clc.evaluation.panels import PatchOf, panel_rows
+from clc.evaluation.programs import (
+    HEVC_QUALITIES,
+    JPEG_XL_QUALITIES,
+    VVC_QUALITIES,
+    Hevc,
+    JpegXl,
+    ProgramCodec,
+    Vvc,
+    why_missing,
+)
 from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
 from clc.images import Photo, PhotoSource, SkippedPhoto, fingerprint, read_photos
 from clc.images.seen import SeenPhoto
@@ -31,6 +51,7 @@ _STAGE_VERSION = 2
 
 Quality = Annotated[float, Field(ge=1, le=100)]
 WholeQuality = Annotated[int, Field(ge=1, le=100)]
+VvcQuality = Annotated[int, Field(ge=0, le=63)]
 
 
 class EvaluationConfig(BaseModel):
@@ -41,13 +62,25 @@ class EvaluationConfig(BaseModel):
     clc_qualities: tuple[Quality, ...] = Field(default=CLC_QUALITIES, min_length=1)
     jpeg_qualities: tuple[WholeQuality, ...] = Field(default=JPEG_QUALITIES, description="empty leaves JPEG out")
     webp_qualities: tuple[WholeQuality, ...] = Field(default=WEBP_QUALITIES, description="empty leaves WebP out")
+    avif_qualities: tuple[WholeQuality, ...] = Field(default=AVIF_QUALITIES, description="empty leaves AVIF out")
+    jpeg_xl_qualities: tuple[WholeQuality, ...] = Field(default=JPEG_XL_QUALITIES, description="empty leaves it out")
+    hevc_qualities: tuple[WholeQuality, ...] = Field(default=HEVC_QUALITIES, description="empty leaves HEVC out")
+    vvc_qualities: tuple[VvcQuality, ...] = Field(default=VVC_QUALITIES, description="63 - QP; empty leaves VVC out")
     panel_images: int = Field(default=3, ge=0, le=50, description="photos, from the first, shown as pictures")
     panel_quality: Quality = 40.0
     allow_near_duplicates: bool = Field(
         default=False, description="measure on photos that look like some of the dictionary, as a fixed camera's do"
     )
 
-    @field_validator("clc_qualities", "jpeg_qualities", "webp_qualities")
+    @field_validator(
+        "clc_qualities",
+        "jpeg_qualities",
+        "webp_qualities",
+        "avif_qualities",
+        "jpeg_xl_qualities",
+        "hevc_qualities",
+        "vvc_qualities",
+    )
     @classmethod
     def _ascending(cls, qualities: tuple[float, ...]) -> tuple[float, ...]:
         if any(second <= first for first, second in pairwise(qualities)):
@@ -70,8 +103,8 @@ def evaluate(
     """Stage: measure `codec`, with and without references, and the baselines on every photo.
 
     A codec without a dictionary is measured without references only. A photo that cannot be decoded is skipped; a codec
-    that raises ClcError on a photo has no row for it. Both are named, with the reason, in the statistics `skipped` and
-    `failures`.
+    that raises ClcError on a photo has no row for it; an encoder that is not installed is not measured. All are named,
+    with the reason, in the statistics `skipped`, `failures` and `missing`.
 
     patches_of: dictionary entry → uint8 [256, 256, 3], for the pictures.
     inputs: what the result depends on, for the recipe: "model", "dictionary" → `Version.ref`; the photos are added.
@@ -85,12 +118,17 @@ def evaluate(
     def build(draft: Draft) -> None:
         refuse_overlap(photos, seen, near_duplicates=not config.allow_near_duplicates)
         _measure_all(draft, photos, codecs, config, patches_of)
+        draft.statistics["missing"] = [
+            {"codec": each.name, "reason": reason} for each in programs(config) if (reason := why_missing(each))
+        ]
         draft.attributes |= {
             "model": codec.model_id,
             "dictionary": dictionary.dictionary_id if dictionary else None,
             "dictionary_entries": len(dictionary) if dictionary else 0,
             "references_per_tile": codec.model.config.references if dictionary else 0,
-            "codecs": [{"name": each.name, "qualities": list(each.qualities)} for each in codecs],
+            "codecs": [
+                {"name": each.name, "qualities": list(each.qualities), "settings": each.settings} for each in codecs
+            ],
             "panel_quality": config.panel_quality,
             "about": dict(about or {}),
         }
@@ -121,7 +159,20 @@ def codecs_under_test(codec: Codec, config: EvaluationConfig) -> list[ImageCodec
         codecs.append(Jpeg(config.jpeg_qualities))
     if config.webp_qualities:
         codecs.append(WebP(config.webp_qualities))
+    if config.avif_qualities:
+        codecs.append(Avif(config.avif_qualities))
+    codecs.extend(each for each in programs(config) if not why_missing(each))
     return codecs
+
+
+def programs(config: EvaluationConfig) -> list[ProgramCodec]:
+    """The codecs that are programs of their own, installed or not."""
+    configured = (
+        JpegXl(config.jpeg_xl_qualities),
+        Hevc(config.hevc_qualities),
+        Vvc(config.vvc_qualities),
+    )
+    return [codec for codec in configured if codec.qualities]
 
 
 def _measure_all(
@@ -138,8 +189,12 @@ def _measure_all(
             for rows in measured.values():
                 images.write(to_table(rows, IMAGES_SCHEMA))
             if measured_photos < config.panel_images:
-                shown = panel_rows(photo, codecs, measured, quality=config.panel_quality, patch_of=patches_of)
-                panels.write(to_table(shown, PANELS_SCHEMA))
+                able = [codec for codec in codecs if codec.name in measured]
+                try:
+                    shown = panel_rows(photo, able, quality=config.panel_quality, patch_of=patches_of)
+                    panels.write(to_table(shown, PANELS_SCHEMA))
+                except ClcError as error:
+                    failures.append({"image_id": photo.image_id, "codec": "pictures", "reason": str(error)})
             measured_photos += 1
             logger.info(
                 "stage=evaluate photo=%d/%d image_id=%s codecs=%d/%d seconds=%.1f",
@@ -169,7 +224,7 @@ def _measure_photo(photo: Photo, codecs: list[ImageCodec], failures: list[dict[s
 
 
 def measure(photo: Photo, codec: ImageCodec, quality: float) -> ImageRow:
-    """Code and decode a photo once. Raises what the codec raises."""
+    """Code and decode a photo once. Raises what the codec raises, ImageError for a picture of another size."""
     height, width = photo.pixels.shape[:2]
 
     def code() -> tuple[bytes, NDArray[np.uint8], float, float]:
@@ -180,6 +235,8 @@ def measure(photo: Photo, codec: ImageCodec, quality: float) -> ImageRow:
         return data, decoded, encoded - start, time.perf_counter() - encoded
 
     (data, decoded, encode_seconds, decode_seconds), memory = with_peak_memory(code)
+    if decoded.shape != photo.pixels.shape:
+        raise ImageError(f"{codec.name} decodes a picture of {width}×{height} pixels to one of shape {decoded.shape}")
     return ImageRow(
         image_id=photo.image_id,
         codec=codec.name,
@@ -192,5 +249,5 @@ def measure(photo: Photo, codec: ImageCodec, quality: float) -> ImageRow:
         ms_ssim=ms_ssim(photo.pixels, decoded),
         encode_seconds=encode_seconds,
         decode_seconds=decode_seconds,
-        peak_memory=memory,
+        peak_memory=None if isinstance(codec, ProgramCodec) else memory,  # a program's memory is not ours
     )

@@ -1,7 +1,7 @@
 """The pictures of a report: a photo, the dictionary patches that were used for it, and what each codec makes of it."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from clc.codec.bitstream import Bitstream
 from clc.codec.tiles import TILE_SIZE
 from clc.evaluation.baselines import Clc, ImageCodec
 from clc.evaluation.metrics import bits_per_pixel, psnr
-from clc.evaluation.results import ImageRow, PanelRow
+from clc.evaluation.results import PanelRow
 from clc.images import Photo
 from clc.images.patch import encode_patch
 
@@ -22,30 +22,32 @@ PatchOf = Callable[[int], NDArray[np.uint8]]
 """Dictionary entry → its patch, uint8 [256, 256, 3]."""
 
 
-def panel_rows(
-    photo: Photo,
-    codecs: Sequence[ImageCodec],
-    measured: Mapping[str, Sequence[ImageRow]],
-    *,
-    quality: float,
-    patch_of: PatchOf,
-) -> list[PanelRow]:
-    """One row for each codec of `measured` (its rows for this photo), CLC first.
+def panel_rows(photo: Photo, codecs: Sequence[ImageCodec], *, quality: float, patch_of: PatchOf) -> list[PanelRow]:
+    """One row for each codec, CLC first.
 
-    CLC is shown at `quality`, every other codec at the measured quality whose file is nearest in size to the file of
-    the first CLC codec, so that the eye compares pictures of about one size. Without a CLC codec there is no row.
-    Raises ClcError if CLC cannot code the photo at `quality` or a patch cannot be read.
+    CLC is shown at `quality`, every other codec at the whole quality, within the range it is measured at, whose file is
+    nearest in size to that of the first CLC codec, so that the eye compares pictures of equal bytes. Without a CLC
+    codec there is no row. Raises ClcError if a codec cannot code the photo or a patch cannot be read.
     """
-    ours = [codec for codec in codecs if codec.name in measured and isinstance(codec, Clc)]
-    others = [codec for codec in codecs if codec.name in measured and not isinstance(codec, Clc)]
+    ours = [codec for codec in codecs if isinstance(codec, Clc)]
+    others = [codec for codec in codecs if not isinstance(codec, Clc)]
     if not ours:
         return []
-    shown: list[tuple[ImageCodec, float]] = [(codec, quality) for codec in ours]
+    rows = [_panel_row(photo, codec, quality, patch_of) for codec in ours]
     size = len(ours[0].encode(photo.pixels, quality))
-    for codec in others:
-        nearest = min(measured[codec.name], key=lambda row: abs(math.log(row.bytes / size)))
-        shown.append((codec, nearest.quality))
-    return [_panel_row(photo, codec, quality, patch_of) for codec, quality in shown]
+    shown = [(codec, quality_of_size(codec, photo.pixels, size)) for codec in others]
+    return rows + [_panel_row(photo, codec, quality, patch_of) for codec, quality in shown]
+
+
+def quality_of_size(codec: ImageCodec, image: NDArray[np.uint8], size: int) -> float:
+    """The whole quality, within those the codec is measured at, whose file is nearest to `size` bytes."""
+    low, high = math.floor(codec.qualities[0]), math.floor(codec.qualities[-1])
+    sizes = {quality: len(codec.encode(image, quality)) for quality in (low, high)}
+    while high - low > 1:
+        middle = (low + high) // 2
+        sizes[middle] = len(codec.encode(image, middle))
+        low, high = (middle, high) if sizes[middle] <= size else (low, middle)
+    return float(min(sizes, key=lambda quality: abs(math.log(sizes[quality] / size))))
 
 
 def _panel_row(photo: Photo, codec: ImageCodec, quality: float, patch_of: PatchOf) -> PanelRow:

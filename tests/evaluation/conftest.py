@@ -1,6 +1,7 @@
 """A real codec with random weights and a random dictionary, and small photos to measure it on."""
 
 import io
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,15 @@ def codec() -> Codec:
 @pytest.fixture(scope="session")
 def config() -> EvaluationConfig:
     return EvaluationConfig(
-        clc_qualities=(30, 70), jpeg_qualities=(20, 80), webp_qualities=(20, 80), panel_images=1, panel_quality=50
+        clc_qualities=(30, 70),
+        jpeg_qualities=(20, 80),
+        webp_qualities=(20, 80),
+        avif_qualities=(),
+        jpeg_xl_qualities=(),
+        hevc_qualities=(),
+        vvc_qualities=(),
+        panel_images=1,
+        panel_quality=50,
     )
 
 
@@ -118,6 +127,18 @@ def run(codec, config, patch_of) -> Callable[..., StageResult]:
         return evaluate(store=store, photos=photos, **{**usual, **changes})
 
     return run_evaluation
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[..., None]:
+    """needs("program", ...): skips a test where one is not installed."""
+
+    def need(*programs: str) -> None:
+        missing = [program for program in programs if shutil.which(program) is None]
+        if missing:
+            pytest.skip(f"{' and '.join(missing)} not on PATH")
+
+    return need
 
 
 @pytest.fixture

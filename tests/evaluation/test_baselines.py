@@ -6,11 +6,11 @@ from PIL import Image
 
 from clc.codec.bitstream import Bitstream
 from clc.errors import ImageError
-from clc.evaluation.baselines import Clc, Jpeg, WebP
+from clc.evaluation.baselines import Avif, Clc, Jpeg, WebP
 from clc.evaluation.metrics import psnr
 
 
-@pytest.mark.parametrize("baseline", [Jpeg(), WebP()], ids=["JPEG", "WebP"])
+@pytest.mark.parametrize("baseline", [Jpeg(), WebP(), Avif()], ids=["JPEG", "WebP", "AVIF"])
 def test_a_higher_quality_gives_a_larger_file_and_a_better_picture(baseline, picture):
     image = picture(0)
     files = [baseline.encode(image, quality) for quality in (10, 90)]
@@ -32,7 +32,7 @@ def test_an_image_beyond_the_limits_of_a_format_is_an_image_error():
         WebP().encode(np.zeros((1, 16400, 3), np.uint8), 50)
 
 
-@pytest.mark.parametrize("baseline", [Jpeg(), WebP()], ids=["JPEG", "WebP"])
+@pytest.mark.parametrize("baseline", [Jpeg(), WebP(), Avif()], ids=["JPEG", "WebP", "AVIF"])
 def test_a_damaged_file_is_an_image_error(baseline):
     with pytest.raises(ImageError, match="cannot be decoded"):
         baseline.decode(b"not an image")

@@ -5,11 +5,12 @@ import pytest
 from pydantic import ValidationError
 
 from clc.codec.codec import Codec
-from clc.errors import SourceError
+from clc.errors import ImageError, SourceError
 from clc.evaluation.baselines import Clc, Jpeg, WebP
-from clc.evaluation.evaluate import EvaluationConfig
+from clc.evaluation.evaluate import EvaluationConfig, measure
 from clc.evaluation.metrics import ms_ssim, psnr
 from clc.evaluation.summary import image_rows
+from clc.images import Photo
 from clc.store import Store
 
 
@@ -74,6 +75,44 @@ def test_a_codec_that_fails_on_a_photo_leaves_a_gap_with_its_name(run, store, ph
     ]
 
 
+def test_an_encoder_that_is_not_installed_leaves_a_gap_with_its_name(
+    run, store, photos_of, picture, config, monkeypatch
+):
+    monkeypatch.setenv("PATH", "")
+    version = run(
+        store, photos_of({"a": picture(0)}), config=config.model_copy(update={"hevc_qualities": (30,)})
+    ).version
+
+    assert "HEVC" not in {row.codec for row in image_rows(version)}
+    assert version.statistics["missing"] == [
+        {
+            "codec": "HEVC",
+            "reason": "heif-enc and heif-convert not on PATH; install libheif-examples to measure it",
+        }
+    ]
+
+
+def test_a_program_that_is_installed_is_measured(run, store, photos_of, picture, config, needs):
+    needs("cjxl", "djxl")
+    changed = config.model_copy(update={"jpeg_xl_qualities": (30, 80), "avif_qualities": (30, 60)})
+    version = run(store, photos_of({"a": picture(0)}), config=changed).version
+
+    assert version.statistics["missing"] == []
+    rows = {(row.codec, row.quality): row for row in image_rows(version)}
+    assert {("AVIF", 30), ("AVIF", 60), ("JPEG XL", 30), ("JPEG XL", 80)} <= rows.keys()
+    assert rows["JPEG XL", 30].peak_memory is None
+    assert {row["codec"] for row in version.table("panels").to_pylist()} >= {"AVIF", "JPEG XL"}
+
+
+def test_a_codec_that_decodes_another_size_is_an_error(picture):
+    class Cropping(Jpeg):
+        def decode(self, data):
+            return super().decode(data)[:-1]
+
+    with pytest.raises(ImageError, match=r"192×176 pixels to one of shape \(175, 192, 3\)"):
+        measure(Photo("a", picture(0), source="tests", licence="made for the tests"), Cropping(), 50)
+
+
 def test_a_photo_that_cannot_be_decoded_is_skipped_with_its_name(run, store, photos_of, picture):
     version = run(store, photos_of({"broken": b"\x89PNG, or not", "a": picture(0)})).version
 
@@ -100,7 +139,8 @@ def test_a_codec_without_a_dictionary_is_measured_without_references_only(run, s
 
 
 @pytest.mark.parametrize(
-    "field", [{"jpeg_qualities": (0, 50)}, {"clc_qualities": ()}, {"webp_qualities": (50, 50)}, {"avif_qualities": ()}]
+    "field",
+    [{"jpeg_qualities": (0, 50)}, {"clc_qualities": ()}, {"avif_qualities": (50, 50)}, {"vvc_qualities": (64,)}],
 )
 def test_a_configuration_out_of_range_is_refused(field):
     with pytest.raises(ValidationError, match=next(iter(field))):

@@ -1,7 +1,9 @@
+import math
+
 import numpy as np
 
-from clc.evaluation.panels import DISPLAY_WIDTH, display, reference_sheet
-from clc.evaluation.summary import image_rows
+from clc.evaluation.baselines import Jpeg, WebP
+from clc.evaluation.panels import DISPLAY_WIDTH, display, quality_of_size, reference_sheet
 from clc.images.patch import decode_patch
 
 
@@ -35,6 +37,22 @@ def test_the_first_photos_are_kept_as_pictures_of_about_one_size(run, store, pho
     assert [row["quality"] for row in rows[:2]] == [50, 50]
     assert [row["references"] is None for row in rows] == [False, True, True, True]
     assert np.array_equal(decode_patch(rows[0]["original"]), picture(0))
-    for row in rows[2:]:
-        rates = [each.bpp for each in image_rows(version) if (each.image_id, each.codec) == ("a", row["codec"])]
-        assert row["bpp"] == min(rates, key=lambda bpp: abs(np.log(bpp / rows[0]["bpp"])))
+
+
+def test_other_codecs_are_shown_at_the_size_of_ours(picture):
+    image = picture(0)
+    for codec in (Jpeg(), WebP()):
+        sizes = [len(codec.encode(image, quality)) for quality in (37, 38)]
+        assert len(codec.encode(image, quality_of_size(codec, image, sizes[0]))) == sizes[0]
+        assert quality_of_size(codec, image, 1) == codec.qualities[0]
+        assert quality_of_size(codec, image, 10**9) == codec.qualities[-1]
+
+
+def test_the_nearer_of_two_sizes_is_taken(picture):
+    image = picture(0)
+    small, large = (len(Jpeg().encode(image, quality)) for quality in (40, 60))
+
+    for size in range(small, large, 50):
+        shown = quality_of_size(Jpeg(), image, size)
+        error = abs(math.log(len(Jpeg().encode(image, shown)) / size))
+        assert error <= min(abs(math.log(len(Jpeg().encode(image, shown + step)) / size)) for step in (-1, 1))
