@@ -40,7 +40,11 @@ for _kind in Kind:
     if _kind not in (Kind.DICTIONARY, Kind.MODEL):
         app.add_typer(artifact_app(_kind), name=_kind.value, hidden=_kind is not Kind.RESULTS)
 for _command in entry_points(group="clc.commands"):
-    app.add_typer(_command.load(), name=_command.name)
+    _loaded = _command.load()
+    if isinstance(_loaded, typer.Typer):
+        app.add_typer(_loaded, name=_command.name)
+    else:
+        app.command(_command.name)(_loaded)
 
 
 @app.callback()

@@ -43,22 +43,34 @@ def write_model(draft: Draft, model: CompressionModel) -> None:
     draft.attributes |= {"config": model.config.model_dump(mode="json")}
 
 
+def read_config(version: Version) -> ModelConfig:
+    """The network of a version of kind `model`. Raises CorruptArtifactError if this release has no such network."""
+    try:
+        return ModelConfig.model_validate(version.attributes["config"])
+    except (ValidationError, KeyError) as error:
+        raise _of_another_release(version, error) from error
+
+
 def read_model(version: Version) -> CompressionModel:
     """The frozen model of a version of kind `model`. Raises CorruptArtifactError if this release cannot run it."""
+    model = CompressionModel(read_config(version))
     try:
-        model = CompressionModel(ModelConfig.model_validate(version.attributes["config"]))
         model.load_state_dict(unpack(version.tensors("weights"), model))
-    except (ValidationError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise CorruptArtifactError(
-            f"{version} is not a model of this release of CLC ({reason}); use the one it was made with"
-        ) from error
+    except (KeyError, RuntimeError) as error:
+        raise _of_another_release(version, error) from error
     tables = version.tensors("tables")
     model.restore(
         hyper_tables=FrequencyTables(tables["hyper.radius"], tables["hyper.frequencies"]),
         latent_tables=FrequencyTables(tables["latent.radius"], tables["latent.frequencies"]),
     )
     return model
+
+
+def _of_another_release(version: Version, error: Exception) -> CorruptArtifactError:
+    reason = str(error).splitlines()[0]
+    return CorruptArtifactError(
+        f"{version} is not a model of this release of CLC ({reason}); use the one it was made with"
+    )
 
 
 def reference_latents(dictionary: Version, model: Version, *, store: Store, force: bool = False) -> StageResult:
@@ -85,7 +97,7 @@ def reference_latents(dictionary: Version, model: Version, *, store: Store, forc
             flat = pa.array(values.numpy().reshape(-1), pa.int8())
             table.write(pa.table([pa.FixedSizeListArray.from_arrays(flat, size)], schema=schema))
         draft.tensors("exponents", {"exponents": exponents.numpy()})
-        if network.config.conditioning.synthesises:
+        if network.config.attends:
             draft.tensors("attention", _compress(network, values, exponents))
         draft.attributes |= {"model": model.id, "dictionary": dictionary.id}
         logger.info("stage=latents entries=%d model=%s dictionary=%s", len(values), model, dictionary)
@@ -108,12 +120,12 @@ def read_latents(version: Version) -> ReferenceLatents:
 def entry_compression(network: CompressionModel, latents: Version) -> EntryCompression | None:
     """The C of a model with the rows it made of the entries, from a version of kind `latents`.
 
-    None for a model whose references inform the prior only: it learns no attention over entries.
+    None for a model that learns no attention over entries.
     """
-    if not network.config.conditioning.synthesises:
+    if not network.config.attends:
         return None
     rows = latents.tensors("attention")
-    return EntryCompression(network.g_a, network.matching.attention, rows["keys"], rows["values"])
+    return EntryCompression(network.g_a, network.attention, rows["keys"], rows["values"])
 
 
 def open_codec(
@@ -158,7 +170,7 @@ def _analyse(dictionary: Version, model: CompressionModel) -> Iterator[Tensor]:
 @torch.inference_mode()
 def _compress(network: CompressionModel, values: Tensor, exponents: Tensor) -> dict[str, NDArray[np.float32]]:
     """C of the latents as the codec has them: quantised."""
-    parts = [network.matching.attention.compress(dequantise(part, exponents)) for part in values.split(_BATCH_ROWS)]
+    parts = [network.attention.compress(dequantise(part, exponents)) for part in values.split(_BATCH_ROWS)]
     return {
         name: torch.cat(rows).numpy() for name, rows in zip(("keys", "values"), zip(*parts, strict=True), strict=True)
     }

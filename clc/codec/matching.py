@@ -65,6 +65,14 @@ class ConditionalLatentMatching(nn.Module):
         return matched + self.retrieved(retrieved[..., None, None])
 
 
+class MeanReference(nn.Module):
+    """What takes the place of CLM in its ablation: the mean of the references, wherever the query lies."""
+
+    def forward(self, query: Tensor, references: Tensor) -> Tensor:
+        height, width = query.shape[-2:]
+        return F.adaptive_avg_pool2d(references.mean(dim=1), (height, width))
+
+
 class DeformableAlignment(nn.Module):
     """A modulated 3×3 deformable convolution over the match; offsets come from the query and the match."""
 

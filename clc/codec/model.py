@@ -15,13 +15,14 @@ from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from clc.codec.attention import EntryAttention
 from clc.codec.bitstream import MAX_REFERENCES
 from clc.codec.gain import GainUnit
-from clc.codec.matching import ConditionalLatentMatching, MatchingConfig
+from clc.codec.matching import ConditionalLatentMatching, MatchingConfig, MeanReference
 from clc.codec.prior import Prior, PriorConfig, round_half_up, scale_of
 from clc.codec.prior_matching import PriorMatchingConfig
 from clc.codec.references import dequantise, quantise
-from clc.codec.synthesis import ConditionalLatentSynthesis
+from clc.codec.synthesis import ConditionalLatentSynthesis, MeanFusion
 from clc.codec.tables import SCALE_MIN, FrequencyTables, gaussian_tables, trim
 from clc.codec.tcm import TcmConfig
 from clc.codec.tiles import LATENT_TILE
@@ -57,6 +58,13 @@ class ReferenceSource(StrEnum):
     LEARNED = "learned"  # parameters of the model, the same for every tile: no indices
 
 
+class Ablation(StrEnum):
+    """A part of `paper` conditioning that is replaced by the plainest thing in its place, to see what it brings."""
+
+    CLM = "clm"  # the mean of the references instead of the match
+    CLS = "cls"  # the mean of latent and reference instead of the learned fusion
+
+
 class ModelConfig(BaseModel):
     """Everything that fixes the shape of the network."""
 
@@ -69,6 +77,12 @@ class ModelConfig(BaseModel):
     conditioning: Conditioning = Conditioning.PAPER
     reference_source: ReferenceSource = ReferenceSource.RETRIEVED
     references: int = Field(default=3, ge=1, le=MAX_REFERENCES, description="references M per tile")
+    without: Ablation | None = None
+
+    @property
+    def attends(self) -> bool:
+        """Whether the network learns an attention over entries (eq. 1), which retrieval can use."""
+        return self.conditioning.synthesises and self.without is not Ablation.CLM
 
     @property
     def takes_references(self) -> bool:
@@ -119,8 +133,9 @@ class CompressionModel(nn.Module):
         self.g_s = config.transform.synthesis()
         self.gain = GainUnit(channels)
         if config.conditioning.synthesises:
-            self.matching = ConditionalLatentMatching(config.matching, channels)
-            self.synthesis = ConditionalLatentSynthesis(channels)
+            matches, fuses = config.without is not Ablation.CLM, config.without is not Ablation.CLS
+            self.matching = ConditionalLatentMatching(config.matching, channels) if matches else MeanReference()
+            self.synthesis = ConditionalLatentSynthesis(channels) if fuses else MeanFusion()
         self.h_a = config.transform.hyper_analysis(config.prior)
         self.prior = Prior(config.prior, channels, config.prior_matching if config.conditioning.informs_prior else None)
         self.prior.start_at(config.transform.start().latent_deviation(channels))
@@ -138,6 +153,12 @@ class CompressionModel(nn.Module):
         self.hyper_prior.quantiles.requires_grad_(False)
         self.gaussian = GaussianConditional(None, scale_bound=SCALE_MIN)
         self.frozen = False
+
+    @property
+    def attention(self) -> EntryAttention:
+        """The attention over entries (eq. 1) of a network that `attends`."""
+        assert isinstance(self.matching, ConditionalLatentMatching)
+        return self.matching.attention
 
     def forward(self, image: Tensor, references: Tensor | None, quality: float) -> Reconstruction:
         """Training pass over tiles.

@@ -24,6 +24,13 @@ class ConditionalLatentSynthesis(nn.Module):
         return mean + deviation * torch.randn_like(mean)
 
 
+class MeanFusion(nn.Module):
+    """What takes the place of CLS in its ablation: the mean of latent and aligned reference, α = 0.5."""
+
+    def forward(self, latent: Tensor, aligned: Tensor) -> Tensor:
+        return 0.5 * (latent + aligned)
+
+
 def _small_network(channels: int, start: float) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(2 * channels, channels // 2, 1),

@@ -26,7 +26,9 @@ class ClusterConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    entries: int = Field(default=3000, ge=1, description="clusters asked for; empty ones are dropped")
+    entries: int | None = Field(
+        default=3000, ge=1, description="clusters asked for; empty ones are dropped. None: every distinct patch is one"
+    )
     near_duplicates: float | None = Field(
         default=0.1,
         ge=0,
@@ -47,7 +49,7 @@ def cluster(reduced: Version, *, config: ClusterConfig, store: Store, force: boo
     comes first. Raises TooFewPatchesError if there are fewer patches than entries.
     """
     rows = reduced.rows("keys")
-    if rows < config.entries:
+    if config.entries is not None and rows < config.entries:
         raise TooFewPatchesError(
             f"{rows} patches cannot form {config.entries} clusters; use more photos or crops, or fewer entries"
         )
@@ -113,6 +115,8 @@ def _represent(
 
 def _fit(reduced: Version, distinct: NDArray[np.bool_], config: ClusterConfig) -> NDArray[np.float32]:
     """Centroids float32 [K, dim] of the distinct patches."""
+    if config.entries is None:
+        return np.concatenate(list(_chosen(reduced, distinct)))
     entries = min(config.entries, int(distinct.sum()))
     means = MiniBatchKMeans(
         entries,

@@ -10,9 +10,9 @@ import pyarrow as pa
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from clc.codec.artifact import write_model
+from clc.codec.artifact import read_config, write_model
 from clc.codec.bitstream import MAX_REFERENCES
-from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
+from clc.codec.model import Ablation, CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
 from clc.codec.presets import PRESETS
 from clc.codec.tiles import TILE_SIZE, to_unit_range
 from clc.codec.weights import unpack
@@ -51,6 +51,7 @@ class ModelChoice(BaseModel):
     conditioning: Conditioning | None = Field(default=None, description="instead of the preset's")
     reference_source: ReferenceSource | None = Field(default=None, description="instead of the preset's")
     references: int | None = Field(default=None, ge=1, le=MAX_REFERENCES, description="instead of the preset's")
+    without: Ablation | None = Field(default=None, description="a part of the conditioning to leave out")
 
     @field_validator("preset")
     @classmethod
@@ -83,7 +84,7 @@ class TrainingJob:
     def check(self) -> None:
         """Raises TrainingError for inputs that do not belong together."""
         network = self.choice.config
-        if self.start is not None and self.start.attributes.get("config") != network.model_dump(mode="json"):
+        if self.start is not None and read_config(self.start) != network:
             raise TrainingError(
                 f"{self.start} is another network than the one to train; start from a model of the same preset and "
                 "conditioning"

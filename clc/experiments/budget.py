@@ -1,0 +1,87 @@
+"""How much an experiment may spend.
+
+It is printed on every table, so that a small run is never mistaken for a full one.
+"""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from clc.errors import ProfileError
+
+
+class Budget(BaseModel):
+    """What is the same for all variants of an experiment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    steps: int = Field(ge=1, description="of training, for every variant")
+    batch: int = Field(ge=1, description="crops a step, of 256×256")
+    training_photos: int = Field(ge=1, description="at most so many")
+    reference_photos: int = Field(ge=1, description="at most so many, of a general data set")
+    test_photos: int = Field(ge=1, description="at most so many, of each data set")
+    per_photo: int = Field(ge=1, description="patches a reference photo")
+    entries: int = Field(ge=5, description="of a general dictionary")
+    sizes: tuple[int, ...] = Field(min_length=2, description="of the dictionaries whose size is the question")
+    qualities: tuple[float, ...] = Field(min_length=2)
+    seeds: tuple[int, ...] = Field(min_length=1, description="a training run for each")
+
+    def __str__(self) -> str:
+        """In one line, for the head of a table."""
+        return (
+            f"Budget {self.name}: {self.steps} steps of {self.batch} crops, {len(self.seeds)} seed(s), at most "
+            f"{self.training_photos} training, {self.reference_photos} reference and {self.test_photos} test photos, "
+            f"{self.entries} entries, qualities {', '.join(f'{quality:g}' for quality in self.qualities)}"
+        )
+
+
+BUDGETS = {
+    # Shows that everything works; its numbers say nothing about the method.
+    "smoke": Budget(
+        name="smoke",
+        steps=20,
+        batch=2,
+        training_photos=8,
+        reference_photos=8,
+        test_photos=2,
+        per_photo=16,
+        entries=32,
+        sizes=(16, 32, 64),
+        qualities=(20, 50, 80),
+        seeds=(0,),
+    ),
+    # Hours on two CPU cores: differences between variants begin to show, absolute rates do not count.
+    "small": Budget(
+        name="small",
+        steps=1500,
+        batch=4,
+        training_photos=400,
+        reference_photos=100,
+        test_photos=24,
+        per_photo=20,
+        entries=500,
+        sizes=(250, 500, 1000),
+        qualities=(10, 30, 50, 70, 90),
+        seeds=(0, 1),
+    ),
+    # The paper's sizes. GPUs.
+    "paper": Budget(
+        name="paper",
+        steps=300_000,
+        batch=16,
+        training_photos=20_745,
+        reference_photos=2_650,
+        test_photos=100,
+        per_photo=10,
+        entries=3000,
+        sizes=(1000, 2000, 3000, 4000, 5000),
+        qualities=(10, 30, 50, 70, 90),
+        seeds=(0, 1),
+    ),
+}
+
+
+def find_budget(name: str) -> Budget:
+    """A budget by name. Raises ProfileError naming those there are."""
+    if name not in BUDGETS:
+        raise ProfileError(f"no budget is called {name!r}; use one of: {', '.join(BUDGETS)}")
+    return BUDGETS[name]

@@ -1,0 +1,167 @@
+"""Experiments: variants that differ in what they say, tables that tell the truth, gaps that are stated."""
+
+from pathlib import Path
+
+import pytest
+
+from clc.codec.model import Ablation, Conditioning
+from clc.errors import ProfileError, SourceError
+from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
+from clc.experiments.budget import BUDGETS, Budget, find_budget
+from clc.experiments.catalogue import EXPERIMENTS, Experiment, Variant, find_experiment
+from clc.experiments.comparison import combined, markdown, table
+from clc.experiments.photos import DATA, DataSet, collections, general, limited
+from clc.experiments.variant import measured, variant_profile
+from clc.profile import PhotoSources
+from clc.store import Kind, Recipe, Store, Version
+
+TINY = Budget(
+    name="test",
+    steps=2,
+    batch=1,
+    training_photos=1,
+    reference_photos=4,
+    test_photos=1,
+    per_photo=20,
+    entries=16,
+    sizes=(5, 6),
+    qualities=(10, 50, 90),
+    seeds=(0,),
+)
+PHOTOS = DataSet(
+    "bundled",
+    PhotoSources(reference="bundled?split=reference", training="bundled?split=reference", test="bundled?split=test"),
+)
+NONE = Variant("no references", {"model": {"conditioning": "none"}})
+PRIOR = Variant("prior", {"model": {"conditioning": "prior"}})
+TWO = Experiment("two", "Two of them", NONE.name, lambda budget: [NONE, PRIOR])
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("budget", BUDGETS.values(), ids=list(BUDGETS))
+def test_every_variant_is_a_profile_of_its_own(name: str, budget: Budget) -> None:
+    experiment = EXPERIMENTS[name]
+    variants = experiment.variants(budget)
+    profiles = [variant_profile(variant, PHOTOS, budget, seed=1) for variant in variants]
+    assert experiment.anchor in {variant.name for variant in variants}
+    choices = {repr((profile.model.config, profile.cluster, profile.retrieval)) for profile in profiles}
+    assert len(choices) == len(variants)
+    assert {profile.training for profile in profiles} == {profiles[0].training}, "one budget for all"
+
+
+def test_the_tables_of_the_paper_vary_what_they_say() -> None:
+    def configs(name: str) -> list[tuple[Conditioning, int, Ablation | None, int | None]]:
+        profiles = [variant_profile(each, PHOTOS, TINY, 0) for each in EXPERIMENTS[name].variants(TINY)]
+        models = [(profile.model.config, profile.cluster.entries) for profile in profiles]
+        return [(model.conditioning, model.references, model.without, entries) for model, entries in models]
+
+    assert [row[1] for row in configs("table1")[1:]] == [1, 2, 3, 4, 5]
+    assert [row[3] for row in configs("table2")[1:]] == [5, 6]
+    assert [row[2] for row in configs("table3")] == [None, None, Ablation.CLM, Ablation.CLS, None, None]
+    assert {row[0] for row in configs("conditioning")} == set(Conditioning)
+
+
+def test_a_collection_counts_whole_and_its_test_photos_may_look_alike() -> None:
+    related = DataSet("related", PHOTOS.sources, related=True)
+    profile = variant_profile(PRIOR, related, TINY, 0)
+    assert profile.cluster.entries is None
+    assert profile.sources.reference == PHOTOS.sources.reference
+    assert profile.evaluation.allow_near_duplicates
+
+
+def results(store: Store, name: str, saving: float, photos: int = 6, quality_of: float = 30.0) -> Version:
+    rows = [
+        ImageRow(
+            f"photo{photo}",
+            "clc",
+            quality,
+            256,
+            256,
+            1,
+            bpp * (1 - saving),
+            psnr + photo,
+            1 - 10 ** (-psnr / 20),
+            2.0,
+            1.0,
+        )
+        for photo in range(photos)
+        for quality, bpp, psnr in ((10.0, 0.2, quality_of), (50.0, 0.5, quality_of + 3), (90.0, 1.0, quality_of + 6))
+    ]
+    with store.draft(Kind.RESULTS, Recipe(stage="fake", stage_version=1, config={"name": name})) as draft:
+        with draft.table("images", IMAGES_SCHEMA) as images, draft.table("panels", PANELS_SCHEMA):
+            images.write(to_table(rows, IMAGES_SCHEMA))
+        draft.attributes |= {"photos": photos, "codecs": [{"name": "clc"}], "model": name, "dictionary": None}
+        draft.statistics |= {"failures": [{"image_id": "x", "codec": "clc", "reason": "why"}] if saving else []}
+        return draft.publish()
+
+
+def test_the_table_compares_with_the_anchor(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    runs = {("no references", 0): results(store, "none", 0.0), ("prior", 0): results(store, "prior", 0.25)}
+    version = combined(TWO, PHOTOS, TINY, runs, store=store)
+    prior, anchor = table(TWO, TINY, version)
+    assert (prior.variant, anchor.variant) == ("prior", "no references")
+    assert prior.psnr[0].rate is not None
+    assert prior.psnr[0].rate.mean == pytest.approx(-0.25)
+    assert prior.encode_seconds == 2.0
+    text = markdown(TWO, PHOTOS, TINY, version)
+    assert "| prior | -25.0 % [-25.0, -25.0] | -25.0 % [-25.0, -25.0] | 2.00 |" in text
+    assert "2 steps of 1 crops" in text
+    assert version.statistics["failures"] == [{"image_id": "x", "codec": "prior", "reason": "why"}]
+    assert combined(TWO, PHOTOS, TINY, runs, store=store) == version
+
+
+def test_each_seed_is_compared_with_its_own_anchor(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    budget = TINY.model_copy(update={"seeds": (0, 1)})
+    runs = {
+        (variant, seed): results(store, f"{variant}{seed}", saving if variant == "prior" else 0.0)
+        for seed, saving in ((0, 0.1), (1, 0.2))
+        for variant in ("no references", "prior")
+    }
+    found = table(TWO, budget, combined(TWO, PHOTOS, budget, runs, store=store))[0].psnr
+    assert [each.rate.mean for each in found if each.rate] == pytest.approx([-0.1, -0.2])
+
+
+def test_curves_that_do_not_meet_are_a_stated_gap(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    runs = {("no references", 0): results(store, "a", 0.0), ("prior", 0): results(store, "b", 0.0, quality_of=60.0)}
+    text = markdown(TWO, PHOTOS, TINY, combined(TWO, PHOTOS, TINY, runs, store=store))
+    assert "none: the curves reach" in text
+
+
+@pytest.mark.parametrize("variant", [NONE, PRIOR], ids=lambda variant: variant.name)
+def test_a_variant_goes_from_photos_to_files_and_a_second_time_does_nothing(variant: Variant, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    profile = variant_profile(variant, PHOTOS, TINY, 0)
+    version = measured(profile, store=store, runs=tmp_path / "runs")
+    codecs = [codec["name"] for codec in version.attributes["codecs"]]
+    assert codecs == (["clc, no references"] if variant is NONE else ["clc", "clc, no references"])
+    assert version.table("images").num_rows == len(codecs) * len(TINY.qualities)
+    before = sorted(tmp_path.rglob("*"))
+    assert measured(profile, store=store, runs=tmp_path / "runs") == version
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_names_that_do_not_exist_are_one_line() -> None:
+    with pytest.raises(ProfileError, match="no experiment is called 'table9'; use one of: table1"):
+        find_experiment("table9")
+    with pytest.raises(ProfileError, match="no budget is called 'huge'; use one of: smoke"):
+        find_budget("huge")
+
+
+def test_photos_come_from_the_packs_or_are_the_bundled_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DATA, raising=False)
+    assert general().sources.test == "bundled?split=test"
+    assert collections() == []
+    monkeypatch.setenv(DATA, str(tmp_path))
+    for name in ("dictionary", "train-0", "kodak", "collection-sites", "collection-aerial"):
+        (tmp_path / f"{name}.parquet").touch()
+    assert general().sources.test == f"parquet:{tmp_path}/kodak.parquet"
+    names = [data.name for data in collections()]
+    assert names == ["sites-museum", "sites-ams", "sites-pond", "sites-handheld", "aerial"]
+    assert collections()[0].sources.test == f"parquet:{tmp_path}/collection-sites.parquet?scene=museum&split=test"
+    assert limited(collections()[0].sources.test, 3).endswith("?scene=museum&split=test&limit=3")
+    monkeypatch.setenv(DATA, str(tmp_path / "nowhere"))
+    with pytest.raises(SourceError, match="there is no such folder"):
+        general()
