@@ -75,3 +75,7 @@ class OverlapError(ClcError):
 
 class BitstreamError(ClcError):
     """A `.clc` stream is malformed, truncated, damaged or of an unknown format version."""
+
+
+class ServerError(ClcError):
+    """The Prefect server that was asked for does not answer."""

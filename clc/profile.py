@@ -11,9 +11,12 @@ from clc.dictionary.index import IndexConfig
 from clc.dictionary.patches import CropConfig
 from clc.dictionary.reduce import ReduceConfig
 from clc.dictionary.retrieve import RetrievalConfig
+from clc.drift import DriftConfig
 from clc.errors import ProfileError
 from clc.evaluation.evaluate import EvaluationConfig
+from clc.gate import GateConfig
 from clc.profile_file import read_profile, validated
+from clc.trainer import TrainerConfig
 from clc.training.config import TrainingConfig
 from clc.training.train import ModelChoice
 
@@ -46,13 +49,16 @@ class Profile(BaseModel):
     retrieval: RetrievalConfig = RetrievalConfig()
     model: ModelChoice = ModelChoice()
     training: TrainingConfig
+    trainer: TrainerConfig = TrainerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    drift: DriftConfig = DriftConfig()
+    gate: GateConfig = GateConfig()
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         if self.crop.size != TILE_SIZE:
             raise ValueError(f"crop.size must be {TILE_SIZE}, the size of the codec's tiles")
-        if self.cluster.entries < self.model.config.references:
+        if self.cluster.entries is not None and self.cluster.entries < self.model.config.references:
             raise ValueError(
                 f"cluster.entries must be at least {self.model.config.references}, the references of a tile"
             )

@@ -1,0 +1,120 @@
+"""The gate before `production`: what must hold of a trained codec's results before it replaces the one in use."""
+
+import math
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from clc.codec.codec import Codec
+from clc.evaluation.rate_difference import RateDifference, rate_difference
+from clc.evaluation.summary import codec_names, common_images, summary
+from clc.images import Photo, read_image
+from clc.store import Store, Version
+
+
+class GateConfig(BaseModel):
+    """What a new dictionary and model must achieve to become production."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_rate_difference: float = Field(
+        default=0.0,
+        gt=-1.0,
+        description="mean file size against production's at equal PSNR; 0.02 lets files grow by 2 %",
+    )
+    exact_photos: int = Field(
+        default=2, ge=1, description="test photos whose streams a process of its own must decode to the same picture"
+    )
+    exact_quality: float = Field(default=50.0, ge=1, le=100, description="what those are coded at")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the gate lets a version through.
+
+    reasons: why it does not; empty if it does. difference: file sizes against production, None where there is none.
+    """
+
+    reasons: tuple[str, ...]
+    difference: RateDifference | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.reasons
+
+
+def judge(candidate: Version, production: Version | None, config: GateConfig) -> Verdict:
+    """Compare two `results` versions of the same photos.
+
+    production: None if nothing is in production yet: the candidate then only has to code every photo.
+    """
+    reasons = [f"photo {name!r} was not coded: {reason}" for name, reason in _missing(candidate).items()]
+    if production is None:
+        return Verdict(tuple(reasons), None)
+    absent = sorted(set(common_images(production)) - set(common_images(candidate)))
+    reasons += [f"photo {name!r} was coded by production and not by the candidate" for name in absent]
+    difference = rate_difference(_curve(production), _curve(candidate))
+    if difference is None:
+        reasons.append(
+            "the curves share too little quality to be compared; "
+            "evaluate more qualities, or move the alias by hand: `clc model alias production ID`"
+        )
+    elif difference.mean > config.max_rate_difference:
+        reasons.append(
+            f"files are {difference.mean:+.1%} against production at {difference.low:.1f} to {difference.high:.1f} dB; "
+            f"the gate allows {config.max_rate_difference:+.1%}"
+        )
+    return Verdict(tuple(reasons), difference)
+
+
+def inexact_photos(codec: Codec, photos: Sequence[Photo], quality: float, store: Store) -> list[str]:
+    """The image_ids that a fresh process, given streams and store only, decodes to other pictures than the encoder's.
+
+    A stream that it cannot decode at all counts too.
+    """
+    with tempfile.TemporaryDirectory(prefix="clc-gate-") as name:
+        folder = Path(name)
+        expected = {}
+        for number, photo in enumerate(photos):
+            coded = codec.code(codec.analyse(photo.pixels, references=True), quality)
+            stream = folder / f"{number}.clc"
+            stream.write_bytes(coded.data)
+            expected[stream] = photo.image_id, codec.reconstruct(coded)
+        command = [sys.executable, "-m", "clc.decode_all", store.url, *map(str, expected)]
+        subprocess.run(command, capture_output=True, check=False)
+        return [
+            image_id
+            for stream, (image_id, picture) in expected.items()
+            if not _same(stream.with_suffix(".png"), picture)
+        ]
+
+
+def _same(path: Path, picture: NDArray[np.uint8]) -> bool:
+    return path.exists() and np.array_equal(read_image(path), picture)
+
+
+def _missing(results: Version) -> dict[str, str]:
+    """Test photos without a row of our codec, and why."""
+    codec = _ours(results)
+    missing = {skipped["image_id"]: skipped["reason"] for skipped in results.statistics["skipped"]}
+    failures = (failure for failure in results.statistics["failures"] if failure["codec"] == codec)
+    return missing | {failure["image_id"]: failure["reason"] for failure in failures}
+
+
+def _curve(results: Version) -> list[tuple[float, float]]:
+    """Mean (bpp, dB) of our codec at each quality."""
+    codec = _ours(results)
+    return [(row.bpp, row.psnr) for row in summary(results) if row.codec == codec and math.isfinite(row.psnr)]
+
+
+def _ours(results: Version) -> str:
+    """Our codec as it is used: with references if it was measured with any."""
+    return codec_names(results)[0]
