@@ -1,6 +1,5 @@
 """`clc pipeline`: what the `clc` command gains when this package is installed beside it."""
 
-import logging
 from typing import Annotated
 
 import typer
@@ -9,6 +8,8 @@ from clc.commands.options import StoreOption
 
 app = typer.Typer(help="Run the Prefect flows.", no_args_is_help=True)
 
+ProfileOption = Annotated[str, typer.Option(help="Name of a profile, or path of a TOML file.")]
+
 
 @app.callback()
 def group() -> None:
@@ -16,12 +17,30 @@ def group() -> None:
 
 
 @app.command("run")
-def run_flow(
-    profile: Annotated[str, typer.Option(help="Name of a profile, or path of a TOML file.")],
-    store: StoreOption = None,
-) -> None:
-    """Photos → dictionary → codec → measured report. Finished stages are skipped."""
-    logging.getLogger("clc").setLevel(logging.INFO)
+def run_flow(profile: ProfileOption, store: StoreOption = None) -> None:
+    """Photos → dictionary → codec → measured report → production. Finished stages are skipped."""
     from pipelines.rebuild import run
 
     run(profile, store)
+
+
+@app.command("serve")
+def serve_flows(
+    profile: ProfileOption,
+    cron: Annotated[str, typer.Option(help="When to rebuild.")] = "0 3 * * *",
+    store: StoreOption = None,
+) -> None:
+    """Rebuild on a schedule, and train, evaluate and promote on events, until stopped. Needs a Prefect server."""
+    from pipelines.deployments import serve
+
+    serve(profile, store, cron)
+
+
+@app.command("rollback")
+def roll_back(store: StoreOption = None) -> None:
+    """Put the model and dictionary before the current ones back into production."""
+    from clc.promotion import rollback
+    from clc.store import Store
+
+    model, dictionary = rollback(Store(store))
+    typer.echo(f"in production: {model} with {dictionary}")

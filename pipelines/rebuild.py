@@ -1,4 +1,4 @@
-"""The main job: photos → dictionary → codec → measured report.
+"""The main job: photos → dictionary → codec → measured report → production, if it passes the gate.
 
 `python -m pipelines.rebuild --profile demo` and `clc pipeline run --profile demo` do the same.
 """
@@ -6,57 +6,74 @@
 import argparse
 import logging
 
+import httpx
 from prefect import flow
 
+from clc.errors import ServerError
 from clc.exit import one_line_errors
-from clc.profile import Profile, load_profile
-from clc.store import Store
-from pipelines.log import quieten_user_errors
-from pipelines.stages import (
-    assign_references,
-    cluster_keys,
-    compute_latents,
-    crop_references,
-    evaluate_codec,
-    extract_features,
-    index_entries,
-    reduce_features,
-    render_report,
-    train_codec,
-)
+from clc.promotion import PRODUCTION
+from clc.store import Kind, Store, Version
+from pipelines.flows import build_dictionary, evaluate, promote, train
+from pipelines.server import require_server
+from pipelines.show import show_drift, show_stages
+from pipelines.stages import compare_with, render_report
+from pipelines.work import begin, ended
+
+logger = logging.getLogger("clc.pipeline")
 
 
-@flow(name="rebuild", validate_parameters=False)
-def rebuild(profile: Profile, store: str) -> dict[str, str]:
-    """Build a dictionary, train a codec against exactly that version, measure both, render the report."""
-    patches = crop_references(profile, store)
-    features = extract_features(profile, store, patches)
-    keys = reduce_features(profile, store, features)
-    clusters = cluster_keys(profile, store, keys)
-    dictionary = index_entries(profile, store, clusters, keys, patches)
-    assignments = assign_references(profile, store, dictionary)
-    model = train_codec(profile, store, assignments, dictionary)
-    latents = compute_latents(store, dictionary, model)
-    results = evaluate_codec(profile, store, model, dictionary, patches)
-    report = render_report(store, results)
-    return {
-        "dictionary": dictionary,
-        "assignments": assignments,
-        "model": model,
-        "latents": latents,
-        "results": results,
+@flow(name="rebuild")
+def rebuild(profile: str, store: str | None = None) -> dict[str, str]:
+    """Build a dictionary, train a codec against exactly that version, measure both, and let the gate decide.
+
+    Its result is what came out, by name; nothing where the photos are as the dictionary in use expects.
+    """
+    with begin(profile, store) as work:
+        current = _dictionary_in_use(Store(work.store))
+        if current is not None:
+            drift = compare_with(work.profile, work.store, current.ref)
+            show_drift(work, current, drift)
+            logger.info("stage=drift dictionary=%s %s", current, drift)
+            if not drift.asks_for_rebuild(work.profile.drift):
+                return ended("NothingToDo", f"nothing to do: {drift} threshold={work.profile.drift.threshold:g}", {})
+        built = build_dictionary(profile, work.store)
+        trained = train(profile, built[-1].version, work.store)
+        assigned, model, latents = trained
+        measured = evaluate(profile, model.version, work.store)
+        report = render_report(work.store, measured[-1].version)
+        promotion = promote(profile, measured[-1].version, work.store)
+        outcomes = [*built, *trained, *measured]
+        show_stages(work, outcomes)
+    made = {
+        "dictionary": built[-1].shown,
+        "assignments": assigned.shown,
+        "model": model.shown,
+        "latents": latents.shown,
+        "results": measured[-1].shown,
         "report": report,
     }
+    if promotion.moved:
+        return ended("Promoted", str(promotion), made)
+    if all(outcome.skipped for outcome in outcomes):
+        return ended("NothingToDo", f"nothing to do: every stage was done before; {promotion}", made)
+    return ended("NotPromoted" if promotion.verdict.reasons else "Completed", str(promotion), made)
 
 
 def run(profile: str, store: str | None) -> None:
-    """Run the flow and print what came out, one line a version."""
-    quieten_user_errors()
-    outcome = rebuild(load_profile(profile), Store(store).url)
-    width = max(map(len, outcome))
-    for name, reference in outcome.items():
-        kind, _, id = reference.partition("/")
-        print(f"{name:<{width}}  {reference if name == 'report' else f'{kind}/{id[:16]}'}")
+    """Run the flow and print what came out, one line a version, and what is in production now."""
+    require_server()
+    try:
+        outcome = rebuild(profile, store)
+    except httpx.TransportError as error:
+        raise ServerError(
+            f"the Prefect server stopped answering ({error}); run again: finished stages are skipped"
+        ) from error
+    production = Store(store).aliases.list(Kind.MODEL).get(PRODUCTION)
+    if production is not None:
+        outcome["production"] = f"{Kind.MODEL}/{production.id[:16]}"
+    width = max(map(len, outcome), default=0)
+    for name, value in outcome.items():
+        print(f"{name:<{width}}  {value}")
 
 
 def main() -> None:
@@ -65,9 +82,14 @@ def main() -> None:
     parser.add_argument("--profile", required=True, help="name of a profile, or path of a TOML file")
     parser.add_argument("--store", help="artifact store; default: $CLC_STORE, else ./artifacts")
     arguments = parser.parse_args()
-    logging.getLogger("clc").setLevel(logging.INFO)
     with one_line_errors():
         run(arguments.profile, arguments.store)
+
+
+def _dictionary_in_use(store: Store) -> Version | None:
+    aliases = store.aliases.list(Kind.DICTIONARY)
+    name = next((name for name in (PRODUCTION, "latest") if name in aliases), None)
+    return None if name is None else store.get(Kind.DICTIONARY, name)
 
 
 if __name__ == "__main__":

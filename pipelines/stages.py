@@ -1,57 +1,87 @@
-"""One Prefect task a stage. A task takes a profile, the store's URL and version references, and returns a reference.
+"""One Prefect task a stage. A task takes a profile, the store's URL and version references, and returns an `Outcome`.
 
 Skipping what is done is the store's business (by recipe), so Prefect caches nothing.
 """
 
+import logging
+import re
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar, cast
+from uuid import UUID
 
-from prefect import task
+from prefect import Task, task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 
 from clc.codec.artifact import reference_latents
 from clc.dictionary import assignments, cluster, features, index, patches, reduce
 from clc.dictionary.dictionary import Dictionary
+from clc.drift import Drift, measure_drift
+from clc.errors import TrainingError
 from clc.evaluation.report import write_report
 from clc.evaluation.versions import evaluate_versions
 from clc.images import open_source
+from clc.images.joined import JoinedPhotos
 from clc.profile import Profile
-from clc.store import Kind, Store, Version
-from clc.training.train import TrainingJob, train
+from clc.promotion import Promotion, patches_of
+from clc.promotion import promote as move_production
+from clc.store import Kind, StageResult, Store, Version
+from clc.trainer import run_trainer
+from clc.training.train import TrainingJob
+from pipelines.outcome import Outcome
+from pipelines.retry import DELAYS, RETRIES, may_pass
 
 RUNS = Path("runs")
 REPORTS = Path("reports")
 
+logger = logging.getLogger("clc.pipeline")
 
-@task(cache_policy=NO_CACHE)
-def crop_references(profile: Profile, store: str) -> str:
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def _stage(function: Callable[Parameters, Result]) -> Task[Parameters, Result]:
+    """A task that is tried again after a failure that may pass, and only then."""
+    options = task(
+        cache_policy=NO_CACHE, retries=RETRIES, retry_delay_seconds=list(DELAYS), retry_condition_fn=may_pass
+    )
+    return options(function)
+
+
+@_stage
+def crop_references(profile: Profile, store: str) -> Outcome:
     """Photos → patches, the candidates for entries."""
-    return patches.crop(open_source(profile.sources.reference), config=profile.crop, store=Store(store)).version.ref
+    result = patches.crop(open_source(profile.sources.reference), config=profile.crop, store=Store(store))
+    return Outcome.of("crop", result)
 
 
-@task(cache_policy=NO_CACHE)
-def extract_features(profile: Profile, store: str, reference_patches: str) -> str:
+@_stage
+def extract_features(profile: Profile, store: str, reference_patches: str) -> Outcome:
     """Patches → SPP features."""
     opened = Store(store)
     version = opened.get(Kind.PATCHES, reference_patches)
-    return features.extract(version, config=profile.features, store=opened).version.ref
+    return Outcome.of("features", features.extract(version, config=profile.features, store=opened))
 
 
-@task(cache_policy=NO_CACHE)
-def reduce_features(profile: Profile, store: str, feature_rows: str) -> str:
+@_stage
+def reduce_features(profile: Profile, store: str, feature_rows: str) -> Outcome:
     """Features → keys."""
     opened = Store(store)
-    return reduce.reduce(opened.get(Kind.FEATURES, feature_rows), config=profile.reduce, store=opened).version.ref
+    version = opened.get(Kind.FEATURES, feature_rows)
+    return Outcome.of("reduce", reduce.reduce(version, config=profile.reduce, store=opened))
 
 
-@task(cache_policy=NO_CACHE)
-def cluster_keys(profile: Profile, store: str, keys: str) -> str:
+@_stage
+def cluster_keys(profile: Profile, store: str, keys: str) -> Outcome:
     """Keys → clusters."""
     opened = Store(store)
-    return cluster.cluster(opened.get(Kind.REDUCED, keys), config=profile.cluster, store=opened).version.ref
+    return Outcome.of("cluster", cluster.cluster(opened.get(Kind.REDUCED, keys), config=profile.cluster, store=opened))
 
 
-@task(cache_policy=NO_CACHE)
-def index_entries(profile: Profile, store: str, clusters: str, keys: str, reference_patches: str) -> str:
+@_stage
+def index_entries(profile: Profile, store: str, clusters: str, keys: str, reference_patches: str) -> Outcome:
     """Clusters, keys and patches → dictionary; moves the alias `latest`."""
     opened = Store(store)
     result = index.index(
@@ -61,70 +91,134 @@ def index_entries(profile: Profile, store: str, clusters: str, keys: str, refere
         config=profile.index,
         store=opened,
     )
-    return _as_latest(opened, result.version)
+    return Outcome.of("index", _as_latest(opened, result))
 
 
-@task(cache_policy=NO_CACHE)
-def assign_references(profile: Profile, store: str, dictionary: str) -> str:
+@_stage
+def assign_references(profile: Profile, store: str, dictionary: str) -> Outcome:
     """Training photos → the references of their windows."""
     opened = Store(store)
-    return assignments.assign(
+    result = assignments.assign(
         open_source(profile.sources.training),
         Dictionary(opened.get(Kind.DICTIONARY, dictionary), profile.features.backbone),
         references=profile.model.config.references,
         retrieval=profile.retrieval,
         store=opened,
-    ).version.ref
+    )
+    return Outcome.of("assignments", result)
 
 
-@task(cache_policy=NO_CACHE)
-def train_codec(profile: Profile, store: str, assigned: str, dictionary: str) -> str:
-    """Training photos and their references → model; moves the alias `latest`."""
+@_stage
+def train_codec(
+    profile: Profile, reference: str, store: str, assigned: str, dictionary: str, lock: int | None
+) -> Outcome:
+    """Training photos and their references → model, in a process of its own; moves the alias `latest`.
+
+    reference: what the profile was loaded by. lock: a file descriptor that the trainer keeps open while it lives.
+    """
     opened = Store(store)
+    config = profile.training
+    if config.devices is None:
+        config = config.model_copy(update={"devices": profile.trainer.processes})
     job = TrainingJob(
-        photos=open_source(profile.sources.training),
+        photos=JoinedPhotos([open_source(profile.sources.training)]),
         choice=profile.model,
-        config=profile.training,
+        config=config,
         assignments=opened.get(Kind.ASSIGNMENTS, assigned),
         dictionary=opened.get(Kind.DICTIONARY, dictionary),
     )
-    return _as_latest(opened, train(job, store=opened, runs=RUNS).version)
+    job.check()
+    recipe = job.recipe
+    published = opened.find(recipe)
+    if published is not None:
+        logger.info("stage=train skipped version=%s", published)
+        return Outcome.of("train", _as_latest(opened, StageResult(published, skipped=True, seconds=0.0)))
+    progress = cast(UUID, create_progress_artifact(progress=0.0, description=f"training against {dictionary[:27]}"))
+
+    def on_line(line: str) -> None:
+        logger.info("%s", re.sub(r"^\d\d:\d\d:\d\d \S+ ", "", line))
+        done = re.search(r" done=([\d.]+)%", line)
+        if done:
+            update_progress_artifact(progress, progress=float(done[1]))
+
+    arguments = ["--profile", reference, "--data", profile.sources.training, "--store", opened.url]
+    arguments += ["--assignments", assigned, "--dictionary", dictionary, "--runs", str(RUNS)]
+    start = time.monotonic()
+    run_trainer(arguments, profile.trainer, on_line=on_line, keep_open=[] if lock is None else [lock])
+    update_progress_artifact(progress, progress=100.0)
+    published = opened.find(recipe)
+    if published is None:
+        raise TrainingError(f"profile {reference} changed while it was trained; run again")
+    result = StageResult(published, skipped=False, seconds=time.monotonic() - start)
+    return Outcome.of("train", _as_latest(opened, result))
 
 
-@task(cache_policy=NO_CACHE)
-def compute_latents(store: str, dictionary: str, model: str) -> str:
+@_stage
+def compute_latents(store: str, dictionary: str, model: str) -> Outcome:
     """Dictionary and model → reference latents."""
     opened = Store(store)
-    return reference_latents(
-        opened.get(Kind.DICTIONARY, dictionary), opened.get(Kind.MODEL, model), store=opened
-    ).version.ref
+    result = reference_latents(opened.get(Kind.DICTIONARY, dictionary), opened.get(Kind.MODEL, model), store=opened)
+    return Outcome.of("latents", result)
 
 
-@task(cache_policy=NO_CACHE)
-def evaluate_codec(profile: Profile, store: str, model: str, dictionary: str, reference_patches: str) -> str:
-    """Test photos → results; moves the alias `latest`."""
+@_stage
+def evaluate_codec(profile: Profile, store: str, model: str) -> Outcome:
+    """Test photos → results of a model with its own dictionary; moves the alias `latest`."""
     opened = Store(store)
+    version = opened.get(Kind.MODEL, model)
+    dictionary = opened.get(Kind.DICTIONARY, version.attributes["dictionary"])
     result = evaluate_versions(
-        opened.get(Kind.MODEL, model),
-        opened.get(Kind.DICTIONARY, dictionary),
-        [opened.get(Kind.PATCHES, reference_patches)],
+        version,
+        dictionary,
+        [patches_of(dictionary, opened)],
         photos=open_source(profile.sources.test),
         config=profile.evaluation,
         store=opened,
         backbone=profile.features.backbone,
     )
-    return _as_latest(opened, result.version)
+    return Outcome.of("evaluate", _as_latest(opened, result))
 
 
-@task(cache_policy=NO_CACHE)
+@_stage
 def render_report(store: str, results: str) -> str:
     """Results → HTML page; returns its path."""
+    start = time.monotonic()
     version = Store(store).get(Kind.RESULTS, results)
     path = REPORTS / f"{version.short_id}.html"
     write_report(version, path)
+    logger.info("stage=report finished version=%s path=%s seconds=%.1f", version, path, time.monotonic() - start)
     return str(path)
 
 
-def _as_latest(store: Store, version: Version) -> str:
+@_stage
+def pass_gate(profile: Profile, store: str, results: str) -> Promotion:
+    """Results → the aliases `production`, if the profile's gate lets them through."""
+    start = time.monotonic()
+    opened = Store(store)
+    promotion = move_production(
+        opened.get(Kind.RESULTS, results),
+        photos=open_source(profile.sources.test),
+        gate=profile.gate,
+        evaluation=profile.evaluation,
+        store=opened,
+        backbone=profile.features.backbone,
+    )
+    logger.info(
+        "stage=promote finished version=%s passed=%s moved=%s seconds=%.1f",
+        *(promotion.model, promotion.verdict.passed, promotion.moved, time.monotonic() - start),
+    )
+    return promotion
+
+
+@_stage
+def compare_with(profile: Profile, store: str, dictionary: str) -> Drift:
+    """Reference photos and the dictionary in use → how far the new ones are from it."""
+    opened = Store(store)
+    version = opened.get(Kind.DICTIONARY, dictionary)
+    return measure_drift(open_source(profile.sources.reference), version, crop=profile.crop, store=opened)
+
+
+def _as_latest(store: Store, result: StageResult) -> StageResult:
+    version: Version = result.version
     store.aliases.set(version.kind, "latest", version)
-    return version.ref
+    return result

@@ -1,0 +1,67 @@
+"""The deployments of a profile: a rebuild on a schedule, and every part of it on the event of the part before.
+
+`clc pipeline serve` runs all of them on one machine; `prefect.yaml` describes the same for workers.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import serve as serve_deployments
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
+from prefect.events import DeploymentEventTrigger
+from prefect.flows import Flow
+
+from clc.profile import load_profile
+from clc.store import Kind
+from pipelines.flows import build_dictionary, evaluate, promote, train
+from pipelines.rebuild import rebuild
+from pipelines.server import require_server
+
+ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
+
+_AFTER = {"train": Kind.DICTIONARY, "evaluate": Kind.MODEL, "promote": Kind.RESULTS}
+"""What has to be published for a flow to start; also the name of the parameter that takes it."""
+
+
+def deployments(profile: str, store: str | None, cron: str | None) -> list[RunnerDeployment]:
+    """One deployment for each flow, named after the profile. Raises ProfileError for a wrong profile.
+
+    cron: when to rebuild; None for a deployment that is only started by hand.
+    """
+    name = load_profile(profile).name
+    reference = str(Path(profile).absolute()) if profile.endswith(".toml") else profile
+    parameters = {"profile": reference, "store": store}
+
+    def deployed(flow: Flow[..., Any], cron: str | None = None) -> RunnerDeployment:
+        kind = _AFTER.get(flow.name)
+        deployment = flow.to_deployment(
+            name,
+            cron=cron,
+            parameters=parameters,
+            triggers=[] if kind is None else [_published(kind, name)],
+            concurrency_limit=ONE_AT_A_TIME,
+            description=(flow.fn.__doc__ or "").strip().splitlines()[0],
+        )
+        assert isinstance(deployment, RunnerDeployment)
+        return deployment
+
+    return [deployed(rebuild, cron), *(deployed(flow) for flow in (build_dictionary, train, evaluate, promote))]
+
+
+def serve(profile: str, store: str | None, cron: str | None) -> None:
+    """Register the deployments of a profile and run what is due, until stopped.
+
+    Raises ServerError without a server, ProfileError for a wrong profile.
+    """
+    require_server(own=False)
+    serve_deployments(*deployments(profile, store, cron))
+
+
+def _published(kind: Kind, profile: str) -> DeploymentEventTrigger:
+    return DeploymentEventTrigger(
+        name=f"{kind} published for {profile}",
+        expect={f"clc.{kind}.published"},
+        match={"prefect.resource.id": f"clc.{kind}.*", "clc.profile": profile},
+        parameters={str(kind): "{{ event.payload.version }}"},
+    )

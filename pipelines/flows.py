@@ -1,0 +1,71 @@
+"""The flows that `rebuild` composes; each can be deployed by itself, and tells the server what it published."""
+
+from prefect import flow
+
+from clc.promotion import Promotion
+from pipelines.outcome import Outcome
+from pipelines.show import show_curve, show_entries, show_promotion, show_stages
+from pipelines.stages import (
+    assign_references,
+    cluster_keys,
+    compute_latents,
+    crop_references,
+    evaluate_codec,
+    extract_features,
+    index_entries,
+    pass_gate,
+    reduce_features,
+    train_codec,
+)
+from pipelines.work import announce, begin, ended
+
+
+@flow(name="build-dictionary")
+def build_dictionary(profile: str, store: str | None = None) -> list[Outcome]:
+    """Photos → dictionary (paper figure 2 (a)), the last outcome."""
+    with begin(profile, store) as work:
+        patches = crop_references(work.profile, work.store)
+        features = extract_features(work.profile, work.store, patches.version)
+        keys = reduce_features(work.profile, work.store, features.version)
+        clusters = cluster_keys(work.profile, work.store, keys.version)
+        dictionary = index_entries(work.profile, work.store, clusters.version, keys.version, patches.version)
+        outcomes = [patches, features, keys, clusters, dictionary]
+        show_stages(work, outcomes)
+        show_entries(work, dictionary.version)
+        if not dictionary.skipped:
+            announce(work, dictionary)
+    return outcomes
+
+
+@flow(name="train")
+def train(profile: str, dictionary: str, store: str | None = None) -> list[Outcome]:
+    """Dictionary version → assignments, model and reference latents."""
+    with begin(profile, store) as work:
+        assigned = assign_references(work.profile, work.store, dictionary)
+        model = train_codec(work.profile, work.reference, work.store, assigned.version, dictionary, work.lock)
+        latents = compute_latents(work.store, dictionary, model.version)
+        outcomes = [assigned, model, latents]
+        show_stages(work, outcomes)
+        announce(work, model)
+    return outcomes
+
+
+@flow(name="evaluate")
+def evaluate(profile: str, model: str, store: str | None = None) -> list[Outcome]:
+    """Model version, with the dictionary that it was trained against → results."""
+    with begin(profile, store) as work:
+        results = evaluate_codec(work.profile, work.store, model)
+        show_stages(work, [results])
+        show_curve(work, results.version)
+        announce(work, results)
+    return [results]
+
+
+@flow(name="promote")
+def promote(profile: str, results: str, store: str | None = None) -> Promotion:
+    """Results version → production, if it passes the gate; otherwise everything stays, and the run says why."""
+    with begin(profile, store) as work:
+        promotion = pass_gate(work.profile, work.store, results)
+        show_promotion(work, promotion)
+    name = "Promoted" if promotion.moved else "Unchanged" if promotion.verdict.passed else "NotPromoted"
+    return ended(name, str(promotion), promotion)

@@ -1,0 +1,163 @@
+"""What a run leaves to look at in Prefect: tables, curves and pictures, as artifacts of the run."""
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from html import escape
+from itertools import groupby, islice
+
+import numpy as np
+from PIL import Image
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+
+from clc.drift import Drift
+from clc.evaluation.charts import HEIGHT, WIDTH, Chart, Curve, Point, rd_chart
+from clc.evaluation.summary import summary
+from clc.images.patch import decode_patch
+from clc.promotion import Promotion
+from clc.store import Kind, Store, Version
+from clc.store.layout import MANIFEST_NAME
+from pipelines.outcome import Outcome
+from pipelines.work import Work
+
+_ENTRIES = 64
+_COLUMNS = 8
+_ENTRY_SIDE = 64  # pixels
+_COLOURS = ("#0b7a75", "#7fb7b3", "#d97706", "#7c3aed", "#475569")
+
+
+def show_stages(work: Work, outcomes: Sequence[Outcome]) -> None:
+    """Stages with version, duration and row counts; and where their manifests lie."""
+    create_table_artifact(
+        key=_key(work, "stages"),
+        table=[
+            {
+                "stage": outcome.stage,
+                "version": outcome.shown,
+                "seconds": round(outcome.seconds, 1),
+                "skipped": outcome.skipped,
+                "rows": ", ".join(f"{name} {rows:,}" for name, rows in outcome.rows.items()),
+            }
+            for outcome in outcomes
+        ],
+        description=f"profile {work.profile.name}, store {work.store}",
+    )
+    manifests = [f"- [{outcome.shown}]({_link(outcome.directory)}/{MANIFEST_NAME})" for outcome in outcomes]
+    create_markdown_artifact(key=_key(work, "manifests"), markdown="\n".join(manifests))
+
+
+def show_entries(work: Work, dictionary: str) -> None:
+    """Pictures of the first entries."""
+    version = Store(work.store).get(Kind.DICTIONARY, dictionary)
+    create_image_artifact(
+        key=_key(work, "entries"),
+        image_url=_data_uri("image/webp", _sheet(version)),
+        description=f"the first entries of {version}, which has {version.attributes['entries']}",
+    )
+
+
+def show_curve(work: Work, results: str) -> None:
+    """The rate-distortion curve of every codec; nothing if no photo was coded by all of them."""
+    version = Store(work.store).get(Kind.RESULTS, results)
+    curves = [
+        Curve(codec, colour, tuple(Point(row.bpp, row.psnr, "") for row in rows))
+        for (codec, rows), colour in zip(groupby(summary(version), key=lambda row: row.codec), _COLOURS, strict=False)
+    ]
+    chart = rd_chart("PSNR over rate", "PSNR (dB)", curves)
+    if chart is not None:
+        create_image_artifact(
+            key=_key(work, "rate-distortion"),
+            image_url=_data_uri("image/svg+xml", _svg(chart).encode()),
+            description=f"{version}: PSNR over bits per pixel, mean of its photos",
+        )
+
+
+def show_promotion(work: Work, promotion: Promotion) -> None:
+    """What the gate decided, and why."""
+    reasons = "".join(f"\n- {reason}" for reason in promotion.verdict.reasons)
+    create_markdown_artifact(key=_key(work, "promotion"), markdown=f"{escape(str(promotion), quote=False)}\n{reasons}")
+
+
+def show_drift(work: Work, dictionary: Version, drift: Drift) -> None:
+    """How far the new photos are from the dictionary in use."""
+    config = work.profile.drift
+    create_table_artifact(
+        key=_key(work, "drift"),
+        table=[
+            {
+                "dictionary": str(dictionary),
+                "drift": drift.ratio,
+                "threshold": config.threshold,
+                "rebuild": config.rebuild,
+                "new photos": drift.photos,
+                "windows": drift.windows,
+                "distances of new windows (10, 50, 90 %)": _quantiles(drift.new),
+                "distances of its own patches": _quantiles(drift.own),
+            }
+        ],
+        description="1: new photos are as near to the entries as the dictionary's own photos are to each other's",
+    )
+
+
+def _key(work: Work, what: str) -> str:
+    """Prefect allows lower-case letters, digits and dashes."""
+    name = "".join(c if c.isascii() and c.isalnum() else "-" for c in work.profile.name.lower())
+    return f"{name}-{what}"
+
+
+def _link(directory: str) -> str:
+    return directory if "://" in directory else f"file://{directory}"
+
+
+def _quantiles(values: tuple[float, ...] | None) -> str:
+    return "" if values is None else " ".join(f"{value:.3g}" for value in values)
+
+
+def _sheet(dictionary: Version) -> bytes:
+    """A grid of entries as one WebP."""
+    rows = (
+        image.as_py()
+        for batch in dictionary.batches("entries", columns=["image"], batch_rows=_ENTRIES)
+        for image in batch.column("image")
+    )
+    patches = [decode_patch(data) for data in islice(rows, _ENTRIES)]
+    side = _ENTRY_SIDE
+    sheet = np.zeros((math.ceil(len(patches) / _COLUMNS) * side, _COLUMNS * side, 3), np.uint8)
+    for i, patch in enumerate(patches):
+        y, x = side * (i // _COLUMNS), side * (i % _COLUMNS)
+        sheet[y : y + side, x : x + side] = np.asarray(Image.fromarray(patch).resize((side, side)))
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "WEBP", quality=80)
+    return buffer.getvalue()
+
+
+def _svg(chart: Chart) -> str:
+    """The chart as a picture of its own: a page's styles do not reach into an artifact."""
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
+        'font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>',
+        f'<path d="M{chart.left} {chart.top}V{chart.bottom}H{chart.right}" stroke="#888" fill="none"/>',
+        f'<text x="{chart.right}" y="{HEIGHT - 8}" text-anchor="end">{chart.x_title}</text>',
+        f'<text x="4" y="11">{chart.y_title}</text>',
+    ]
+    parts += [
+        f'<text x="{tick.position:.1f}" y="{chart.bottom + 16}" text-anchor="middle">{tick.label}</text>'
+        for tick in chart.x_ticks
+    ]
+    parts += [
+        f'<text x="{chart.left - 6}" y="{tick.position + 4:.1f}" text-anchor="end">{tick.label}</text>'
+        for tick in chart.y_ticks
+    ]
+    for number, curve in enumerate(chart.curves):
+        y = chart.bottom - 14 * (len(chart.curves) - number)
+        parts += [
+            f'<polyline points="{curve.path}" fill="none" stroke="{curve.style}" stroke-width="2"/>',
+            *(f'<circle cx="{p.x:.1f}" cy="{p.y:.1f}" r="3" fill="{curve.style}"/>' for p in curve.points),
+            f'<text x="{chart.right - 4}" y="{y}" text-anchor="end" fill="{curve.style}">{escape(curve.name)}</text>',
+        ]
+    return "".join([*parts, "</svg>"])
+
+
+def _data_uri(type: str, data: bytes) -> str:
+    return f"data:{type};base64,{base64.b64encode(data).decode()}"
