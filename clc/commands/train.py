@@ -36,6 +36,9 @@ def train(
     ] = True,
     runs: Annotated[Path, typer.Option(help="Folder for checkpoints, logs and reconstruction sheets.")] = Path("runs"),
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write the log as TensorBoard reads it, into the run's folder.")
+    ] = False,
     backbone: BackboneOption = None,
     alias: Annotated[str, typer.Option(help="Alias that is moved to the new version.")] = "latest",
     store: StoreOption = None,
@@ -82,7 +85,9 @@ def train(
         dictionary=chosen,
         start=None if start is None else find_model(opened, start),
     )
-    result = stage.train(job, store=opened, runs=runs, device=device, restart=not resume, force=force)
+    result = stage.train(
+        job, store=opened, runs=runs, device=device, restart=not resume, force=force, tensorboard=tensorboard
+    )
     if chosen is not None:
         reference_latents(chosen, result.version, store=opened)
     opened.aliases.set(Kind.MODEL, alias, result.version)

@@ -57,7 +57,14 @@ def _run(arguments: argparse.Namespace, device: str, processes: Processes) -> No
     if not processes.first:
         take_part(job, store=store, runs=arguments.runs, device=device, processes=processes)
         return
-    result = train(job, store=store, runs=arguments.runs, device=device, processes=processes)
+    result = train(
+        job,
+        store=store,
+        runs=arguments.runs,
+        device=device,
+        processes=processes,
+        tensorboard=arguments.tensorboard,
+    )
     store.aliases.set(Kind.MODEL, "latest", result.version)
     print(f"{result.version}; alias latest points at it{' (published before)' if result.skipped else ''}")
 
@@ -73,6 +80,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="budget in steps, instead of the profile's")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for checkpoints, logs and sheets")
+    parser.add_argument("--tensorboard", action="store_true", help="also write the log as TensorBoard reads it")
     parser.add_argument("--store", help="artifact store; default: $CLC_STORE, else ./artifacts")
     return parser.parse_args()
 

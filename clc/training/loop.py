@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 from clc.codec.model import CompressionModel
 from clc.codec.tiles import to_unit_range
 from clc.errors import TrainingError, TrainingStoppedError
+from clc.training.board import Board
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
 from clc.training.config import Precision, TrainingConfig
 from clc.training.data import Batch, TrainingSet
@@ -54,6 +55,7 @@ class Trainer:
     pool: None for a model that takes no references from a dictionary.
     folder: of the run, where checkpoint, log and sheets are.
     run: identifies configuration and inputs; a checkpoint of another run is refused.
+    tensorboard: also write the log as TensorBoard reads it.
     """
 
     model: CompressionModel
@@ -64,6 +66,7 @@ class Trainer:
     folder: Path
     run: str
     processes: Processes = field(default_factory=Processes)
+    tensorboard: bool = False
 
     def train(self) -> Progress:
         """Train to the end of the budget, from the checkpoint if there is one; the model then holds the moving average.
@@ -89,7 +92,8 @@ class Trainer:
             if self.pool is not None:
                 self.pool.refresh(self.pool.analysis)
         budget = Budget(config, steps_of(config, len(self.data), devices), progress.seconds)
-        reporter = Reporter(config, budget, progress, devices)
+        board = Board(self.folder) if self.tensorboard and self.processes.first else None
+        reporter = Reporter(config, budget, progress, devices, board)
         step = progress.step
         self.model.train()
         with _stop_signals() as stopped_by:

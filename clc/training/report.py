@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from clc.training.board import Board
 from clc.training.checkpoint import Progress, Row
 from clc.training.config import TrainingConfig
 from clc.training.schedule import Budget
@@ -14,7 +15,9 @@ logger = logging.getLogger(__name__)
 class Reporter:
     """Collects scalars of steps into rows of the log, one every `log_every` steps, and prints them."""
 
-    def __init__(self, config: TrainingConfig, budget: Budget, before: Progress, devices: int) -> None:
+    def __init__(
+        self, config: TrainingConfig, budget: Budget, before: Progress, devices: int, board: Board | None = None
+    ) -> None:
         self.log = list(before.log)
         self.validation = list(before.validation)
         self._config = config
@@ -22,6 +25,7 @@ class Reporter:
         self._crops = config.batch * devices
         self._since = list(before.unlogged)
         self._last = before.seconds
+        self._board = board
 
     def record(self, step: int, scalars: Row) -> bool:
         """Add a step that is done; whether that completed a row."""
@@ -43,6 +47,8 @@ class Reporter:
     def report(self) -> None:
         """Print the last row."""
         row = self.log[-1]
+        if self._board is not None:
+            self._board.steps(row)
         spent = self._budget.spent(int(row["step"]), row["seconds"])
         logger.info(
             "stage=train step=%d done=%.1f%% loss=%.3f bpp=%.3f psnr=%.2f crops/s=%.1f eta=%.0fs",
@@ -53,6 +59,8 @@ class Reporter:
     def validated(self, rows: list[Row]) -> None:
         """Add and print measurements on held-out photos."""
         self.validation += rows
+        if self._board is not None:
+            self._board.held_out(rows)
         points = " ".join(f"q{row['quality']:.0f}={row['bpp']:.3f}bpp/{row['psnr']:.2f}dB" for row in rows)
         if rows:
             logger.info("stage=train step=%d held-out %s", rows[0]["step"], points)

@@ -142,12 +142,14 @@ def train(
     restart: bool = False,
     force: bool = False,
     processes: Processes | None = None,
+    tensorboard: bool = False,
 ) -> StageResult:
     """Train a model against exactly this dictionary version, freeze it and publish it.
 
     runs: local folder; each run has a folder there, named by its recipe, with checkpoint, log and sheets. An
     interrupted run of the same recipe continues from there.
     restart: start again instead.
+    tensorboard: also write the log as TensorBoard reads it, into the run's folder.
     processes: this one's place among several; the first calls this, the others `take_part`.
     Raises TrainingError for inputs that do not belong together, too few or too small photos or a folder that cannot be
     written, before training starts; and what `Trainer.train` raises.
@@ -157,6 +159,7 @@ def train(
 
     def build(draft: Draft) -> None:
         trainer, photos = _trainer(job, recipe, runs, device, processes or Processes())
+        trainer.tensorboard = tensorboard
         if restart:
             trainer.checkpoint.unlink(missing_ok=True)
         progress = trainer.train()

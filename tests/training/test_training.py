@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -291,3 +292,19 @@ def test_training_without_a_dictionary(world: World, tmp_path: Path) -> None:
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(ProfileError, match="use one of tiny"):
         validated(ModelChoice, {"preset": "huge"}, "model")
+
+
+def test_a_run_can_be_watched_in_tensorboard(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config = CONFIG.model_copy(update={"steps": 4, "log_every": 2, "validate_every": 4})
+    trainer = new_trainer(world, tmp_path, config)
+    trainer.tensorboard = True
+    progress = trainer.train()
+    events = accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    shown = [event.value for event in events.Scalars("training/loss")]
+    assert shown == pytest.approx(losses(progress))
+    assert any(tag.startswith("held-out/psnr") for tag in events.Tags()["scalars"])
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
+    with pytest.raises(TrainingError, match="TensorBoard is not installed"):
+        trainer.train()
