@@ -1,11 +1,12 @@
 """Rate-distortion charts: from points in data units to coordinates that the report's template draws as SVG.
 
-Drawn by the page itself, so that lines take its colours in light and dark and the text stays text.
+Drawn by the page itself, so that lines take its colours in light and dark and the text stays text. `report.js` zooms by
+placing the same points anew.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 WIDTH, HEIGHT = 480, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 46
@@ -24,16 +25,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """One codec's points, left to right; `style` chooses colour, dash and marker."""
+    """One codec's points, left to right; `style` chooses colour and marker.
+
+    measured: whether they are; what others have published is dashed and does not stretch the axes.
+    """
 
     name: str
     style: str
     points: tuple[Point, ...]
+    measured: bool = True
 
     @property
     def path(self) -> str:
         """The `points` attribute of an SVG polyline."""
-        return " ".join(f"{point.x:.1f},{point.y:.1f}" for point in self.points)
+        return " ".join(f"{point.x:.2f},{point.y:.2f}" for point in self.points)
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,11 @@ class Tick:
 
 @dataclass(frozen=True)
 class Chart:
-    """Everything in the coordinates of a viewBox of `WIDTH` × `HEIGHT`."""
+    """Everything in the coordinates of a viewBox of `WIDTH` × `HEIGHT`; rates, qualities: what the axes span."""
 
     title: str
+    rates: tuple[float, float]
+    qualities: tuple[float, float]
     x_title: str
     y_title: str
     x_ticks: tuple[Tick, ...]
@@ -65,13 +72,12 @@ class Chart:
 def rd_chart(title: str, y_title: str, curves: Sequence[Curve]) -> Chart | None:
     """Place curves of (bpp, dB) points; the rate axis starts at 0. Points that are not finite are left out.
 
-    None if no point is left.
+    None if no measured point is left.
     """
     finite = [
-        Curve(curve.name, curve.style, tuple(point for point in curve.points if math.isfinite(point.y)))
-        for curve in curves
+        replace(curve, points=tuple(point for point in curve.points if math.isfinite(point.y))) for curve in curves
     ]
-    points = [point for curve in finite for point in curve.points]
+    points = [point for curve in finite if curve.measured for point in curve.points]
     if not points:
         return None
     right = (1.0 + _MARGIN) * max(point.x for point in points)
@@ -85,16 +91,14 @@ def rd_chart(title: str, y_title: str, curves: Sequence[Curve]) -> Chart | None:
 
     return Chart(
         title=title,
+        rates=(0.0, right),
+        qualities=(low, high),
         x_title="bits per pixel",
         y_title=y_title,
         x_ticks=tuple(Tick(x_of(value), f"{value:g}") for value in nice_ticks(0.0, right)),
         y_ticks=tuple(Tick(y_of(value), f"{value:g}") for value in nice_ticks(low, high)),
         curves=tuple(
-            Curve(
-                curve.name,
-                curve.style,
-                tuple(Point(x_of(point.x), y_of(point.y), point.label) for point in curve.points),
-            )
+            replace(curve, points=tuple(Point(x_of(point.x), y_of(point.y), point.label) for point in curve.points))
             for curve in finite
             if curve.points
         ),

@@ -36,11 +36,20 @@ class PhotoCurves:
     values: NDArray[np.float64]
     metric: Metric
 
-    def mean(self, weights: NDArray[np.float64] | None = None) -> list[tuple[float, float]]:
-        """The points (bpp, dB) of the mean curve; `weights` [photos] count photos more or less often."""
-        with np.errstate(invalid="ignore"):  # a lossless photo that was not drawn: no number, so no point
-            rates, values = (np.average(each, axis=0, weights=weights) for each in (self.rates, self.values))
+    def mean(self) -> list[tuple[float, float]]:
+        """The points (bpp, dB) of the mean curve."""
+        rates, values = self.rates.mean(axis=0), self.values.mean(axis=0)
         return [(float(rate), self.metric.decibels(float(value))) for rate, value in zip(rates, values, strict=True)]
+
+    def means(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rates and qualities (dB), each [draws, points], of mean curves that count photos by weights [draws, photos].
+
+        A point at which any photo is lossless is left out: its mean is infinite.
+        """
+        finite = np.all(np.isfinite(self.values), axis=0)
+        shares = weights / weights.sum(axis=1, keepdims=True)
+        decibels = np.vectorize(self.metric.decibels, otypes=[np.float64])
+        return shares @ self.rates[:, finite], decibels(shares @ self.values[:, finite])
 
 
 def photo_curves(rows: Iterable[ImageRow], photos: Sequence[str], metric: Metric) -> PhotoCurves:

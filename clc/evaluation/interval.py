@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clc.evaluation.curves import PSNR, Metric, complete_photos, photo_curves
-from clc.evaluation.rate_difference import rate_difference
+from clc.evaluation.rate_differences import mean_rate_differences
 from clc.evaluation.results import ImageRow
 
 MIN_PHOTOS = 5
@@ -45,15 +45,12 @@ def interval(
     photos = common_photos(anchor, test, metric)
     if len(photos) < MIN_PHOTOS:
         return None
-    anchor_curves, test_curves = (photo_curves(rows, photos, metric) for rows in (anchor, test))
-    generator = np.random.default_rng(seed)
-    differences = []
-    for _ in range(draws):
-        drawn = generator.multinomial(len(photos), np.full(len(photos), 1.0 / len(photos))).astype(np.float64)
-        difference = rate_difference(anchor_curves.mean(drawn), test_curves.mean(drawn))
-        if difference is None:
-            return None
-        differences.append(difference.mean)
+    weights = np.random.default_rng(seed).multinomial(len(photos), np.full(len(photos), 1.0 / len(photos)), size=draws)
+    differences = mean_rate_differences(
+        *(photo_curves(rows, photos, metric).means(weights.astype(np.float64)) for rows in (anchor, test))
+    )
+    if differences is None:
+        return None
     low, high = np.quantile(differences, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     return Interval(float(low), float(high), level, len(photos))
 

@@ -12,6 +12,16 @@ VTM = "VTM 9.1"
 """The anchor that the literature compares with."""
 
 
+PHOTOS = {
+    "kodak": 24,
+    "tecnick": 100,
+    "clic2020-professional-valid41": 41,
+    "clic2020-professional-test250": 250,
+    "clic2020-mobile": 178,
+}
+"""How many photos each data set has: results of fewer are not results on it."""
+
+
 @dataclass(frozen=True)
 class PublishedCurve:
     """Points (bpp, dB) of one codec on one data set. source: repository and file that they were read from."""

@@ -1,6 +1,7 @@
-"""The report: one HTML page that shows a `results` artifact, with nothing to load and nothing to run."""
+"""The report: one HTML page that shows a `results` artifact, with nothing to load."""
 
 import base64
+import hashlib
 import io
 import math
 from collections.abc import Callable, Sequence
@@ -12,35 +13,49 @@ from pathlib import Path
 import jinja2
 from PIL import Image
 
-from clc.errors import CorruptArtifactError
+from clc.errors import CorruptArtifactError, ProfileError
 from clc.evaluation.charts import Chart, Curve, Point, rd_chart
+from clc.evaluation.comparison import Comparison, compare
+from clc.evaluation.lineage_chart import lineage_columns
 from clc.evaluation.metrics import ms_ssim_db
 from clc.evaluation.panels import DISPLAY_WIDTH
-from clc.evaluation.rate_difference import RateDifference, rate_difference
-from clc.evaluation.results import PanelRow
+from clc.evaluation.published import PHOTOS, VTM, PublishedCurve, published_curves
+from clc.evaluation.rate_difference import RateDifference, rate_difference, why_incomparable
+from clc.evaluation.results import ImageRow, PanelRow
 from clc.evaluation.summary import SummaryRow, codec_names, common_images, image_rows, summary
 from clc.files import write_page
-from clc.store import Version, lineage
+from clc.store import Version
 
 PICTURE_QUALITY = 90
 """Pictures go into the page as WebP of this quality: lossless ones would make it too heavy to mail."""
 
-_STYLES = {"clc": "clc", "clc, no references": "bare", "JPEG": "jpeg", "WebP": "webp"}
+_STYLES = {
+    "clc": "clc",
+    "clc, no references": "bare",
+    "JPEG": "jpeg",
+    "WebP": "webp",
+    "AVIF": "avif",
+    "JPEG XL": "jxl",
+    "HEVC": "hevc",
+    "VVC": "vvc",
+}
+_OURS = ("clc", "clc, no references")
+_SHOWN_PUBLISHED = (VTM, "BPG 0.9.8 (x265, 4:4:4)", "TCM-large 2023", "DCAE 2025")
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One codec against another at equal quality; None where the curves do not allow an answer."""
+class PublishedComparison:
+    """Our mean PSNR curve against points that others have published; rate: None for the reason in `gap`."""
 
-    test: str
     anchor: str
-    psnr: RateDifference | None
-    ms_ssim: RateDifference | None
+    source: str
+    rate: RateDifference | None
+    gap: str | None
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One picture of a panel."""
+    """One picture of a panel. choice: what the slider calls it, None for what cannot be laid over the photo."""
 
     heading: str
     caption: str
@@ -48,15 +63,20 @@ class Figure:
     uri: str
     width: int
     height: int
+    choice: str | None
 
 
-def render_report(version: Version) -> str:
+def render_report(version: Version, published: str | None = None) -> str:
     """The page of a `results` version as HTML. The same version gives the same page, byte for byte.
 
-    Raises CorruptArtifactError if a stored picture cannot be decoded.
+    published: the data set whose published curves are drawn beside the measured ones, dashed.
+    Raises ProfileError if there is no such data set or the results are not of all its photos, CorruptArtifactError if
+    a stored picture cannot be decoded.
     """
     rows = image_rows(version)
     means = summary(version)
+    curves = _published_curves(version, published) if published else []
+    script = _resource("report.js")
     return _template().render(
         version=version,
         attributes=version.attributes,
@@ -64,54 +84,66 @@ def render_report(version: Version) -> str:
         codecs=codec_names(version),
         styles=_STYLES,
         common=len(common_images(version)),
-        comparisons=comparisons(means),
-        charts=_charts(means),
+        comparisons=comparisons(rows, codec_names(version)),
+        dataset=published,
+        published=curves,
+        published_comparisons=_published_comparisons(means, curves),
+        charts=_charts(means, curves),
         means=means,
         rows=rows,
-        panels=_panels(version),
+        panels=_panels(version, rows),
         picture_quality=PICTURE_QUALITY,
         display_width=DISPLAY_WIDTH,
-        lineage=_lineage(version),
+        lineage=lineage_columns(version),
+        script=script,
+        # Only this script runs: not one that a photo's name might smuggle in.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def write_report(version: Version, path: Path) -> None:
+def write_report(version: Version, path: Path, published: str | None = None) -> None:
     """Write `render_report` to a file, whole or not at all. Raises OutputError if the file cannot be written."""
-    write_page(path, render_report(version))
+    write_page(path, render_report(version, published))
 
 
-def comparisons(means: Sequence[SummaryRow]) -> list[Comparison]:
+def comparisons(rows: Sequence[ImageRow], codecs: Sequence[str]) -> list[Comparison]:
     """CLC against every other codec, and last against itself without references."""
-    curves = {codec: list(group) for codec, group in groupby(means, key=lambda row: row.codec)}
-    ours = [codec for codec in ("clc", "clc, no references") if codec in curves]
+    by_codec: dict[str, list[ImageRow]] = {codec: [] for codec in codecs}
+    for row in rows:
+        by_codec[row.codec].append(row)
+    ours = [codec for codec in _OURS if by_codec.get(codec)]
     if not ours:
         return []
-    anchors = [codec for codec in curves if codec not in ours] + ours[1:]
-    return [
-        Comparison(
-            test=ours[0],
-            anchor=anchor,
-            psnr=rate_difference(_psnr_curve(curves[anchor]), _psnr_curve(curves[ours[0]])),
-            ms_ssim=rate_difference(_ms_ssim_curve(curves[anchor]), _ms_ssim_curve(curves[ours[0]])),
+    anchors = [codec for codec in codecs if codec not in _OURS] + ours[1:]
+    return [compare(by_codec[anchor], by_codec[ours[0]], names=(anchor, ours[0])) for anchor in anchors]
+
+
+def _published_curves(version: Version, dataset: str) -> list[PublishedCurve]:
+    """Raises ProfileError unless the results are of as many photos as the data set has."""
+    if dataset not in PHOTOS:
+        raise ProfileError(f"nothing is published of data set {dataset!r}; there are curves of {', '.join(PHOTOS)}")
+    photos = len(common_images(version))
+    if photos != PHOTOS[dataset]:
+        raise ProfileError(
+            f"{version} has means of {photos} photos and {dataset} has {PHOTOS[dataset]}: they cannot be compared; "
+            f"evaluate on all of {dataset}, or leave --published out"
         )
-        for anchor in anchors
+    curves = {curve.codec: curve for curve in published_curves() if curve.dataset == dataset}
+    return [curves[codec] for codec in _SHOWN_PUBLISHED if codec in curves]
+
+
+def _published_comparisons(means: Sequence[SummaryRow], curves: Sequence[PublishedCurve]) -> list[PublishedComparison]:
+    ours = next((codec for codec in _OURS if any(row.codec == codec for row in means)), None)
+    test = [(row.bpp, row.psnr) for row in means if row.codec == ours]
+    return [
+        PublishedComparison(
+            curve.codec, curve.source, rate_difference(curve.points, test), why_incomparable(curve.points, test)
+        )
+        for curve in curves
     ]
 
 
-def _psnr_curve(rows: Sequence[SummaryRow]) -> list[tuple[float, float]]:
-    return [(row.bpp, row.psnr) for row in rows]
-
-
-def _ms_ssim_curve(rows: Sequence[SummaryRow]) -> list[tuple[float, float]]:
-    return [(row.bpp, ms_ssim_db(row.ms_ssim)) for row in rows]
-
-
-def _lineage(version: Version) -> list[tuple[str, str]]:
-    """(role, version) of everything the results were made from, nearest first."""
-    return [(role, source[: source.index("/") + 17]) for _, role, source in lineage(version).edges()]
-
-
-def _charts(means: Sequence[SummaryRow]) -> list[Chart]:
+def _charts(means: Sequence[SummaryRow], published: Sequence[PublishedCurve]) -> list[Chart]:
     def curves(quality_of: Callable[[SummaryRow], float]) -> list[Curve]:
         return [
             Curve(
@@ -129,22 +161,38 @@ def _charts(means: Sequence[SummaryRow]) -> list[Chart]:
             for codec, rows in groupby(means, key=lambda row: row.codec)
         ]
 
+    dashed = [
+        Curve(
+            curve.codec,
+            f"published{number}",
+            tuple(
+                Point(bpp, psnr, f"{curve.codec}, published: {bpp:.3f} bpp, {psnr:.2f} dB")
+                for bpp, psnr in curve.points
+            ),
+            measured=False,
+        )
+        for number, curve in enumerate(published)
+    ]
     charts = [
-        rd_chart("PSNR over rate", "PSNR (dB)", curves(lambda row: row.psnr)),
+        rd_chart("PSNR over rate", "PSNR (dB)", [*curves(lambda row: row.psnr), *dashed]),
         rd_chart("MS-SSIM over rate", "MS-SSIM (dB)", curves(lambda row: ms_ssim_db(row.ms_ssim))),
     ]
     return [chart for chart in charts if chart is not None]
 
 
-def _panels(version: Version) -> list[tuple[str, list[Figure]]]:
-    rows = [PanelRow(**row) for row in version.table("panels").to_pylist()]
-    return [(image_id, _figures(list(group))) for image_id, group in groupby(rows, key=lambda row: row.image_id)]
+def _panels(version: Version, rows: Sequence[ImageRow]) -> list[tuple[str, list[Figure]]]:
+    panels = [PanelRow(**row) for row in version.table("panels").to_pylist()]
+    pixels = {row.image_id: row.height * row.width for row in rows}
+    return [
+        (image_id, _figures(list(group), pixels[image_id]))
+        for image_id, group in groupby(panels, key=lambda row: row.image_id)
+    ]
 
 
-def _figures(rows: list[PanelRow]) -> list[Figure]:
+def _figures(rows: list[PanelRow], pixels: int) -> list[Figure]:
     """image | references | reconstruction, then the other codecs."""
     first = rows[0]
-    figures = [_figure("original", "24 bpp, uncompressed", "", first.original)]
+    figures = [_figure("original", f"{3 * pixels:,} bytes, uncompressed", "", first.original, choice="original")]
     if first.references is not None:
         figures.append(
             _figure(
@@ -152,15 +200,18 @@ def _figures(rows: list[PanelRow]) -> list[Figure]:
                 "nearest dictionary patch of each tile, in its place; below, the next nearest",
                 "",
                 first.references,
+                choice=None,
             )
         )
     for row in rows:
-        caption = f"{row.bpp:.3f} bpp, {_decibels(row.psnr)}, quality {row.quality:g}"
-        figures.append(_figure(row.codec, caption, _STYLES.get(row.codec, "other"), row.reconstruction))
+        size = f"{round(row.bpp * pixels / 8):,} bytes"
+        caption = f"{size}, {row.bpp:.3f} bpp, {_decibels(row.psnr)}, quality {row.quality:g}"
+        choice = f"{row.codec}: {size}, {_decibels(row.psnr)}"
+        figures.append(_figure(row.codec, caption, _STYLES.get(row.codec, "other"), row.reconstruction, choice=choice))
     return figures
 
 
-def _figure(heading: str, caption: str, style: str, picture: bytes) -> Figure:
+def _figure(heading: str, caption: str, style: str, picture: bytes, *, choice: str | None) -> Figure:
     buffer = io.BytesIO()
     try:
         with Image.open(io.BytesIO(picture), formats=["WEBP"]) as image:
@@ -169,7 +220,7 @@ def _figure(heading: str, caption: str, style: str, picture: bytes) -> Figure:
     except (OSError, ValueError) as error:
         raise CorruptArtifactError(f"a stored picture cannot be decoded ({error}); verify the artifact") from error
     uri = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return Figure(heading, caption, style, uri, width, height)
+    return Figure(heading, caption, style, uri, width, height, choice)
 
 
 def _template() -> jinja2.Template:
@@ -179,9 +230,15 @@ def _template() -> jinja2.Template:
     environment.filters |= {
         "change": _change,
         "fixed": _fixed,
+        "key": _key,
         "ms_ssim_db": ms_ssim_db,
+        "percent": _percent,
     }
-    return environment.from_string(resources.files(__package__).joinpath("report.html.j2").read_text("utf-8"))
+    return environment.from_string(_resource("report.html.j2"))
+
+
+def _resource(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
 
 
 def _change(fraction: float) -> str:
@@ -201,3 +258,15 @@ def _fixed(value: float, decimals: int) -> str:
     if math.isnan(value):
         return "–"
     return "∞" if math.isinf(value) else f"{value:,.{decimals}f}"
+
+
+def _percent(fraction: float) -> str:
+    """-0.123 → "−12.3"."""
+    return f"{100 * fraction:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _key(value: float) -> str:
+    """A number as the page's script sorts by it; empty for one that is unknown."""
+    if math.isnan(value):
+        return ""
+    return "Infinity" if math.isinf(value) else repr(value)

@@ -31,3 +31,14 @@ def test_points_without_a_finite_quality_are_not_drawn():
 
     assert len(chart.curves[0].points) == 1
     assert rd_chart("t", "y", [Curve("c", "s", (Point(1.0, math.nan, ""),))]) is None
+
+
+def test_published_points_do_not_stretch_the_axes():
+    measured = Curve("c", "s", (Point(0.5, 30, ""), Point(1.0, 35, "")))
+    dashed = Curve("p", "s", (Point(4.0, 48, ""),), measured=False)
+
+    alone, both = rd_chart("t", "y", [measured]), rd_chart("t", "y", [measured, dashed])
+
+    assert (both.rates, both.qualities) == (alone.rates, alone.qualities)
+    assert both.curves[1].points[0].x > both.right
+    assert rd_chart("t", "y", [dashed]) is None

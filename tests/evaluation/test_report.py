@@ -1,18 +1,17 @@
 import base64
+import hashlib
 import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from itertools import product
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from clc.errors import OutputError
+from clc.errors import OutputError, ProfileError
 from clc.evaluation.report import comparisons, render_report, write_report
 from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
-from clc.evaluation.summary import SummaryRow
 from clc.store import Kind, Recipe, Store, Version
 
 HOSTILE = """<script>alert("x")</script>&'.jpg"""
@@ -35,6 +34,8 @@ class Page(HTMLParser):
         self.elements.append((tag, dict(attributes)))
         if tag not in VOID:
             self.open.append(tag)
+        if tag in {"th", "td"}:
+            self.text += " "
 
     def handle_startendtag(self, tag, attributes):
         self.elements.append((tag, dict(attributes)))
@@ -60,23 +61,27 @@ def page(version):
 def test_the_page_is_well_formed_and_says_what_was_measured(page, version):
     text = Page(page).text
 
-    for expected in (version.short_id, "2 photos", "clc, no references", "JPEG", "WebP", "steps 1 < 2", "photos/"):
+    for expected in (version.short_id, "2 photos", "clc, no references", "JPEG", "WebP", "steps 1 < 2", "photos"):
         assert expected in text
 
 
-def test_the_page_loads_nothing_and_runs_nothing(page):
+def test_the_page_loads_nothing_and_runs_only_its_own_script(page):
     elements = Page(page).elements
 
-    assert not {"script", "link", "iframe", "object", "embed"} & {tag for tag, _ in elements}
+    assert not {"link", "iframe", "object", "embed"} & {tag for tag, _ in elements}
+    assert [attributes for tag, attributes in elements if tag == "script"] == [{}]
+    script = page.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
     for _, attributes in elements:
         for name in ("src", "href", "srcset", "style"):
             assert (attributes.get(name) or "data:").startswith("data:")
         assert not any(name.startswith("on") for name in attributes)
-    assert not re.search(r"url\(|@import|https?://", page)
+    assert not re.search(r"url\((?!#plot)|@import|https?://(?!www\.w3\.org/2000/svg)", page)
 
 
 def test_what_comes_from_photos_is_escaped(page):
-    assert "<script" not in page
+    assert "<script>alert" not in page
     assert HOSTILE in Page(page).text
     assert any(HOSTILE in (attributes.get("alt") or "") for _, attributes in Page(page).elements)
 
@@ -96,46 +101,51 @@ def test_a_version_always_gives_the_same_page(page, version):
     assert render_report(version) == page
 
 
-def test_gaps_are_named(run, store, photos_of, picture):
+def test_gaps_are_named(run, store, photos_of, picture, config, monkeypatch):
+    monkeypatch.setenv("PATH", "")
     black = np.zeros((64, 64, 3), np.uint8)
-    version = run(store, photos_of({"black": black, "a": picture(0), "broken": b""})).version
+    photos = photos_of({"black": black, "a": picture(0), "broken": b""})
+    version = run(store, photos, config=config.model_copy(update={"vvc_qualities": (20,)})).version
 
     text = " ".join(Page(render_report(version)).text.split())
     assert "over the 1 photo of 2 that every codec has coded" in text
+    assert "VVC was not measured: vvencapp and vvdecapp not on PATH" in text
     assert "black, clc: nothing in the dictionary is like a black tile" in text
     assert "broken could not be read" in text
 
 
-def test_a_page_without_a_common_photo_says_that_there_are_no_means(run, store, photos_of):
-    version = run(store, photos_of({"black": np.zeros((64, 64, 3), np.uint8)})).version
+def test_a_page_without_a_common_photo_says_that_there_are_no_means(store):
+    one = [row for row in rows(clc=1.0) if row.image_id == "0"]
+    other = [row for row in rows(JPEG=1.0) if row.image_id == "1"]
 
-    assert "No photo was coded by every codec" in Page(render_report(version)).text
+    text = " ".join(Page(render_report(published(store, one + other))).text.split())
+    assert "No photo was coded by every codec" in text
+    assert "no answer: no photo was coded by both at all their qualities" in text
 
 
-def means(**rates: float) -> list[SummaryRow]:
+def rows(photos: int = 6, **rates: float) -> list[ImageRow]:
     """Curves of four points with the same qualities; `rates` multiplies the bits of each codec."""
     names = {"bare": "clc, no references"}
     return [
-        SummaryRow(names.get(codec, codec), step, 3, rate * 0.1 * 2**step, 25.0 + 3 * step, 0.9 + 0.02 * step, 3)
-        for (codec, rate), step in product(rates.items(), range(4))
-    ]
+        ImageRow(
+            str(photo), names.get(codec, codec), step, 100, 100, round(rate * 125 * 2**step),
+            rate * 0.1 * 2**step, 25.0 + 3 * step, 0.9 + 0.02 * step, 1.0, 1.0,
+        )
+        for codec, rate in rates.items() for photo in range(photos) for step in range(4)
+    ]  # fmt: skip
 
 
-def published(store: Store, rows: list[SummaryRow]) -> Version:
-    """A results version of one photo with these numbers."""
-    images = [
-        ImageRow("a", row.codec, row.quality, 100, 100, round(row.bpp * 1250), row.bpp, row.psnr, row.ms_ssim, 1.0, 1.0)
-        for row in rows
-    ]
+def published(store: Store, images: list[ImageRow]) -> Version:
+    """A results version with these numbers."""
     with store.draft(Kind.RESULTS, Recipe(stage="evaluate", stage_version=1)) as draft:
         with draft.table("images", IMAGES_SCHEMA) as table:
             table.write(to_table(images, IMAGES_SCHEMA))
         with draft.table("panels", PANELS_SCHEMA) as table:
             table.write(to_table([], PANELS_SCHEMA))
         draft.attributes |= {
-            "photos": 1,
+            "photos": len({row.image_id for row in images}),
             "codecs": [
-                {"name": codec, "qualities": [0, 1, 2, 3]} for codec in dict.fromkeys(row.codec for row in rows)
+                {"name": codec, "qualities": [0, 1, 2, 3]} for codec in dict.fromkeys(row.codec for row in images)
             ],
             "model": "e" * 16,
             "dictionary": None,
@@ -147,19 +157,50 @@ def published(store: Store, rows: list[SummaryRow]) -> Version:
 
 
 def test_clc_is_compared_with_every_rival_and_with_itself_without_references():
-    compared = comparisons(means(clc=0.8, bare=1.0, JPEG=1.6, WebP=0.4))
+    compared = comparisons(rows(clc=0.8, bare=1.0, JPEG=1.6, WebP=0.4), ["clc", "clc, no references", "JPEG", "WebP"])
 
     assert [(each.test, each.anchor) for each in compared] == [
         ("clc", "JPEG"), ("clc", "WebP"), ("clc", "clc, no references"),
     ]  # fmt: skip
-    assert [each.psnr.mean for each in compared] == pytest.approx([-0.5, 1.0, -0.2])
-    assert [each.ms_ssim.mean for each in compared] == pytest.approx([-0.5, 1.0, -0.2])
+    assert [each.psnr.rate.mean for each in compared] == pytest.approx([-0.5, 1.0, -0.2])
+    assert [each.ms_ssim.rate.mean for each in compared] == pytest.approx([-0.5, 1.0, -0.2])
 
 
-def test_curves_that_cannot_be_compared_have_no_answer():
-    better = [replace(row, psnr=row.psnr + 30.0) for row in means(JPEG=1.0)]
+def test_differences_are_in_a_table_with_their_intervals_or_the_reason_for_none(store):
+    better = [replace(row, psnr=row.psnr + 30.0) for row in rows(WebP=1.0)]
+    page = Page(render_report(published(store, rows(clc=0.5, JPEG=1.0) + better)))
+    text = " ".join(page.text.split())
 
-    assert comparisons(means(clc=1.0) + better)[0].psnr is None
+    assert "clc – JPEG PSNR −50.0 % −50.0 to −50.0 % 25.0 to 34.0 dB −50.0 % −50.0 % +3.00 dB" in text
+    assert "clc – WebP PSNR no answer: the curves reach 55.0 to 64.0 dB and 25.0 to 34.0 dB" in text
+
+
+def test_few_photos_have_no_interval(store):
+    text = " ".join(Page(render_report(published(store, rows(2, clc=0.5, JPEG=1.0)))).text.split())
+
+    assert "clc – JPEG PSNR −50.0 % none 25.0 to 34.0 dB" in text
+
+
+def test_published_curves_are_dashed_and_in_a_table_of_their_own(store):
+    version = published(store, rows(24, clc=1.0, JPEG=2.0))
+
+    page = render_report(version, "kodak")
+    without = render_report(version)
+
+    assert page.count('<g class="curve published0 published">') == 1
+    assert "stroke-dasharray" in page.partition(".published .line")[2].partition("}")[0]
+    assert "Against published points of kodak, which were not measured here" in page
+    assert "VTM 9.1" not in without
+    differences = Page(page).text.partition("Against published")[0]
+    assert "VTM" not in differences
+
+
+@pytest.mark.parametrize(
+    ("dataset", "reason"), [("kodak", "6 photos and kodak has 24"), ("imagenet", "there are curves of")]
+)
+def test_results_of_another_data_set_are_not_compared_with_published_points(store, dataset, reason):
+    with pytest.raises(ProfileError, match=reason):
+        render_report(published(store, rows(clc=1.0)), dataset)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +212,7 @@ def test_curves_that_cannot_be_compared_have_no_answer():
     ],
 )
 def test_the_page_says_plainly_whether_references_help(rate, change, expected, store):
-    text = Page(render_report(published(store, means(clc=rate, bare=1.0)))).text
+    text = Page(render_report(published(store, rows(clc=rate, bare=1.0)))).text
 
     assert change in text.replace("\N{NO-BREAK SPACE}", " ")
     assert expected in text
