@@ -1,6 +1,5 @@
 """The gate before `production`: what must hold of a trained codec's results before it replaces the one in use."""
 
-import math
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from clc.codec.codec import Codec
 from clc.evaluation.rate_difference import RateDifference, rate_difference
-from clc.evaluation.summary import codec_names, common_images, summary
+from clc.evaluation.results import ImageRow
+from clc.evaluation.summary import codec_names, image_rows, means
 from clc.images import Photo, read_image
 from clc.store import Store, Version
 
@@ -59,9 +59,11 @@ def judge(candidate: Version, production: Version | None, config: GateConfig) ->
     reasons = [f"photo {name!r} was not coded: {reason}" for name, reason in _missing(candidate).items()]
     if production is None:
         return Verdict(tuple(reasons), None)
-    absent = sorted(set(common_images(production)) - set(common_images(candidate)))
+    before, after = _rows(production), _rows(candidate)
+    absent = sorted(_photos(before) - _photos(after))
     reasons += [f"photo {name!r} was coded by production and not by the candidate" for name in absent]
-    difference = rate_difference(_curve(production), _curve(candidate))
+    shared = _photos(before) & _photos(after)
+    difference = rate_difference(_curve(before, shared), _curve(after, shared))
     if difference is None:
         reasons.append(
             "the curves share too little quality to be compared; "
@@ -109,10 +111,20 @@ def _missing(results: Version) -> dict[str, str]:
     return missing | {failure["image_id"]: failure["reason"] for failure in failures}
 
 
-def _curve(results: Version) -> list[tuple[float, float]]:
-    """Mean (bpp, dB) of our codec at each quality."""
+def _rows(results: Version) -> list[ImageRow]:
+    """What was measured of our codec."""
     codec = _ours(results)
-    return [(row.bpp, row.psnr) for row in summary(results) if row.codec == codec and math.isfinite(row.psnr)]
+    return [row for row in image_rows(results) if row.codec == codec]
+
+
+def _photos(rows: list[ImageRow]) -> set[str]:
+    return {row.image_id for row in rows}
+
+
+def _curve(rows: list[ImageRow], photos: set[str]) -> list[tuple[float, float]]:
+    """Mean (bpp, dB) over these photos at each quality."""
+    chosen = sorted((row for row in rows if row.image_id in photos), key=lambda row: row.quality)
+    return [(mean.bpp, mean.psnr) for mean in means(chosen)]
 
 
 def _ours(results: Version) -> str:

@@ -24,7 +24,7 @@ from pipelines.work import Work
 _ENTRIES = 64
 _COLUMNS = 8
 _ENTRY_SIDE = 64  # pixels
-_COLOURS = ("#0b7a75", "#7fb7b3", "#d97706", "#7c3aed", "#475569")
+_COLOURS = ("#0b7a75", "#7fb7b3", "#d97706", "#7c3aed", "#475569", "#be123c", "#1d4ed8", "#65a30d")
 
 
 def show_stages(work: Work, outcomes: Sequence[Outcome]) -> None:

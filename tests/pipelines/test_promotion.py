@@ -23,7 +23,10 @@ from clc.training.config import TrainingConfig
 from clc.training.train import ModelChoice, TrainingJob, train
 from tests.conftest import World
 
-EVALUATION = EvaluationConfig(clc_qualities=(10, 70), jpeg_qualities=(), webp_qualities=(), panel_images=0)
+EVALUATION = EvaluationConfig(
+    clc_qualities=(10, 70), jpeg_qualities=(), webp_qualities=(), avif_qualities=(), jpeg_xl_qualities=(),
+    hevc_qualities=(), vvc_qualities=(), panel_images=0,
+)  # fmt: skip
 FIRST = GateConfig(exact_photos=1)
 ANY_SIZE = GateConfig(exact_photos=1, max_rate_difference=100.0)
 NO_SIZE = GateConfig(max_rate_difference=-0.99)

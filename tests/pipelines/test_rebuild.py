@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import World
+from tests.conftest import write_photos
 
 PROFILE = """
 name = "small-test"
@@ -36,6 +36,10 @@ log_every = 1
 clc_qualities = [20, 80]
 jpeg_qualities = [30, 60]
 webp_qualities = [30, 60]
+avif_qualities = []
+jpeg_xl_qualities = []
+hevc_qualities = []
+vvc_qualities = []
 panel_images = 1
 """
 
@@ -60,8 +64,8 @@ def clean_environment() -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_rebuild_makes_every_artifact_and_the_second_one_skips_them_all(world: World, tmp_path: Path) -> None:
-    text = PROFILE.format(reference=world.photos, test=world.test_photos)
+def test_a_rebuild_makes_every_artifact_and_the_second_one_skips_them_all(photos: Path, tmp_path: Path) -> None:
+    text = PROFILE.format(reference=photos, test=write_photos(tmp_path / "test-photos", range(100, 102)))
     (tmp_path / "profile.toml").write_text(text)
     first = run(tmp_path, module=True)
     assert first.returncode == 0, first.stderr
@@ -84,8 +88,8 @@ def test_a_rebuild_makes_every_artifact_and_the_second_one_skips_them_all(world:
 
 
 @pytest.mark.slow
-def test_a_test_photo_that_was_trained_on_stops_the_run_in_one_line(world: World, tmp_path: Path) -> None:
-    (tmp_path / "profile.toml").write_text(PROFILE.format(reference=world.photos, test=world.photos))
+def test_a_test_photo_that_was_trained_on_stops_the_run_in_one_line(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "profile.toml").write_text(PROFILE.format(reference=photos, test=photos))
     result = run(tmp_path, module=True)
     assert result.returncode == 2
     [line] = [line for line in result.stderr.splitlines() if line.startswith("clc: ")]
