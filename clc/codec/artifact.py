@@ -90,7 +90,9 @@ def reference_latents(dictionary: Version, model: Version, *, store: Store, forc
         network = read_model(model)
         if not network.config.takes_references:
             raise DictionaryError(f"{model} takes no references; code with it without a dictionary")
-        values, exponents = quantise(torch.cat(list(_analyse(dictionary, network))))
+        # Finer than the codec's own steps, references could save nothing, and most of their bytes would be noise.
+        latents = torch.cat(list(_analyse(dictionary, network)))
+        values, exponents = quantise(latents, finest=network.gain.finest_exponents)
         size = values[0].numel()
         schema = pa.schema([pa.field("latent", pa.list_(pa.int8(), size))])
         with draft.table("latents", schema) as table:
@@ -155,7 +157,7 @@ def find_latents(store: Store, dictionary: Version, model: Version) -> Version:
 
 def _latents_recipe(dictionary: Version, model: Version) -> Recipe:
     return Recipe(
-        stage="latents", stage_version=2, config={}, inputs={"dictionary": dictionary.ref, "model": model.ref}
+        stage="latents", stage_version=3, config={}, inputs={"dictionary": dictionary.ref, "model": model.ref}
     )
 
 

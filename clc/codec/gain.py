@@ -72,6 +72,13 @@ class GainUnit(nn.Module):
         gain, levels = self._exact_gain(quality).to(device), self._exact_levels(quality).to(device)
         return Rate(_rounded_position(quality), gain, levels)
 
+    @property
+    def finest_exponents(self) -> Tensor:
+        """Exponents e, int32 [C], of the largest steps 2^-e that are no larger than half a quantisation step at any
+        quality.
+        """
+        return torch.ceil(self.log_gain.detach().amax(dim=0) / math.log(2.0)).int() + 1
+
     @torch.no_grad()
     def freeze(self) -> None:
         """Put the gains on the grid that `exact_rate` computes with."""

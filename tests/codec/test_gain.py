@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from clc.codec.gain import GainUnit, lagrangian
+from clc.codec.references import dequantise, quantise
 from clc.codec.tables import LOG_SCALE_STEP
 
 
@@ -38,3 +39,18 @@ def test_the_first_gains_follow_the_optimal_step() -> None:
     assert lagrangian(50.5) == pytest.approx(6 / (math.log(2) * (255 * step) ** 2), rel=1e-5)
     levels = gain.rate(100.0).levels - gain.rate(50.5).levels
     assert levels.item() == pytest.approx(math.log(ratio) / 2 / LOG_SCALE_STEP, rel=1e-5)
+
+
+def test_references_need_no_more_than_half_a_step() -> None:
+    gain = GainUnit(5)
+    gain.log_gain.data += torch.randn_like(gain.log_gain)
+    steps = 1.0 / torch.exp(gain.log_gain.detach().amax(dim=0))
+    grid = torch.exp2(-gain.finest_exponents.float())
+    assert torch.all(grid <= steps / 2)
+    assert torch.all(2 * grid > steps / 2)
+    latents = torch.rand(2, 5, 16, 16) * 0.01
+    values, exponents = quantise(latents, finest=gain.finest_exponents)
+    assert torch.equal(exponents, gain.finest_exponents)
+    assert (dequantise(values, exponents) - latents).abs().max() <= grid.max() / 2
+    coarse = quantise(latents * 1e6, finest=gain.finest_exponents)[1]
+    assert torch.all(coarse < gain.finest_exponents)
