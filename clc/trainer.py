@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from clc.errors import TrainingError, TrainingStoppedError
 
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+_C_LIBRARY = ctypes.CDLL(None)  # loaded here: between fork and exec nothing may be
 _LAST_LINES = 5
 _STOP_SECONDS = 120.0  # to write a checkpoint
 
@@ -82,4 +83,4 @@ def _failure(code: int, last: list[str]) -> Exception:
 
 def _stop_with_parent() -> None:
     # Between fork and exec: a caller killed outright must not leave a trainer behind that fights with the next one.
-    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+    _C_LIBRARY.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)

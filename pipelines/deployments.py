@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect import serve as serve_deployments
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.deployments.runner import RunnerDeployment
+from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.flows import Flow
 
@@ -41,6 +41,7 @@ def deployments(profile: str, store: str | None, cron: str | None) -> list[Runne
             parameters=parameters,
             triggers=[] if kind is None else [_published(kind, name)],
             concurrency_limit=ONE_AT_A_TIME,
+            entrypoint_type=EntrypointType.MODULE_PATH,  # a path would depend on where this was started
             description=(flow.fn.__doc__ or "").strip().splitlines()[0],
         )
         assert isinstance(deployment, RunnerDeployment)
