@@ -1,5 +1,6 @@
 """The pictures of a report: a photo, the dictionary patches that were used for it, and what each codec makes of it."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 
@@ -9,11 +10,14 @@ from PIL import Image
 
 from clc.codec.bitstream import Bitstream
 from clc.codec.tiles import TILE_SIZE
+from clc.errors import CorruptArtifactError
 from clc.evaluation.baselines import Clc, ImageCodec
 from clc.evaluation.metrics import bits_per_pixel, psnr
 from clc.evaluation.results import PanelRow
 from clc.images import Photo
 from clc.images.patch import encode_patch
+
+logger = logging.getLogger(__name__)
 
 DISPLAY_WIDTH = 768
 """Pictures wider than this are scaled down to it, for display only: numbers are measured on the whole image."""
@@ -27,7 +31,7 @@ def panel_rows(photo: Photo, codecs: Sequence[ImageCodec], *, quality: float, pa
 
     CLC is shown at `quality`, every other codec at the whole quality, within the range it is measured at, whose file is
     nearest in size to that of the first CLC codec, so that the eye compares pictures of equal bytes. Without a CLC
-    codec there is no row. Raises ClcError if a codec cannot code the photo or a patch cannot be read.
+    codec there is no row. Raises ClcError if a codec cannot code the photo.
     """
     ours = [codec for codec in codecs if isinstance(codec, Clc)]
     others = [codec for codec in codecs if not isinstance(codec, Clc)]
@@ -88,12 +92,17 @@ def reference_sheet(entries: NDArray[np.int64], height: int, width: int, patch_o
 
 
 def _references_of(data: bytes, patch_of: PatchOf) -> bytes | None:
+    """None also for a dictionary that was published without pictures of its entries, as a decoder needs none."""
     stream = Bitstream.from_bytes(data)
     if stream.header.references == 0:
         return None
     header = stream.header
     entries = np.broadcast_to(stream.entries, (header.tiles, header.references))
-    return encode_patch(reference_sheet(entries, header.height, header.width, patch_of))
+    try:
+        return encode_patch(reference_sheet(entries, header.height, header.width, patch_of))
+    except CorruptArtifactError as error:
+        logger.warning("stage=evaluate references are not shown: %s", error)
+        return None
 
 
 def _mosaic(entries: NDArray[np.int64], height: int, width: int, patch_of: PatchOf) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from PIL import Image
 from clc.errors import OutputError, ProfileError
 from clc.evaluation.report import comparisons, render_report, write_report
 from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
+from clc.images.patch import decode_patch
 from clc.store import Kind, Recipe, Store, Version
 
 HOSTILE = """<script>alert("x")</script>&'.jpg"""
@@ -97,6 +98,17 @@ def test_pictures_are_embedded_image_references_reconstruction(page):
             assert image.size == (int(attributes["width"]), int(attributes["height"]))
 
 
+def test_a_dictionary_without_pictures_costs_the_references_only(run, store, photos_of, picture):
+    def no_picture(entry: int) -> np.ndarray:
+        return decode_patch(b"")
+
+    page = Page(render_report(run(store, photos_of({"a": picture(0)}), patches_of=no_picture).version))
+
+    shown = [attributes["alt"] for tag, attributes in page.elements if tag == "img"]
+    assert shown == ["a: original", "a: clc", "a: clc, no references", "a: JPEG", "a: WebP"]
+    assert "The references are not shown" in page.text
+
+
 def test_a_version_always_gives_the_same_page(page, version):
     assert render_report(version) == page
 
@@ -171,7 +183,7 @@ def test_differences_are_in_a_table_with_their_intervals_or_the_reason_for_none(
     page = Page(render_report(published(store, rows(clc=0.5, JPEG=1.0) + better)))
     text = " ".join(page.text.split())
 
-    assert "clc – JPEG PSNR −50.0 % −50.0 to −50.0 % 25.0 to 34.0 dB −50.0 % −50.0 % +3.00 dB" in text
+    assert "clc – JPEG PSNR −50.0 % −50.0 to −50.0 % 25.0 to 34.0 dB −50.0, −50.0 % +3.00 dB" in text
     assert "clc – WebP PSNR no answer: the curves reach 55.0 to 64.0 dB and 25.0 to 34.0 dB" in text
 
 
@@ -216,6 +228,17 @@ def test_the_page_says_plainly_whether_references_help(rate, change, expected, s
 
     assert change in text.replace("\N{NO-BREAK SPACE}", " ")
     assert expected in text
+
+
+def test_the_page_does_not_answer_what_the_interval_leaves_open(store):
+    mixed = [
+        replace(row, bpp=row.bpp * (1.2 if int(row.image_id) % 2 else 0.79)) for row in rows(clc=1.0)
+    ] + rows(bare=1.0)  # fmt: skip
+
+    text = Page(render_report(published(store, mixed))).text
+
+    assert "The interval includes zero" in text
+    assert "References save" not in text
 
 
 def test_a_report_is_written_whole_and_replaces_an_older_one(version, tmp_path):
