@@ -1,0 +1,172 @@
+"""The deployments, on a real Prefect server with PostgreSQL and a worker of a process work pool."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from clc.store import Kind, Store
+from pipelines.deployments import deployments
+from tests.conftest import write_photos
+from tests.pipelines.postgres import free_port, postgres_programs, running_postgres
+from tests.pipelines.test_rebuild import PROFILE, clean_environment
+
+PROGRAMS = postgres_programs()
+CHECKOUT = Path(__file__).parents[2]
+PATIENCE = 900.0  # seconds: what takes seconds on an idle machine takes minutes on a busy one
+
+needs_postgres = pytest.mark.skipif(
+    PROGRAMS is None, reason="PostgreSQL is not installed: `apt-get install postgresql`, or see docs/operations.md"
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A folder where `prefect` and `clc` run against one server."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def start(self, *command: str, log: str) -> subprocess.Popen[bytes]:
+        with (self.folder / log).open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", *command], cwd=self.folder, env=self.environment, stdout=output, stderr=output,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def run(self, *command: str) -> str:
+        finished = subprocess.run(
+            [sys.executable, "-m", *command], cwd=self.folder, env=self.environment, check=False, capture_output=True,
+            text=True,
+        )  # fmt: skip
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished.stdout
+
+    def api(self, path: str, **body: Any) -> Any:
+        answer = httpx.post(f"{self.environment['PREFECT_API_URL']}{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def flow_runs(self, flow: str) -> list[dict[str, Any]]:
+        """The runs of a flow that no other flow called, oldest first."""
+        runs = self.api("/flow_runs/filter", flows={"name": {"any_": [flow]}}, sort="EXPECTED_START_TIME_ASC")
+        return [run for run in runs if run["parent_task_run_id"] is None]
+
+    def start_deployment(self, name: str) -> None:
+        url = f"{self.environment['PREFECT_API_URL']}/deployments/name/{name}"
+        self.api(f"/deployments/{httpx.get(url, timeout=30).raise_for_status().json()['id']}/create_flow_run")
+
+    def states(self, flow: str) -> list[str]:
+        return [run["state_name"] for run in self.flow_runs(flow)]
+
+
+def eventually(what: Callable[[], bool]) -> bool:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if what():
+            return True
+        time.sleep(1.0)
+    return what()
+
+
+@contextmanager
+def stopped_afterwards(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    assert PROGRAMS is not None
+    folder = tmp_path_factory.mktemp("site")
+    test_photos = write_photos(folder / "test-photos", range(100, 102))
+    port = free_port()
+    with running_postgres(PROGRAMS) as database:
+        environment = clean_environment() | {
+            "PREFECT_API_DATABASE_CONNECTION_URL": database,
+            "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+            "PREFECT_HOME": str(folder / ".prefect"),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+        }
+        site = Site(folder, environment)
+        (folder / "profile.toml").write_text(PROFILE.format(reference=photos, test=test_photos))
+        with stopped_afterwards(site.start("prefect", "server", "start", "--port", str(port), log="server.log")):
+            assert eventually(lambda: _answers(environment["PREFECT_API_URL"])), (folder / "server.log").read_text()
+            yield site
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.mark.slow
+@needs_postgres
+def test_a_worker_rebuilds_and_a_published_dictionary_is_trained_evaluated_and_promoted(server: Site) -> None:
+    described = yaml.safe_load(
+        (CHECKOUT / "prefect.yaml").read_text().replace("profile: demo", "profile: profile.toml")
+    )
+    del described["definitions"]
+    for deployment in described["deployments"]:
+        deployment["entrypoint"] = str(CHECKOUT / deployment["entrypoint"])
+        deployment.pop("schedules", None)
+        for trigger in deployment.get("triggers", []):
+            trigger["match"]["clc.profile"] = "small-test"
+    (server.folder / "prefect.yaml").write_text(yaml.safe_dump(described))
+    worker = ("prefect", "worker", "start", "--pool", "clc", "--type", "process")  # makes the pool if it is not there
+    with stopped_afterwards(server.start(*worker, log="worker.log")):
+        assert eventually(lambda: bool(server.api("/work_pools/filter")))
+        server.run("prefect", "--no-prompt", "deploy", "--all")
+        server.start_deployment("build-dictionary/demo")
+        assert eventually(lambda: server.states("promote") == ["Promoted"]), _all_states(server)
+        assert [server.states(flow) for flow in ("build-dictionary", "train", "evaluate")] == [["Completed"]] * 3
+        production = Store(server.folder / "artifacts").aliases.resolve(Kind.MODEL, "production")
+
+        # Two at once: the second waits for the first, and finds nothing to do, as the first one did.
+        for _ in range(2):
+            server.start_deployment("rebuild/demo")
+        assert eventually(lambda: server.states("rebuild") == ["NothingToDo"] * 2), _all_states(server)
+        first, second = server.flow_runs("rebuild")
+        assert first["end_time"] <= second["start_time"]
+    assert Store(server.folder / "artifacts").aliases.resolve(Kind.MODEL, "production") == production
+
+
+def _all_states(server: Site) -> dict[str, list[str]]:
+    return {flow: server.states(flow) for flow in ("build-dictionary", "train", "evaluate", "promote", "rebuild")}
+
+
+def test_workers_and_serve_offer_the_same_deployments() -> None:
+    described = {
+        (each["entrypoint"].partition(":")[2].replace("_", "-"), each["name"]): each
+        for each in yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())["deployments"]
+    }
+    served = {(each.flow_name, each.name): each for each in deployments("demo", None, "0 3 * * *")}
+    assert described.keys() == served.keys()
+    for key, each in served.items():
+        triggers = described[key].get("triggers", [])
+        assert [(set(t["expect"]), t["match"], t["parameters"]) for t in triggers] == [
+            (t.expect, json.loads(t.match.model_dump_json()), t.parameters) for t in each.triggers
+        ]
+        assert described[key]["concurrency_limit"]["limit"] == each.concurrency_limit
