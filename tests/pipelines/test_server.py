@@ -153,6 +153,26 @@ def test_a_worker_rebuilds_and_a_published_dictionary_is_trained_evaluated_and_p
     assert Store(server.folder / "artifacts").aliases.resolve(Kind.MODEL, "production") == production
 
 
+@pytest.mark.slow
+@needs_postgres
+def test_a_run_that_was_killed_is_marked_crashed_by_the_next_one_which_finishes_its_work(server: Site) -> None:
+    text = (
+        (server.folder / "profile.toml").read_text().replace("small-test", "killed").replace("steps = 2", "steps = 3")
+    )
+    (server.folder / "killed.toml").write_text(text)
+    before = len(server.flow_runs("rebuild"))
+    command = ("clc", "pipeline", "run", "--profile", "killed.toml", "--store", "killed-artifacts")
+    with stopped_afterwards(server.start(*command, log="killed.log")) as process:
+        assert eventually(lambda: "stage=train photos=" in (server.folder / "killed.log").read_text())
+        process.kill()  # the trainer is stopped by the death of its parent
+        process.wait()
+    assert server.states("rebuild")[before:] == ["Running"]
+    printed = server.run(*command)
+    assert server.states("rebuild")[before:] == ["Crashed", "Promoted"]
+    assert server.api("/flow_runs/count", flow_runs={"state": {"type": {"any_": ["RUNNING"]}}}) == 0
+    assert "production" in printed
+
+
 def _all_states(server: Site) -> dict[str, list[str]]:
     return {flow: server.states(flow) for flow in ("build-dictionary", "train", "evaluate", "promote", "rebuild")}
 
