@@ -1,0 +1,37 @@
+"""Mistakes in a call end it in one line that says what to do."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.pipelines.postgres import free_port
+from tests.pipelines.test_rebuild import clean_environment
+
+
+def one_line(folder: Path, *arguments: str, **environment: str) -> str:
+    """The only line of ours on stderr of `clc pipeline` with these arguments, which must end with 2."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "clc", "pipeline", *arguments],
+        cwd=folder,
+        env=clean_environment() | environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 2, finished.stderr
+    assert "Traceback" not in finished.stderr
+    [line] = [line for line in finished.stderr.splitlines() if line.startswith("clc: ")]
+    return line
+
+
+def test_a_server_that_does_not_answer_is_named_with_what_to_do(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}/api"
+    assert f"server at {url} does not answer" in one_line(tmp_path, "run", "--profile", "demo", PREFECT_API_URL=url)
+
+
+def test_serving_needs_a_server(tmp_path: Path) -> None:
+    assert "`prefect server start`" in one_line(tmp_path, "serve", "--profile", "demo")
+
+
+def test_a_rollback_of_nothing_says_so(tmp_path: Path) -> None:
+    assert "there is no alias 'production'" in one_line(tmp_path, "rollback", "--store", str(tmp_path / "store"))
