@@ -19,7 +19,8 @@ from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
 from clc.errors import BitstreamError
 from clc.images import open_source, read_photos
-from clc.store import Kind, Store
+from clc.shipped import LayeredStore
+from clc.store import Kind
 
 QUALITIES = (10.0, 50.0, 90.0)
 """Photos are coded at these in turn."""
@@ -63,7 +64,7 @@ class Job(BaseModel):
     def run(self) -> None:
         """Do what the job says; print the reason for every stream that is refused, a line each."""
         torch.set_num_threads(self.settings.threads)
-        store = Store(self.store)
+        store = LayeredStore(self.store)
         model, dictionary = store.get(Kind.MODEL, self.model), store.get(Kind.DICTIONARY, self.dictionary)
         codec = Subject(store, model, dictionary).codec()
         codec.model.to(self.settings.device)

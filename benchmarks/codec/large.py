@@ -19,7 +19,8 @@ from benchmarks.codec import subject
 from benchmarks.report import peak_memory, print_table
 from clc.decoder import StoreDecoder
 from clc.images import read_image
-from clc.store import Kind, Store
+from clc.shipped import LayeredStore
+from clc.store import Kind
 
 _WIDTH, _HEIGHT = 4000, 3000
 _LIMIT = 6e9
@@ -61,7 +62,7 @@ def _measure(arguments: list[str]) -> tuple[float, int]:
 def _main() -> None:
     what, store, model, dictionary, threads, picture, stream = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    opened = Store(store)
+    opened = LayeredStore(store)
     if what == "decode":
         data = Path(stream).read_bytes()
         started = time.perf_counter()

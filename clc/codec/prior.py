@@ -148,13 +148,15 @@ class Prior(nn.Module):
         """The deviation of a channel in quantisation steps, at least 1: [1, C, 1, 1], exact if `rate` is."""
         return (self.deviation.to(rate.gain)[None, :, None, None] * rate.gain).clamp(min=1.0)
 
-    def normalised(self, latents: Tensor, spread: Tensor) -> Tensor:
-        """Latents [..., c, h, w] in quantisation steps → in units of their spread [1, c, 1, 1]; exact once frozen."""
+    def normalised(self, latents: Tensor, spread: Tensor, gain: Tensor | float = 1.0) -> Tensor:
+        """Latents [..., c, h, w] before the gain [1, c, 1, 1] → in units of their spread [1, c, 1, 1], which is in
+        quantisation steps; exact once frozen.
+        """
         if not self.frozen:
-            return latents / spread
+            return latents * gain / spread
         # One correctly rounded division; what follows is exact.
         inverse = torch.floor(2.0**_INVERSE_EXPONENT / spread + 0.5) * 2.0**-_INVERSE_EXPONENT
-        return snap(latents * inverse, _NORMALISED_EXPONENT)
+        return snap(latents * (inverse * gain), _NORMALISED_EXPONENT)
 
     @property
     def frozen(self) -> bool:
@@ -186,7 +188,7 @@ class Prior(nn.Module):
         references: latents [T, M, C, 16, 16] of the tiles, before the gain, where the prior matches them.
         """
         if references is not None:
-            references = self.normalised(references.to(features.dtype) * rate.gain, self.spread(rate))
+            references = self.normalised(references.to(features.dtype), self.spread(rate), rate.gain)
         decoded: list[Tensor] = []
         known = [features]
         matched = features.new_zeros(len(features), self.match_channels, *features.shape[-2:])
