@@ -193,13 +193,17 @@ class Prior(nn.Module):
         known = [features]
         matched = features.new_zeros(len(features), self.match_channels, *features.shape[-2:])
         count = len(self.slices)
+        width = rate.gain.shape[1] // count
         spreads, offsets = self.spread(rate).chunk(count, dim=1), rate.levels.chunk(count, dim=1)
         for index, (network, spread, offset) in enumerate(zip(self.slices, spreads, offsets, strict=True)):
-            if references is not None and index < len(self.matches):
-                match = self.matches[index](torch.cat(known, dim=1), references)
             own = None
             if references is not None:
-                own = match.latents.narrow(1, index * offset.shape[1], offset.shape[1])
+                if index < len(self.matches):
+                    others = count - index if index + 1 == len(self.matches) else 1  # slices that use this match
+                    wanted = slice(index * width, (index + others) * width)
+                    match = self.matches[index](torch.cat(known, dim=1), references, wanted)
+                    parts = iter(match.latents.split(width, dim=1))
+                own = next(parts)
                 matched = torch.cat([own, match.score], dim=1)
             mean, level = network(torch.cat([features, matched, *known[1:]], dim=1), own)
             mean = mean * spread

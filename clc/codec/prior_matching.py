@@ -32,14 +32,14 @@ class PriorMatchingConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Match:
-    """What was found at every position: latents [B, C, h, w], and the score [B, 1, h, w], how far to trust them."""
+    """What was found at every position: latents [B, c, h, w], and the score [B, 1, h, w], how far to trust them."""
 
     latents: Tensor
     score: Tensor
 
 
 class PriorMatcher(nn.Module):
-    """Support [B, S, h, w] and references [T, M, C, 16, 16] of its T tiles → match."""
+    """Support [B, S, h, w] and references [T, M, C, 16, 16] of its T tiles → match of the `wanted` channels."""
 
     displacement: Tensor
 
@@ -56,10 +56,10 @@ class PriorMatcher(nn.Module):
         displacement = (offsets[:, None, :, None] * reach + offsets[None, :, None, :]).reshape(LATENT_TILE**2, -1)
         self.register_buffer("displacement", displacement, persistent=False)
 
-    def forward(self, support: Tensor, references: Tensor) -> Match:
+    def forward(self, support: Tensor, references: Tensor, wanted: slice = slice(None)) -> Match:
         queries = split_latent(self.query(support)).flatten(2)  # [T, d, 256]
         keys = _positions(self.key(references.flatten(0, 1)).unflatten(0, references.shape[:2]))  # [T, d, M·256]
-        values = _positions(references)  # [T, C, M·256]
+        values = _positions(references[:, :, wanted])  # [T, c, M·256]
         bias = self.bias.flatten()[self.displacement].repeat(1, references.shape[1])
         scores = queries.transpose(1, 2) @ keys * _SCORE_SCALE + bias  # [T, 256, M·256]
         best, place = scores.max(dim=2)  # the first of equal ones
