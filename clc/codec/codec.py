@@ -6,6 +6,7 @@ The decoder uses the bitstream, the model and the dictionary's reference latents
 import math
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import constriction
 import numpy as np
@@ -24,6 +25,7 @@ from clc.codec.tiles import IMAGE_MULTIPLE, join_latent, padded_size, split_late
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
+_REMEMBERED_RATES = 32
 _LATENT_LIMIT = 2000.0  # far beyond what g_a gives; below LARGEST_INPUT of the exact layers
 MAX_PIXELS = 2**26
 """Default limit of the images that a codec accepts, in either direction."""
@@ -83,6 +85,8 @@ class Codec:
         self.max_pixels = max_pixels
         self._hyper_coder = TableCoder(model.hyper_tables)
         self._latent_coder = TableCoder(model.latent_tables)
+        # A decimal exponential a channel takes milliseconds, and most files of a collection have one quality.
+        self._rate = lru_cache(_REMEMBERED_RATES)(lambda quality, device: model.gain.exact_rate(quality))
 
     @property
     def _device(self) -> torch.device:
@@ -134,7 +138,7 @@ class Codec:
         quality = stored_quality(quality)
         scaled = (analysis.latent * self.model.gain.gain(quality)).clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
         scaled = scaled.contiguous()  # as the decoder's: the last digit of g_s depends on the order in memory
-        rate = self.model.gain.exact_rate(quality)
+        rate = self._rate(quality, self._device)
         hyper, z_hat = self._encode_hyper(self.model.hyper_latent(scaled, quality))
         features = self.model.prior.features(z_hat, rate)
         known = self.model.prior_references(analysis.references)
@@ -203,7 +207,7 @@ class Codec:
         self._hyper_coder.check_length(stream.hyper, height * width)
         references = self._references(stream.entries, header.height, header.width)
         z_hat = self._decode_hyper(stream.hyper, (1, self.model.config.prior.hyper_channels, height, width))
-        rate = self.model.gain.exact_rate(header.quality)
+        rate = self._rate(header.quality, self._device)
         features = self.model.prior.features(z_hat, rate)
         known = self.model.prior_references(references)
         stack = self._latent_coder.open(stream.latent)
