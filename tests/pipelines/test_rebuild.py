@@ -1,8 +1,8 @@
 """The flow, run as a user runs it: a real process, a real embedded Prefect, real files."""
 
 import json
-import re
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
