@@ -5,7 +5,7 @@ import io
 import math
 from collections.abc import Sequence
 from html import escape
-from itertools import groupby, islice
+from itertools import cycle, groupby, islice
 
 import numpy as np
 from PIL import Image
@@ -62,7 +62,9 @@ def show_curve(work: Work, results: str) -> None:
     version = Store(work.store).get(Kind.RESULTS, results)
     curves = [
         Curve(codec, colour, tuple(Point(row.bpp, row.psnr, "") for row in rows))
-        for (codec, rows), colour in zip(groupby(summary(version), key=lambda row: row.codec), _COLOURS, strict=False)
+        for (codec, rows), colour in zip(
+            groupby(summary(version), key=lambda row: row.codec), cycle(_COLOURS), strict=False
+        )
     ]
     chart = rd_chart("PSNR over rate", "PSNR (dB)", curves)
     if chart is not None:
