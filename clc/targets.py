@@ -93,7 +93,7 @@ def compress_to(codec: Codec, image: NDArray[np.uint8], target: Target, *, refer
     analysis = codec.analyse(image, references=references)
 
     def attempt(quality: float) -> Compressed:
-        coded = codec.code(analysis, quality)
+        coded = codec.code_cheaper(analysis, quality)
         return Compressed(
             data=coded.data,
             quality=coded.quality,

@@ -85,7 +85,7 @@ class Job(BaseModel):
         photos = islice(read_photos(open_source(self.source), skipped=[]), len(self.streams))
         for number, (path, photo) in enumerate(zip(self.streams, photos, strict=True)):
             quality = QUALITIES[number % len(QUALITIES)]
-            path.write_bytes(codec.compress(photo.pixels, quality=quality, references=self.references))
+            path.write_bytes(codec.compress(photo.pixels, quality=quality, references=self.references, always=True))
         return []
 
     def _decode(self, codec: Codec, path: Path) -> str | None:

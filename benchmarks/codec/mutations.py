@@ -50,7 +50,7 @@ def goldens(codec: Codec, photo: NDArray[np.uint8]) -> list[Golden]:
     """Small streams of one photo, with references and without: one tile and several, low and high quality."""
     made = []
     for rows, columns, quality, references in _GOLDEN_STREAMS:
-        data = codec.compress(photo[:rows, :columns], quality=quality, references=references)
+        data = codec.compress(photo[:rows, :columns], quality=quality, references=references, always=True)
         made.append(Golden(data, codec.decompress(data)))
     return made
 

@@ -95,7 +95,7 @@ def _print_sizes(codec: Codec, photos: list[Photo]) -> bool:
 
 def _sizes(codec: Codec, image: NDArray[np.uint8], quality: float) -> list[float]:
     """Bytes: strings; estimates of tables and densities; header with checksums; allowed for it and indices; indices."""
-    data = codec.compress(image, quality=quality)
+    data = codec.compress(image, quality=quality, always=True)
     stream = Bitstream.from_bytes(data)
     sections = describe(data)["bytes"]
     assert isinstance(sections, dict)
@@ -159,8 +159,8 @@ def _freezing_rows(
 def _floating_density_bits(model: CompressionModel, image: NDArray[np.uint8], quality: float) -> float:
     """What the encoder does, with the prior in floating point."""
     scaled = model.g_a(to_padded_tensor(image[None])) * model.gain.gain(quality)
-    slices = scaled.chunk(model.config.prior.slices, dim=1)
-    z_hat = round_half_up(model.hyper_latent(scaled, quality))
+    slices = scaled.split(model.config.prior.slices, dim=1)
+    z_hat = round_half_up(model.hyper_latent(scaled, quality, None))
     likelihoods = [model.hyper_prior(z_hat, training=False)[1]]
 
     def quantise(index: int, mean: Tensor, level: Tensor) -> Tensor:

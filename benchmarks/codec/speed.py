@@ -57,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
         "cheng2020-anchor, quality 3": _CompressAI(cheng2020_anchor, 3),
     }
     streams = {name: rival.encode(image, _QUALITY) for name, rival in rivals.items()}
+    # Decoded with references, whether they pay or not.
+    streams["clc"] = codec.compress(image, quality=_QUALITY, always=True)
     encode = interleaved_medians(
         {name: partial(rival.encode, image, _QUALITY) for name, rival in rivals.items()}, options.rounds
     )

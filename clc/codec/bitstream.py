@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from clc.errors import BitstreamError
 
 MAGIC = b"CLC"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 MAX_REFERENCES = 5
 MAX_INDEX_BITS = 31
 MAX_SIDE = 65_535

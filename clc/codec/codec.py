@@ -5,7 +5,7 @@ The decoder uses the bitstream, the model and the dictionary's reference latents
 
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import constriction
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, Bitstream, Header, Scope, tile_count
+from clc.codec.choice import CANDIDATES_PER_REFERENCE, choose
 from clc.codec.entropy import TableCoder
 from clc.codec.exact import LARGEST_INPUT
-from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS, Rate
-from clc.codec.model import CompressionModel
+from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS, Rate, lagrangian
+from clc.codec.model import CompressionModel, Conditioning
 from clc.codec.prior import MEAN_EXPONENT
 from clc.codec.references import ReferenceLatents, Retriever, index_bits
 from clc.codec.tiles import IMAGE_MULTIPLE, join_latent, padded_size, split_latent, to_padded_tensor
@@ -27,6 +28,8 @@ from clc.errors import BitstreamError, ImageError, MissingArtifactError, Profile
 _HYPER_STRIDE = IMAGE_MULTIPLE
 _REMEMBERED_RATES = 32
 _LATENT_LIMIT = 2000.0  # far beyond what g_a gives; below LARGEST_INPUT of the exact layers
+_TYPICAL_QUALITY = 50.0  # that references are chosen for
+_NO_ENTRIES = np.empty((0, 0), dtype=np.int64)
 MAX_PIXELS = 2**26
 """Default limit of the images that a codec accepts, in either direction."""
 
@@ -93,13 +96,17 @@ class Codec:
         """Where the model is; symbols and bytes are always on the CPU."""
         return self.model.gain.log_gain.device
 
-    def compress(self, image: NDArray[np.uint8], *, quality: float = 50.0, references: bool = True) -> bytes:
+    def compress(
+        self, image: NDArray[np.uint8], *, quality: float = 50.0, references: bool = True, always: bool = False
+    ) -> bytes:
         """Code uint8 [H, W, 3], 1 ≤ H, W ≤ 65,535; `quality` runs from 1 to 100.
 
-        references: False writes a stream that needs no dictionary.
+        references: use them where they pay; False writes a stream that needs no dictionary.
+        always: use them even where they do not, to measure them.
         Raises ProfileError for a quality out of range and ImageError for an image that is too large.
         """
-        return self.encode(image, quality=quality, references=references)[0]
+        analysis = self.analyse(image, references=references)
+        return (self.code if always else self.code_cheaper)(analysis, quality).data
 
     def decompress(self, data: bytes) -> NDArray[np.uint8]:
         """Decode a stream to uint8 [H, W, 3].
@@ -110,10 +117,10 @@ class Codec:
         return self._decode(Bitstream.from_bytes(data))
 
     def encode(self, image: NDArray[np.uint8], *, quality: float, references: bool) -> tuple[bytes, NDArray[np.int64]]:
-        """`compress`, with the dictionary entries [T, M] that were used."""
+        """`compress`, with the dictionary entries [Q, M] that were used."""
         quality = stored_quality(quality)
-        analysis = self.analyse(image, references=references)
-        return self.code(analysis, quality).data, analysis.entries
+        coded = self.code_cheaper(self.analyse(image, references=references), quality)
+        return coded.data, coded.analysis.entries
 
     @torch.inference_mode()
     def analyse(self, image: NDArray[np.uint8], *, references: bool) -> Analysis:
@@ -127,10 +134,30 @@ class Codec:
                 f"and {self.max_pixels:,} in all (max_pixels)"
             )
         references = references and self.model.config.takes_references
-        entries = self._retrieve(image) if references else np.empty((0, 0), dtype=np.int64)
+        latent = self.model.g_a(to_padded_tensor(image[None]).to(self._device))
+        entries = self._retrieve(image, latent) if references else _NO_ENTRIES
         selected = self._references(entries, height, width)
-        latent = self._condition(self.model.g_a(to_padded_tensor(image[None]).to(self._device)), selected)
-        return Analysis(height, width, latent, entries, selected)
+        return Analysis(height, width, self._condition(latent, selected), entries, selected)
+
+    @torch.inference_mode()
+    def code_cheaper(self, analysis: Analysis, quality: float) -> CodedImage:
+        """`code`, with the references or without them, whichever costs less in R + λ·D at this quality.
+
+        A photo that the dictionary has nothing like would pay for indices and for matches that mislead. Where
+        references act on the latent itself, D could not be told before g_s, and they are kept.
+        """
+        coded = self.code(analysis, quality)
+        if analysis.entries.size == 0 or self.model.config.conditioning is not Conditioning.PRIOR:
+            return coded
+        alone = self.code(replace(analysis, entries=_NO_ENTRIES, references=None), quality)
+        return min(coded, alone, key=self._cost)
+
+    def _cost(self, coded: CodedImage) -> float:
+        """R + λ·255²·D, in bits. g_s is nearly orthonormal, so that errors of the latent are those of the pixels."""
+        gain = self.model.gain
+        error = coded.decoded * gain.inverse_gain(coded.quality) - coded.analysis.latent
+        squared = float(error.square().sum()) / 3  # of the mean of R, G and B
+        return 8 * len(coded.data) + lagrangian(coded.quality) * 255.0**2 * squared
 
     @torch.inference_mode()
     def code(self, analysis: Analysis, quality: float) -> CodedImage:
@@ -139,9 +166,9 @@ class Codec:
         scaled = (analysis.latent * self.model.gain.gain(quality)).clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
         scaled = scaled.contiguous()  # as the decoder's: the last digit of g_s depends on the order in memory
         rate = self._rate(quality, self._device)
-        hyper, z_hat = self._encode_hyper(self.model.hyper_latent(scaled, quality))
-        features = self.model.prior.features(z_hat, rate)
         known = self.model.prior_references(analysis.references)
+        hyper, z_hat = self._encode_hyper(self.model.hyper_latent(scaled, quality, known))
+        features = self.model.prior.features(z_hat, rate)
         latent, decoded = self._encode_latent(scaled.double(), features, rate, known)
         entries = analysis.entries
         uses_references = entries.size > 0
@@ -165,13 +192,17 @@ class Codec:
         image = self._synthesise(coded.decoded, coded.features, coded.quality, analysis.references)
         return _to_pixels(image, analysis.height, analysis.width)
 
-    def _retrieve(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def _retrieve(self, image: NDArray[np.uint8], latent: Tensor) -> NDArray[np.int64]:
         if self.latents is None or self.retriever is None:
             raise MissingArtifactError(
                 "coding with references needs a dictionary and its reference latents; "
                 "name one with --dictionary, or code without references"
             )
-        return self.retriever.retrieve(image, self.model.config.references)
+        number = self.model.config.references
+        if self.model.config.conditioning is not Conditioning.PRIOR:
+            return self.retriever.retrieve(image, number)
+        candidates = self.retriever.retrieve(image, min(CANDIDATES_PER_REFERENCE * number, len(self.latents)))
+        return choose(split_latent(latent), candidates, self.latents, self.model.gain.gain(_TYPICAL_QUALITY), number)
 
     def _encode_hyper(self, z: Tensor) -> tuple[bytes, Tensor]:
         z_hat = torch.floor(z.double() + 0.5).clamp(-LARGEST_INPUT, LARGEST_INPUT)
@@ -183,7 +214,7 @@ class Codec:
         self, scaled: Tensor, features: Tensor, rate: Rate, references: Tensor | None
     ) -> tuple[bytes, Tensor]:
         blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
-        slices = scaled.chunk(self.model.config.prior.slices, dim=1)
+        slices = scaled.split(self.model.config.prior.slices, dim=1)
 
         def quantise(index: int, mean: Tensor, level: Tensor) -> Tensor:
             symbols = torch.floor(slices[index] - mean + 0.5)

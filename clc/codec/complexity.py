@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from clc.codec.model import CompressionModel, ModelConfig
-from clc.codec.tiles import LATENT_STRIDE, LATENT_TILE, join_latent, split_latent
+from clc.codec.tiles import IMAGE_MULTIPLE, LATENT_STRIDE, LATENT_TILE, join_latent, split_latent
 
 _SIDE = 512  # pixels; large enough that the border counts for little
 _QUALITY = 50.0  # costs the same as any other
@@ -54,14 +54,14 @@ def _encoder(model: CompressionModel, references: Tensor | None) -> float:
     image = torch.empty(1, 3, _SIDE, _SIDE, device="meta")
     with _counting() as counter:
         latent = _condition(model, model.g_a(image), references) * model.gain.gain(_QUALITY)
-        _decode(model, model.hyper_latent(latent, _QUALITY), references)
+        _decode(model, model.hyper_latent(latent, _QUALITY, model.prior_references(references)), references)
     return _mac_per_pixel(counter)
 
 
 @torch.no_grad()
 def _decoder(model: CompressionModel, references: Tensor | None) -> float:
-    side = _SIDE // LATENT_STRIDE
-    z_hat = model.h_a(torch.empty(1, model.config.transform.latent_channels, side, side, device="meta"))
+    side = _SIDE // IMAGE_MULTIPLE
+    z_hat = torch.empty(1, model.config.prior.hyper_channels, side, side, device="meta")
     with _counting() as counter:
         features, decoded = _decode(model, z_hat, references)
         model.g_s(_condition(model, model.refine(decoded, features, _QUALITY), references))

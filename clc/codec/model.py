@@ -20,7 +20,7 @@ from clc.codec.bitstream import MAX_REFERENCES
 from clc.codec.gain import GainUnit
 from clc.codec.matching import ConditionalLatentMatching, MatchingConfig, MeanReference
 from clc.codec.prior import Prior, PriorConfig, round_half_up, scale_of
-from clc.codec.prior_matching import PriorMatchingConfig
+from clc.codec.prior_matching import PriorMatchingConfig, nearest
 from clc.codec.references import dequantise, quantise
 from clc.codec.synthesis import ConditionalLatentSynthesis, MeanFusion
 from clc.codec.tables import SCALE_MIN, FrequencyTables, gaussian_tables, trim
@@ -136,7 +136,10 @@ class CompressionModel(nn.Module):
             matches, fuses = config.without is not Ablation.CLM, config.without is not Ablation.CLS
             self.matching = ConditionalLatentMatching(config.matching, channels) if matches else MeanReference()
             self.synthesis = ConditionalLatentSynthesis(channels) if fuses else MeanFusion()
-        self.h_a = config.transform.hyper_analysis(config.prior)
+        # The encoder also tells h_a how far the references are, so that ẑ can say how far to trust them.
+        self.h_a = config.transform.hyper_analysis(
+            config.prior, channels * (2 if config.conditioning.informs_prior else 1)
+        )
         self.prior = Prior(config.prior, channels, config.prior_matching if config.conditioning.informs_prior else None)
         self.prior.start_at(config.transform.start().latent_deviation(channels))
         self.residual = nn.Sequential(
@@ -173,19 +176,19 @@ class CompressionModel(nn.Module):
         with torch.autocast(latent.device.type, enabled=False):
             rate = self.gain.rate(quality)
             scaled = self.condition(latent, references) * rate.gain
-            z = self.hyper_latent(scaled, quality)
+            known = self.prior_references(references)
+            z = self.hyper_latent(scaled, quality, known)
             _, hyper_likelihood = self.hyper_prior(z)
             features = self.prior.features(round_half_up(z), rate)
-            width = scaled.shape[1] // self.config.prior.slices
+            slices = scaled.split(self.config.prior.slices, dim=1)
             bits: list[Tensor] = []
 
             def quantise(index: int, mean: Tensor, level: Tensor) -> Tensor:
-                target = scaled[:, index * width : (index + 1) * width]
-                _, likelihood = self.gaussian(target, scale_of(level), mean)
+                _, likelihood = self.gaussian(slices[index], scale_of(level), mean)
                 bits.append(_bits(likelihood))
-                return round_half_up(target - mean) + mean
+                return round_half_up(slices[index] - mean) + mean
 
-            decoded = self.prior.decode(features, rate, quantise, self.prior_references(references))
+            decoded = self.prior.decode(features, rate, quantise, known)
             restored = self.condition(self.refine(decoded, features, quality), references)
         return Reconstruction(
             image=self.g_s(restored).float(),
@@ -202,9 +205,19 @@ class CompressionModel(nn.Module):
             return tiles
         return self.synthesis(tiles, self.matching(tiles, references))
 
-    def hyper_latent(self, scaled: Tensor, quality: float) -> Tensor:
-        """h_a: latent [B, C, h, w] in quantisation steps → z [B, N, h/4, w/4], not rounded."""
-        z: Tensor = self.h_a(scaled / self.prior.spread(self.gain.rate(quality)))
+    def hyper_latent(self, scaled: Tensor, quality: float, references: Tensor | None) -> Tensor:
+        """h_a: latent [B, C, h, w] in quantisation steps, and the references of `prior_references` → z
+        [B, N, h/4, w/4], not rounded.
+        """
+        rate = self.gain.rate(quality)
+        spread = self.prior.spread(rate)
+        seen = scaled / spread
+        if self.config.conditioning.informs_prior:
+            difference = torch.zeros_like(seen)
+            if references is not None:
+                difference = seen - nearest(seen, references * (rate.gain / spread))
+            seen = torch.cat([seen, difference], dim=1)
+        z: Tensor = self.h_a(seen)
         return z
 
     def prior_references(self, references: Tensor | None) -> Tensor | None:

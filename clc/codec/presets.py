@@ -12,7 +12,8 @@ PRESETS = {
         transform=ConvolutionalConfig(
             widths=(64, 160, 448), hidden=(64, 112, 160), blocks=(1, 1, 1), latent_channels=448
         ),
-        prior=PriorConfig(hyper_channels=64, hyper_width=96, slices=4, slice_width=96),
+        # Few channels first: they hold most of the energy, and tell the others how far to trust a match.
+        prior=PriorConfig(hyper_channels=64, hyper_width=96, slices=(4, 12, 48, 128, 256), slice_width=96),
         matching=MatchingConfig(embedding=256, width=32, groups=4, scales=2),
         conditioning=Conditioning.PRIOR,
     ),
@@ -21,7 +22,7 @@ PRESETS = {
         transform=ConvolutionalConfig(
             widths=(96, 192, 448), hidden=(96, 192, 256), blocks=(2, 3, 4), latent_channels=448
         ),
-        prior=PriorConfig(hyper_channels=96, hyper_width=128, slices=8, slice_width=128),
+        prior=PriorConfig(hyper_channels=96, hyper_width=128, slices=(56,) * 8, slice_width=128),
         matching=MatchingConfig(embedding=256, width=64, groups=4, scales=2),
     ),
     # The paper's (§3.3): transforms of the size of TCM-large, so blocks of 256 channels, 128 a branch, with its depths,
@@ -37,7 +38,7 @@ PRESETS = {
             hyper_window=4,
             latent_channels=320,
         ),
-        prior=PriorConfig(hyper_channels=192, hyper_width=192, slices=8, slice_width=224),
+        prior=PriorConfig(hyper_channels=192, hyper_width=192, slices=(40,) * 8, slice_width=224),
         matching=MatchingConfig(embedding=256, width=96, groups=8, scales=3),
     ),
 }

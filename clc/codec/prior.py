@@ -5,6 +5,7 @@ only, and its inputs and outputs lie on fixed grids. Once frozen, encoder and de
 """
 
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 
 import torch
 from compressai.ops.bound_ops import LowerBoundFunction
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from clc.codec.exact import ExactConv2d, snap
 from clc.codec.gain import Rate
 from clc.codec.initialisation import starting_at
-from clc.codec.prior_matching import PriorMatcher, PriorMatchingConfig
+from clc.codec.prior_matching import Match, PriorMatcher, PriorMatchingConfig
 from clc.codec.tables import LOG_SCALE_STEP, SCALE_LEVELS, SCALE_MIN
 
 MEAN_EXPONENT = 6
@@ -36,7 +37,7 @@ class PriorConfig(BaseModel):
 
     hyper_channels: int = Field(ge=8, description="channels of the hyper-latent z")
     hyper_width: int = Field(ge=8, description="channels inside h_a and h_s, and of the hyper features")
-    slices: int = Field(ge=1, description="channel groups K of the context model")
+    slices: tuple[int, ...] = Field(min_length=1, description="channels of each group of the context model")
     slice_width: int = Field(ge=8, description="channels inside each slice network")
 
     @property
@@ -46,12 +47,12 @@ class PriorConfig(BaseModel):
 
 
 class HyperAnalysis(nn.Sequential):
-    """h_a: scaled latent [B, C, h, w] → z [B, N, h/4, w/4]. Runs in the encoder only, so it need not be exact."""
+    """h_a: what the encoder knows [B, c, h, w] → z [B, N, h/4, w/4]. Runs there only, so it need not be exact."""
 
-    def __init__(self, config: PriorConfig, latent_channels: int) -> None:
+    def __init__(self, config: PriorConfig, in_channels: int) -> None:
         width = config.hyper_width
         super().__init__(
-            nn.Conv2d(latent_channels, width, 3, padding=1, padding_mode="replicate"),
+            nn.Conv2d(in_channels, width, 3, padding=1, padding_mode="replicate"),
             nn.LeakyReLU(),
             nn.Conv2d(width, width, 5, stride=2, padding=2, padding_mode="replicate"),
             nn.LeakyReLU(),
@@ -76,9 +77,9 @@ class HyperSynthesis(nn.Sequential):
 
 class SliceNetwork(nn.Module):
     """Support features [B, S, h, w] → normalised mean and scale level, before the gain's, of one slice, each
-    [B, C/K, h, w].
+    [B, c, h, w].
 
-    matches: whether there is a match [B, C/K, h, w] of the slice, which a gate mixes into the mean.
+    matches: whether there is a match [B, c, h, w] of the slice, which a gate mixes into the mean.
     """
 
     def __init__(self, support_channels: int, width: int, slice_channels: int, matches: bool) -> None:
@@ -117,27 +118,23 @@ class Prior(nn.Module):
 
     def __init__(self, config: PriorConfig, latent_channels: int, matching: PriorMatchingConfig | None = None) -> None:
         super().__init__()
-        if latent_channels % config.slices:
-            raise ValueError(f"{latent_channels} latent channels cannot be cut into {config.slices} slices")
-        width = latent_channels // config.slices
+        if sum(config.slices) != latent_channels:
+            raise ValueError(f"slices of {config.slices} channels do not add up to {latent_channels}")
+        self._widths = config.slices
+        starts = [0, *accumulate(config.slices)]
         self.register_buffer("deviation", torch.ones(latent_channels))
         self.hyper_synthesis = HyperSynthesis(config)
         self.matches = nn.ModuleList()
         if matching is not None:
-            for i in range(min(matching.stages, config.slices)):
-                self.matches.append(
-                    PriorMatcher(config.feature_channels + i * width, latent_channels, matching.dimension)
-                )
-        # What a slice sees of a match: its own channels, and the score.
-        self.match_channels = 0 if matching is None else width + 1
-        support = config.feature_channels + self.match_channels
-        self.slices = nn.ModuleList(
-            SliceNetwork(support + i * width, config.slice_width, width, matching is not None)
-            for i in range(config.slices)
-        )
-        for network in self.slices:  # a match says nothing before it has learned to match
-            matched = slice(config.feature_channels, support)
-            nn.init.zeros_(network.get_parameter("trunk.0.weight").data[:, matched])
+            for start in starts[: min(matching.stages, len(config.slices))]:
+                self.matches.append(PriorMatcher(config.feature_channels + start, latent_channels, matching.dimension))
+        self.slices = nn.ModuleList()
+        for start, width in zip(starts, config.slices, strict=False):
+            known = config.feature_channels + start
+            matched = 0 if matching is None else _matched_channels(start, width)
+            network = SliceNetwork(known + matched, config.slice_width, width, matching is not None)
+            nn.init.zeros_(network.get_parameter("trunk.0.weight").data[:, known:])  # a match says nothing at first
+            self.slices.append(network)
 
     def features(self, z_hat: Tensor, rate: Rate) -> Tensor:
         """Hyper features [B, hyper_width + 1, h, w] of integer ẑ [B, N, h/4, w/4]; the last channel says the rate."""
@@ -169,7 +166,7 @@ class Prior(nn.Module):
         grid = 2.0**_DEVIATION_EXPONENT
         self.deviation.copy_(torch.round(deviation * grid) / grid)
         levels = torch.log(self.deviation.clamp(min=1 / grid) / SCALE_MIN) / LOG_SCALE_STEP
-        for network, own in zip(self.slices, levels.chunk(len(self.slices)), strict=True):
+        for network, own in zip(self.slices, levels.split(self._widths), strict=True):
             network.get_parameter("level.bias").copy_(own / _LEVEL_GAIN)
 
     def decode(
@@ -182,7 +179,7 @@ class Prior(nn.Module):
         """Run the slices in order; the decoded latent [B, C, h, w], in quantisation steps.
 
         rate: exact, if the prior is frozen.
-        quantise: (index, mean, level) → decoded slice, each [B, C/K, h, w]. It rounds in training, records symbols
+        quantise: (index, mean, level) → decoded slice, each [B, c, h, w]. It rounds in training, records symbols
         in an encoder and reads them in a decoder. Levels index the Gaussian tables: real numbers in
         0..SCALE_LEVELS-1 in training, whole ones once frozen.
         references: latents [T, M, C, 16, 16] of the tiles, before the gain, where the prior matches them.
@@ -190,31 +187,38 @@ class Prior(nn.Module):
         if references is not None:
             references = self.normalised(references.to(features.dtype), self.spread(rate), rate.gain)
         decoded: list[Tensor] = []
-        known = [features]
-        matched = features.new_zeros(len(features), self.match_channels, *features.shape[-2:])
-        count = len(self.slices)
-        width = rate.gain.shape[1] // count
-        spreads, offsets = self.spread(rate).chunk(count, dim=1), rate.levels.chunk(count, dim=1)
-        for index, (network, spread, offset) in enumerate(zip(self.slices, spreads, offsets, strict=True)):
-            own = None
-            if references is not None:
-                if index < len(self.matches):
-                    others = count - index if index + 1 == len(self.matches) else 1  # slices that use this match
-                    wanted = slice(index * width, (index + others) * width)
-                    match = self.matches[index](torch.cat(known, dim=1), references, wanted)
-                    parts = iter(match.latents.split(width, dim=1))
-                own = next(parts)
-                matched = torch.cat([own, match.score], dim=1)
-            mean, level = network(torch.cat([features, matched, *known[1:]], dim=1), own)
+        known = features  # and the normalised slices decoded so far
+        ends = accumulate(self._widths)
+        spreads, offsets = (each.split(self._widths, dim=1) for each in (self.spread(rate), rate.levels))
+        match: Match | None = None
+        for index, (network, spread, offset, end) in enumerate(zip(self.slices, spreads, offsets, ends, strict=True)):
+            if references is not None and index < len(self.matches):
+                last = index + 1 == len(self.matches)  # all slices that follow use it
+                match = self.matches[index](known, references, None if last else end)
+            mean, level = network(*self._support(known, match, end - self._widths[index], end))
             mean = mean * spread
             level = _saturate(level + offset, SCALE_LEVELS - 1.0)
             if self.frozen:
                 mean = snap(mean, MEAN_EXPONENT)
                 level = torch.floor(level + 0.5)  # once, after the sum: σ is off by half a level at most
             decoded.append(quantise(index, mean, level))
-            if index + 1 < count:
-                known.append(self.normalised(decoded[-1], spread))
+            if index + 1 < len(self._widths):
+                known = torch.cat([known, self.normalised(decoded[-1], spread)], dim=1)
         return torch.cat(decoded, dim=1)
+
+    def _support(self, known: Tensor, match: Match | None, start: int, end: int) -> tuple[Tensor, Tensor | None]:
+        """What the network of the channels from `start` to `end` sees, and their match.
+
+        How far what is decoded lies from its match says how far to trust the match of what is not.
+        """
+        if not self.matches:
+            return known, None
+        if match is None:
+            nothing = known.new_zeros(len(known), _matched_channels(start, end - start), *known.shape[-2:])
+            return torch.cat([known, nothing], dim=1), None
+        own = match.latents[:, start:end]
+        difference = known[:, known.shape[1] - start :] - match.latents[:, :start]
+        return torch.cat([known, own, match.score, difference], dim=1), own
 
     def freeze(self) -> None:
         """Make everything exact; every layer must have seen activations. Irreversible."""
@@ -231,6 +235,11 @@ class Prior(nn.Module):
     def exact_layers(self) -> Iterator[ExactConv2d]:
         """All convolutions of the prior path."""
         return (module for module in self.modules() if isinstance(module, ExactConv2d))
+
+
+def _matched_channels(start: int, width: int) -> int:
+    """Channels that a match adds to the support of a slice: the slice's, the score, the difference before it."""
+    return width + 1 + start
 
 
 def _saturate(x: Tensor, upper: float) -> Tensor:

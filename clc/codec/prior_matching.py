@@ -39,7 +39,7 @@ class Match:
 
 
 class PriorMatcher(nn.Module):
-    """Support [B, S, h, w] and references [T, M, C, 16, 16] of its T tiles → match of the `wanted` channels."""
+    """Support [B, S, h, w] and references [T, M, C, 16, 16] of its T tiles → match of the first `channels` of C."""
 
     displacement: Tensor
 
@@ -56,10 +56,10 @@ class PriorMatcher(nn.Module):
         displacement = (offsets[:, None, :, None] * reach + offsets[None, :, None, :]).reshape(LATENT_TILE**2, -1)
         self.register_buffer("displacement", displacement, persistent=False)
 
-    def forward(self, support: Tensor, references: Tensor, wanted: slice = slice(None)) -> Match:
+    def forward(self, support: Tensor, references: Tensor, channels: int | None = None) -> Match:
         queries = split_latent(self.query(support)).flatten(2)  # [T, d, 256]
         keys = _positions(self.key(references.flatten(0, 1)).unflatten(0, references.shape[:2]))  # [T, d, M·256]
-        values = _positions(references[:, :, wanted])  # [T, c, M·256]
+        values = _positions(references[:, :, :channels])  # [T, c, M·256]
         bias = self.bias.flatten()[self.displacement].repeat(1, references.shape[1])
         scores = queries.transpose(1, 2) @ keys * _SCORE_SCALE + bias  # [T, 256, M·256]
         best, place = scores.max(dim=2)  # the first of equal ones
@@ -81,6 +81,17 @@ class PriorMatcher(nn.Module):
     def restore(self) -> None:
         """Switch to exact evaluation, as `ExactConv2d.restore` does for its weights."""
         self.bias.data = self.bias.data.double()
+
+
+def nearest(latent: Tensor, references: Tensor) -> Tensor:
+    """At each position of a latent [B, C, h, w], the nearest of its tile's references [T, M, C, 16, 16] there.
+
+    Only an encoder can ask for it.
+    """
+    tiles = split_latent(latent)[:, None]
+    closest = (tiles - references).square().sum(dim=2, keepdim=True).argmin(dim=1, keepdim=True)  # [T, 1, 1, 16, 16]
+    chosen = references.gather(1, closest.expand(-1, -1, references.shape[2], -1, -1))[:, 0]
+    return join_latent(chosen, *latent.shape[-2:])
 
 
 def _joined(tiles: Tensor, height: int, width: int) -> Tensor:

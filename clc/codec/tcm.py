@@ -61,9 +61,9 @@ class TcmConfig(BaseModel):
         """A new g_s."""
         return TcmSynthesis(self)
 
-    def hyper_analysis(self, prior: PriorConfig) -> nn.Module:
+    def hyper_analysis(self, prior: PriorConfig, in_channels: int) -> nn.Module:
         """A new h_a."""
-        return TcmHyperAnalysis(self, prior.hyper_channels)
+        return TcmHyperAnalysis(self, in_channels, prior.hyper_channels)
 
 
 class TcmAnalysis(nn.Module):
@@ -108,11 +108,11 @@ class TcmSynthesis(nn.Module):
 
 
 class TcmHyperAnalysis(nn.Sequential):
-    """h_a: scaled latent [B, C, h, w] → z [B, N, h/4, w/4]. Runs in the encoder only, so it need not be exact."""
+    """h_a: what the encoder knows [B, c, h, w] → z [B, N, h/4, w/4]. Runs there only, so it need not be exact."""
 
-    def __init__(self, config: TcmConfig, hyper_channels: int) -> None:
+    def __init__(self, config: TcmConfig, in_channels: int, hyper_channels: int) -> None:
         super().__init__(
-            Halving(config.latent_channels, config.width),
+            Halving(in_channels, config.width),
             *_tcm_blocks(config.hyper_blocks, config.width, config.hyper_head_channels, config.hyper_window),
             nn.Conv2d(config.width, hyper_channels, 3, stride=2, padding=1),
         )

@@ -39,9 +39,9 @@ class ConvolutionalConfig(BaseModel):
         """A new g_s."""
         return ConvolutionalSynthesis(self)
 
-    def hyper_analysis(self, prior: PriorConfig) -> nn.Module:
+    def hyper_analysis(self, prior: PriorConfig, in_channels: int) -> nn.Module:
         """A new h_a."""
-        return HyperAnalysis(prior, self.latent_channels)
+        return HyperAnalysis(prior, in_channels)
 
 
 class ResidualBlock(nn.Module):

@@ -48,7 +48,7 @@ def presets(
     described = {}
     for name, config in PRESETS.items():
         cost = complexity(config)
-        slices, references = config.prior.slices, config.references
+        slices, references = len(config.prior.slices), config.references
         described[name] = asdict(cost) | {"slices": slices, "references": references}
         encoder = f"{cost.encoder / 1e3:.1f} / {cost.encoder_with_references / 1e3:.1f}"
         decoder = f"{cost.decoder / 1e3:.1f} / {cost.decoder_with_references / 1e3:.1f}"

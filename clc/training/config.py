@@ -63,7 +63,7 @@ class TrainingConfig(BaseModel):
     compile: bool = Field(default=False, description="let torch.compile fuse the transforms")
     unconditioned_share: float = Field(default=0.25, ge=0, le=1, description="share of batches without references")
     related_share: float = Field(
-        default=0.5, ge=0, le=1, description="share of crops given a simulated related reference"
+        default=0.5, ge=0, le=1, description="share of crops given simulated related references, one or more"
     )
     refresh_every: int = Field(default=100, ge=1, description="steps between recomputations of the reference latents")
     log_every: int = Field(default=50, ge=1, description="steps between rows of the log")

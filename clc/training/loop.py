@@ -141,13 +141,15 @@ class Trainer:
         chosen = np.flatnonzero(generator.random(len(crops.rows)) < config.related_share)
         if len(chosen):
             others = self.data.windows.photo[generator.integers(len(self.data), size=len(chosen))]
-            views = []
+            number = references.shape[1]
+            views, related = [], torch.zeros(references.shape[:2], dtype=torch.bool)
             for i, other in zip(chosen, others, strict=True):
                 place = crops.places[i]
                 own, another = self.data.photos[place.photo].pixels, self.data.photos[other].pixels
-                views.append(related_view(own, place, another, generator))
-            slots = generator.integers(references.shape[1], size=len(chosen))
-            references[chosen, slots] = self.pool.analyse(torch.stack(views))
+                slots = generator.permutation(number)[: generator.integers(1, number + 1)]
+                related[i, slots] = True
+                views += [related_view(own, place, another, generator) for _ in slots]
+            references[related.to(references.device)] = self.pool.analyse(torch.stack(views))
         return DrawnBatch(crops, references, quality)
 
     def _step(

@@ -20,7 +20,7 @@ _SHAKE = 4.0  # standard deviation of a shaken camera's shift, in pixels
 _MOVE = 48.0  # largest shift of a moved camera, in pixels
 _ROTATION = math.radians(2.0)
 _ZOOM = 0.03
-_GAIN, _CHANNEL_GAIN, _OFFSET = 0.15, 0.03, 10.0
+_GAIN, _CHANNEL_GAIN, _OFFSET = 0.15, 0.03, 10.0  # at most
 _NOISE = 4.0  # largest standard deviation, in 8-bit levels
 _COVERED_SHARE = 0.5  # of views that something else partly covers
 
@@ -36,11 +36,11 @@ class Motion:
 
 
 def random_motion(generator: np.random.Generator) -> Motion:
-    """A third each: a fixed camera, a shaken one, a moved one."""
-    case = generator.integers(3)
-    if case == 0:
+    """Half fixed cameras, a quarter shaken ones, a quarter moved ones."""
+    case = generator.integers(4)
+    if case < 2:
         return Motion()
-    if case == 1:
+    if case == 2:
         dx, dy = generator.normal(0.0, _SHAKE, size=2)
         return Motion(dx=dx, dy=dy)
     dx, dy = generator.uniform(-_MOVE, _MOVE, size=2)
@@ -54,8 +54,9 @@ def related_view(photo: Tensor, place: Place, other: Tensor, generator: np.rando
     A crop smaller than a tile lies in its first corner, as in the codec.
     """
     pixels = moved_view(photo, place, random_motion(generator))
-    gain = 1 + generator.uniform(-_GAIN, _GAIN) + generator.uniform(-_CHANNEL_GAIN, _CHANNEL_GAIN, size=3)
-    offset = generator.uniform(-_OFFSET, _OFFSET)
+    change = generator.random() ** 2  # of the light: most often a small one
+    gain = 1 + change * (generator.uniform(-_GAIN, _GAIN) + generator.uniform(-_CHANNEL_GAIN, _CHANNEL_GAIN, size=3))
+    offset = change * generator.uniform(-_OFFSET, _OFFSET)
     pixels = pixels * torch.from_numpy(gain).to(pixels) + offset
     noise = generator.standard_normal(pixels.shape, dtype=np.float32) * np.float32(generator.uniform(0.0, _NOISE))
     pixels = pixels + torch.from_numpy(noise).to(pixels)

@@ -29,7 +29,7 @@ FOLDER = Path(__file__).parent / "golden"
 MODEL_ID, DICTIONARY_ID = "0123456789abcdef", "fedcba9876543210"
 CONFIG = ModelConfig(
     transform=ConvolutionalConfig(widths=(12, 16, 24), hidden=(12, 16, 16), blocks=(1, 0, 1), latent_channels=24),
-    prior=PriorConfig(hyper_channels=8, hyper_width=12, slices=2, slice_width=12),
+    prior=PriorConfig(hyper_channels=8, hyper_width=12, slices=(8, 16), slice_width=12),
     matching=MatchingConfig(
         embedding=16, width=8, groups=1, scales=1, attention=AttentionConfig(levels=(1,), dimension=8)
     ),

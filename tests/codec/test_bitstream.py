@@ -87,7 +87,7 @@ def test_trailing_bytes_are_refused(stream: Bitstream) -> None:
         (b"\x89PNG\r\n", "does not begin with 'CLC'"),
         (MAGIC, "truncated"),
         (MAGIC + b"\x63" + bytes(40), "format version 99"),
-        (MAGIC + b"\x03" + bytes(60), "height is 0"),
+        (MAGIC + b"\x04" + bytes(60), "height is 0"),
     ],
 )
 def test_foreign_data_is_named(data: bytes, message: str) -> None:
@@ -131,10 +131,10 @@ def test_reading_a_header_imports_no_torch() -> None:
 
 
 def test_the_bytes_of_a_stream_are_these() -> None:
-    """Written with format version 3; if this fails, old files can no longer be read."""
+    """Written with format version 4; if this fails, old files can no longer be read."""
     header = replace(HEADER, height=1, width=257, index_bits=5)
     stream = Bitstream(header, np.array([[1, 2, 31], [0, 16, 7]]), b"zzzz", b"yyyyyyyy", 1)
     assert stream.to_bytes().hex() == GOLDEN
 
 
-GOLDEN = "434c43032b0123456789abcdeffedcba9876543210010001018d0e010208be081c7a7a7a7a797979797979797901000000f976281f"
+GOLDEN = "434c43042b0123456789abcdeffedcba9876543210010001018d0e010208be081c7a7a7a7a79797979797979790100000041b225bb"

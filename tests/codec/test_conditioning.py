@@ -113,7 +113,7 @@ def test_freezing_gives_whole_levels_and_hardly_changes_the_rate_of_what_the_pri
             total -= float(torch.log2(mass.clamp(min=1e-9)).sum())
             return symbols + mean
 
-        z = torch.round(model.hyper_latent(model.g_a(image) * model.gain.gain(50.0), 50.0))
+        z = torch.round(model.hyper_latent(model.g_a(image) * model.gain.gain(50.0), 50.0, None))
         model.prior.decode(model.prior.features(z.to(dtype), rate), rate, quantise)
         return total
 

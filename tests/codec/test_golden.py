@@ -28,8 +28,8 @@ def test_a_golden_stream_says_how_it_was_made(name: str) -> None:
     assert header.scope is (Scope.IMAGE if whole_image else Scope.TILE)
 
 
-def test_the_golden_files_are_those_of_format_version_3() -> None:
+def test_the_golden_files_are_those_of_format_version_4() -> None:
     digest = hashlib.sha256()
     for path in sorted(FOLDER.iterdir()):
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
-    assert digest.hexdigest() == "9f33dd5e437b5e4dca8ac901d816d9c9e329f8c15d1660a2d2db8d35f06862e2"
+    assert digest.hexdigest() == "a257224e4b6d510e8e4abb94a46688a7d9eb99fb4b443ac54685b0e60a05ec67"

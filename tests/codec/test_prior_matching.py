@@ -13,8 +13,10 @@ from clc.codec.codec import Codec
 from clc.codec.gain import GainUnit
 from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ReferenceSource
 from clc.codec.presets import PRESETS
-from clc.codec.prior_matching import PriorMatcher
+from clc.codec.prior_matching import PriorMatcher, nearest
 from clc.codec.references import ReferenceLatents
+from clc.codec.tiles import split_latent
+from clc.codec.trust import trust_map
 from clc.errors import BitstreamError
 
 CHANNELS = 6
@@ -69,6 +71,54 @@ def test_every_tile_has_references_of_its_own(matcher: PriorMatcher) -> None:
     tiles = torch.nn.functional.pad(latent, (0, 12, 0, 12)).unfold(2, 16, 16).unfold(3, 16, 16)
     references = tiles.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)[:, None]  # each tile's own content
     assert torch.equal(matcher(latent, references).latents, latent)
+
+
+def test_the_nearest_reference_is_chosen_position_by_position() -> None:
+    torch.manual_seed(8)
+    latent = torch.randn(1, CHANNELS, 16, 20)  # two tiles, the second mostly beyond the latent
+    right, wrong = split_latent(latent + 0.1), split_latent(latent + 1.0)
+    first = torch.rand(2, 1, 16, 16) < 0.5
+    references = torch.stack([torch.where(first, right, wrong), torch.where(first, wrong, right)], dim=1)
+    assert torch.allclose(nearest(latent, references), latent + 0.1)
+
+
+def test_the_encoder_says_in_z_how_near_the_references_are() -> None:
+    torch.manual_seed(9)
+    model = CompressionModel(PRESETS["tiny"]).eval()
+    latent = torch.randn(1, CODED, 16, 16)
+    far = torch.randn(1, 3, CODED, 16, 16)
+    near = torch.cat([far[:, :2], latent[:, None]], dim=1)
+    rate = model.gain.rate(50.0)
+    hyper = [model.hyper_latent(latent * rate.gain, 50.0, each) for each in (None, near, far)]
+    assert torch.allclose(hyper[0], hyper[1], atol=1e-5)  # no difference
+    assert not torch.allclose(hyper[0], hyper[2], atol=1e-2)
+
+
+@torch.inference_mode()
+def test_a_slice_sees_how_far_what_is_decoded_lies_from_its_match() -> None:
+    """With the same features, latents and matches for a slice, its parameters depend on earlier slices' matches."""
+    torch.manual_seed(10)
+    prior = CompressionModel(PRESETS["tiny"]).prior.eval()
+    start = prior.slices[0].mean.out_channels
+    network = prior.slices[1]
+    torch.nn.init.normal_(network.get_parameter("trunk.0.weight"))
+    torch.nn.init.normal_(network.get_parameter("mean.weight"))
+    z_hat = torch.zeros(1, 64, 4, 4)
+    rate = CompressionModel(PRESETS["tiny"]).gain.rate(50.0)
+    one = torch.randn(1, 1, CODED, 16, 16)
+    other = one.clone()
+    other[:, :, :start] += 1.0
+    means: list[list[Tensor]] = []
+    for references in (one, other):
+        seen: list[Tensor] = []
+
+        def draw(index: int, mean: Tensor, level: Tensor, seen: list[Tensor] = seen) -> Tensor:
+            seen.append(mean)
+            return torch.zeros_like(mean)
+
+        prior.decode(prior.features(z_hat, rate), rate, draw, references)
+        means.append(seen)
+    assert not torch.allclose(means[0][1], means[1][1])
 
 
 def test_gradients_reach_queries_keys_and_bias() -> None:
@@ -192,12 +242,44 @@ def test_every_way_of_conditioning_comes_back_from_its_stream(
     assert np.array_equal(decoder.decompress(coded.data), codec.reconstruct(coded))
 
 
+@pytest.mark.parametrize("conditioning", [Conditioning.PRIOR, Conditioning.BOTH])
+def test_references_of_the_prior_are_left_out_where_they_do_not_pay(conditioning: Conditioning) -> None:
+    values = np.random.default_rng(0).integers(-127, 128, (9, CODED, 16, 16)).astype(np.int8)
+    latents = ReferenceLatents(values, np.full(CODED, 2, np.int32), DICTIONARY_ID, MODEL_ID)  # far from everything
+    model = frozen_model(conditioning)
+    for network in model.prior.slices:  # as if it trusted them
+        network.gate.bias.fill_(1.0)
+    codec = Codec(model, MODEL_ID, latents, _FirstEntries())
+    image = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    alone, with_them = codec.compress(image, references=False), codec.compress(image, always=True)
+    assert len(alone) < len(with_them)
+    cheaper = codec.compress(image)
+    assert cheaper == (alone if conditioning is Conditioning.PRIOR else with_them)
+    assert codec.decompress(cheaper).shape == image.shape
+
+
+@pytest.mark.parametrize("conditioning", [Conditioning.PRIOR, Conditioning.PAPER, Conditioning.BOTH])
+def test_the_map_of_trust_shows_the_share_of_the_references(conditioning: Conditioning) -> None:
+    model = frozen_model(conditioning)
+    values = np.random.default_rng(0).integers(-127, 128, (9, CODED, 16, 16)).astype(np.int8)
+    latents = ReferenceLatents(values, np.full(CODED, 8, np.int32), DICTIONARY_ID, MODEL_ID)
+    codec = Codec(model, MODEL_ID, latents, _FirstEntries())
+    image = np.random.default_rng(1).integers(0, 256, (70, 300, 3), dtype=np.uint8)
+    trust = trust_map(codec, codec.compress(image, always=True))
+    assert trust is not None
+    assert trust.shape == (5, 19)
+    # Where training starts: gates at 0.1, α at 0.5.
+    start = {Conditioning.PRIOR: 0.1, Conditioning.PAPER: 0.5, Conditioning.BOTH: 0.3}[conditioning]
+    assert trust == pytest.approx(start, abs=0.02)
+    assert trust_map(codec, codec.compress(image, references=False)) is None
+
+
 def test_a_prior_that_knew_other_references_is_noticed() -> None:
     model = frozen_model(Conditioning.PRIOR)
     values = np.random.default_rng(0).integers(-127, 128, (9, CODED, 16, 16)).astype(np.int8)
     exponents = np.full(CODED, 8, np.int32)
     codec = Codec(model, MODEL_ID, ReferenceLatents(values, exponents, DICTIONARY_ID, MODEL_ID), _FirstEntries())
-    data = codec.compress(np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    data = codec.compress(np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8), always=True)
     other = Codec(model, MODEL_ID, ReferenceLatents(values[::-1].copy(), exponents, DICTIONARY_ID, MODEL_ID))
     with pytest.raises(BitstreamError):
         other.decompress(data)

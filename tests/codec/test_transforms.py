@@ -15,7 +15,7 @@ from tests.conftest import picture
 NARROW = {"width": 32, "latent_channels": 48, "blocks": (2, 1, 2), "head_channels": (4, 8, 8), "hyper_head_channels": 8}
 TCM = TcmConfig.model_validate(PRESETS["paper"].transform.model_dump() | NARROW)
 CONVOLUTIONAL = ConvolutionalConfig(widths=(16, 24, 32), hidden=(16, 16, 16), blocks=(1, 1, 1), latent_channels=48)
-PRIOR = PriorConfig(hyper_channels=16, hyper_width=16, slices=4, slice_width=16)
+PRIOR = PriorConfig(hyper_channels=16, hyper_width=16, slices=(12, 36), slice_width=16)
 either_kind = pytest.mark.parametrize("config", [CONVOLUTIONAL, TCM], ids=lambda config: config.kind)
 
 
@@ -26,7 +26,7 @@ def test_strides_are_16_and_64(config: ConvolutionalConfig | TcmConfig, size: tu
     with torch.no_grad():
         y = config.analysis()(torch.rand(2, 3, height, width))
         assert y.shape == (2, 48, height // 16, width // 16)
-        assert config.hyper_analysis(PRIOR)(y).shape == (2, 16, height // 64, width // 64)
+        assert config.hyper_analysis(PRIOR, y.shape[1])(y).shape == (2, 16, height // 64, width // 64)
         assert config.synthesis()(y).shape == (2, 3, height, width)
 
 
@@ -51,7 +51,7 @@ def test_either_kind_starts_with_latents_of_the_same_scale() -> None:
 
 def test_every_weight_of_the_tcm_transforms_learns() -> None:
     torch.manual_seed(0)
-    model = torch.nn.ModuleList([TCM.analysis(), TCM.hyper_analysis(PRIOR), TCM.synthesis()])
+    model = torch.nn.ModuleList([TCM.analysis(), TCM.hyper_analysis(PRIOR, TCM.latent_channels), TCM.synthesis()])
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     x = to_tensor(picture(0, 64, 128)[None])
     for _ in range(4):  # what lies behind a zeroed layer learns once that one has

@@ -100,3 +100,14 @@ def test_a_related_view_shows_the_same_place_under_another_light() -> None:
     best = max(float(np.corrcoef(view.flatten(), crop.flatten())[0, 1]) for view in views)
     assert best > 0.9
     assert all(not torch.equal(view, crop) for view in views)
+
+
+def test_the_light_mostly_changes_little() -> None:
+    """As between two photos of a fixed camera: half of the views stay within some levels of the crop in the mean."""
+    place = Place(0, 60, 50, 256, 0, False)
+    crop = photo()[50:306, 60:316].float()
+    generator = np.random.default_rng(0)
+    views = [related_view(photo(), place, photo(1), generator).float() for _ in range(60)]
+    changes = sorted(abs(float(view.mean() - crop.mean())) for view in views)
+    assert changes[20] < 6.0
+    assert changes[-1] > 10.0
