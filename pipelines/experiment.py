@@ -7,35 +7,48 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from clc.experiments.budget import Budget
-from clc.experiments.catalogue import Variant, find_experiment
-from clc.experiments.comparison import combined, markdown
-from clc.experiments.photos import DataSet, collections, general
-from clc.experiments.variant import measured, variant_profile
-from clc.store import Kind, Store
+from clc.experiments.catalogue import find_experiment
+from clc.experiments.comparison import combined, experiment_seeds, markdown
+from clc.experiments.photos import general
+from clc.experiments.variant import measured, trained, variant_profile
+from clc.loading import find_model
+from clc.profile import Profile
+from clc.shipped import LayeredStore
+from clc.store import Kind
 
 logger = logging.getLogger(__name__)
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{variant.name}, {data.name}, seed {seed}")
-def measure_variant(variant: Variant, data: DataSet, budget: Budget, seed: int, store: str, runs: Path) -> str:
-    """One variant on one data set → results; what the store has is skipped."""
-    profile = variant_profile(variant, data, budget, seed)
-    return measured(profile, store=Store(store), runs=runs).ref
+@task(cache_policy=NO_CACHE, task_run_name="train {profile.name}, seed {profile.training.seed}")
+def train_variant(profile: Profile, store: str, runs: Path) -> str:
+    """The model of one variant, trained on the general photos; what the store has is skipped."""
+    return trained(profile, store=LayeredStore(store), runs=runs).ref
+
+
+@task(cache_policy=NO_CACHE, task_run_name="{profile.name}, {data}")
+def measure_variant(profile: Profile, data: str, model: str, store: str) -> str:
+    """One variant's model on one data set → results; what the store has is skipped."""
+    opened = LayeredStore(store)
+    return measured(opened.get(Kind.MODEL, model), profile, store=opened).ref
 
 
 @flow(name="experiment", flow_run_name="{name}, {budget.name}", validate_parameters=False)
 def experiment(name: str, budget: Budget, store: str, runs: Path) -> list[str]:
     """Every variant on every data set → one results version a data set."""
     chosen = find_experiment(name)
-    data_sets = [general(), *(collections() if chosen.collections else [])]
-    opened = Store(store)
+    opened = LayeredStore(store)
     versions = []
-    for data in data_sets:
-        measured_runs = {
-            (variant.name, seed): opened.get(Kind.RESULTS, measure_variant(variant, data, budget, seed, store, runs))
-            for variant in chosen.variants(budget)
-            for seed in budget.seeds
-        }
+    for data in chosen.data_sets():
+        measured_runs = {}
+        for variant in chosen.variants(budget, data):
+            for seed in experiment_seeds(chosen, budget):
+                if chosen.trained:
+                    model = train_variant(variant_profile(chosen, variant, general(), budget, seed), store, runs)
+                else:
+                    model = find_model(opened).ref
+                profile = variant_profile(chosen, variant, data, budget, seed)
+                results = measure_variant(profile, data.name, model, store)
+                measured_runs[variant.name, seed] = opened.get(Kind.RESULTS, results)
         version = combined(chosen, data, budget, measured_runs, store=opened)
         opened.aliases.set(Kind.RESULTS, f"{name}-{data.name}", version)
         print(f"\n{markdown(chosen, data, budget, version)}\n\n{version}: `clc report {version.short_id}`")

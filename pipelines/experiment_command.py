@@ -10,7 +10,7 @@ from clc.commands.options import StoreOption
 
 
 def run_experiment(
-    name: Annotated[str, typer.Argument(help="table1, table2, table3 or conditioning.")],
+    name: Annotated[str, typer.Argument(help="table1 to table3, figure2c, figure4, figure5, conditioning or drift.")],
     budget: Annotated[str, typer.Option(help="smoke (minutes), small (hours on a CPU) or paper (GPUs).")] = "smoke",
     runs: Annotated[Path, typer.Option(help="Folder for checkpoints of interrupted runs.")] = Path("runs"),
     store: StoreOption = None,
@@ -20,13 +20,13 @@ def run_experiment(
     With CLC_DATA, a folder of Parquet photo packs, it runs on Kodak and on collections; without, on bundled photos.
     """
     from clc.experiments.budget import find_budget
-    from clc.experiments.catalogue import find_experiment
+    from clc.experiments.catalogue import On, find_experiment
     from clc.experiments.photos import DATA, collections
     from clc.store import Store
     from pipelines.experiment import experiment
 
     logging.getLogger("clc").setLevel(logging.INFO)
     chosen, spent = find_experiment(name), find_budget(budget)
-    if chosen.collections and not collections():
+    if chosen.on is On.BOTH and not collections():
         typer.echo(f"{DATA} is not set: there is no collection of related photos to run on, bundled photos only")
     experiment(name, spent, Store(store).url, runs)

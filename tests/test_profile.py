@@ -40,3 +40,10 @@ def test_a_profile_without_photos_says_so_when_they_are_needed() -> None:
     profile = load_profile("tiny")
     with pytest.raises(ProfileError, match="profile tiny names no photos"):
         profile.sources  # noqa: B018
+
+
+def test_a_collection_keeps_every_distinct_patch() -> None:
+    profile = load_profile("collection")
+    assert profile.cluster.entries is None
+    assert profile.model.config == load_profile("tiny").model.config  # so that it can start from the default model
+    assert profile.evaluation.allow_near_duplicates

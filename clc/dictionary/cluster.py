@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Iterator
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
@@ -26,8 +27,9 @@ class ClusterConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    entries: int | None = Field(
-        default=3000, ge=1, description="clusters asked for; empty ones are dropped. None: every distinct patch is one"
+    entries: Annotated[int, Field(ge=1)] | None = Field(
+        default=3000,
+        description="clusters asked for; empty ones are dropped. None, or all: every distinct patch is one",
     )
     near_duplicates: float | None = Field(
         default=0.1,
@@ -37,6 +39,11 @@ class ClusterConfig(BaseModel):
     )
     passes: int = Field(default=5, ge=1, description="passes of MiniBatchKMeans over the keys")
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("entries", mode="before")
+    @classmethod
+    def _all(cls, entries: object) -> object:
+        return None if entries == "all" else entries  # TOML has no null
 
 
 def cluster(reduced: Version, *, config: ClusterConfig, store: Store, force: bool = False) -> StageResult:

@@ -42,6 +42,10 @@ class ImageCodec(Protocol):
         """A whole file → uint8 [H, W, 3]. Raises ClcError if it cannot be decoded."""
 
 
+OURS = ("clc", "clc, no references")
+"""The names of our codec, with references and without."""
+
+
 @dataclass(frozen=True)
 class Clc:
     """Our codec. A stream with references names its dictionary and carries its indices: both are in the file size."""
@@ -54,7 +58,7 @@ class Clc:
     @property
     def name(self) -> str:
         """The two switch positions are two codecs."""
-        return "clc" if self.references else "clc, no references"
+        return OURS[0] if self.references else OURS[1]
 
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
         """Includes retrieval. Raises what `Codec.encode` raises."""

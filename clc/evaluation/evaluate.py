@@ -68,6 +68,9 @@ class EvaluationConfig(BaseModel):
     vvc_qualities: tuple[VvcQuality, ...] = Field(default=VVC_QUALITIES, description="63 - QP; empty leaves VVC out")
     panel_images: int = Field(default=3, ge=0, le=50, description="photos, from the first, shown as pictures")
     panel_quality: Quality = 40.0
+    panel_bpp: float | None = Field(
+        default=None, gt=0, description="show the quality whose file is nearest to so many bits per pixel instead"
+    )
     allow_near_duplicates: bool = Field(
         default=False, description="measure on photos that look like some of the dictionary, as a fixed camera's do"
     )
@@ -125,11 +128,11 @@ def evaluate(
             "model": codec.model_id,
             "dictionary": dictionary.dictionary_id if dictionary else None,
             "dictionary_entries": len(dictionary) if dictionary else 0,
+            "dictionary_bytes": dictionary.values.nbytes if dictionary else 0,
             "references_per_tile": codec.model.config.references if dictionary else 0,
             "codecs": [
                 {"name": each.name, "qualities": list(each.qualities), "settings": each.settings} for each in codecs
             ],
-            "panel_quality": config.panel_quality,
             "about": dict(about or {}),
         }
 
@@ -191,7 +194,7 @@ def _measure_all(
             if measured_photos < config.panel_images:
                 able = [codec for codec in codecs if codec.name in measured]
                 try:
-                    shown = panel_rows(photo, able, quality=config.panel_quality, patch_of=patches_of)
+                    shown = panel_rows(photo, able, config.panel_quality, config.panel_bpp, patch_of=patches_of)
                     panels.write(to_table(shown, PANELS_SCHEMA))
                 except ClcError as error:
                     failures.append({"image_id": photo.image_id, "codec": "pictures", "reason": str(error)})

@@ -10,6 +10,7 @@ from PIL import Image
 
 from clc.codec.bitstream import Bitstream
 from clc.codec.tiles import TILE_SIZE
+from clc.codec.trust import trust_map
 from clc.errors import CorruptArtifactError
 from clc.evaluation.baselines import Clc, ImageCodec
 from clc.evaluation.metrics import bits_per_pixel, psnr
@@ -26,17 +27,22 @@ PatchOf = Callable[[int], NDArray[np.uint8]]
 """Dictionary entry → its patch, uint8 [256, 256, 3]."""
 
 
-def panel_rows(photo: Photo, codecs: Sequence[ImageCodec], *, quality: float, patch_of: PatchOf) -> list[PanelRow]:
+def panel_rows(
+    photo: Photo, codecs: Sequence[ImageCodec], quality: float, bpp: float | None = None, *, patch_of: PatchOf
+) -> list[PanelRow]:
     """One row for each codec, CLC first.
 
-    CLC is shown at `quality`, every other codec at the whole quality, within the range it is measured at, whose file is
-    nearest in size to that of the first CLC codec, so that the eye compares pictures of equal bytes. Without a CLC
-    codec there is no row. Raises ClcError if a codec cannot code the photo.
+    CLC is shown at `quality`, or at the whole one that comes nearest to `bpp` bits per pixel; every other codec at the
+    whole quality, within the range it is measured at, whose file is nearest in size to that of the first CLC codec, so
+    that the eye compares pictures of equal bytes. Without a CLC codec there is no row. Raises ClcError if a codec
+    cannot code the photo.
     """
     ours = [codec for codec in codecs if isinstance(codec, Clc)]
     others = [codec for codec in codecs if not isinstance(codec, Clc)]
     if not ours:
         return []
+    if bpp is not None:
+        quality = quality_of_size(ours[0], photo.pixels, max(1, round(bpp * photo.pixels[..., 0].size / 8)))
     rows = [_panel_row(photo, codec, quality, patch_of) for codec in ours]
     size = len(ours[0].encode(photo.pixels, quality))
     shown = [(codec, quality_of_size(codec, photo.pixels, size)) for codec in others]
@@ -66,6 +72,7 @@ def _panel_row(photo: Photo, codec: ImageCodec, quality: float, patch_of: PatchO
         original=encode_patch(display(photo.pixels)),
         reconstruction=encode_patch(display(decoded)),
         references=_references_of(data, patch_of) if isinstance(codec, Clc) else None,
+        trust=_trust_in(codec, data, display(photo.pixels)) if isinstance(codec, Clc) else None,
     )
 
 
@@ -103,6 +110,16 @@ def _references_of(data: bytes, patch_of: PatchOf) -> bytes | None:
     except CorruptArtifactError as error:
         logger.warning("stage=evaluate references are not shown: %s", error)
         return None
+
+
+def _trust_in(codec: Clc, data: bytes, shown: NDArray[np.uint8]) -> bytes | None:
+    """As large as the picture `shown`."""
+    trust = trust_map(codec.codec, data)
+    if trust is None:
+        return None
+    height, width = shown.shape[:2]
+    levels = (trust.clip(0.0, 1.0) * 255.0).round().astype(np.uint8)
+    return encode_patch(_resized(np.repeat(levels[:, :, None], 3, axis=2), height, width))
 
 
 def _mosaic(entries: NDArray[np.int64], height: int, width: int, patch_of: PatchOf) -> NDArray[np.uint8]:

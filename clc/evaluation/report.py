@@ -4,16 +4,19 @@ import base64
 import hashlib
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
 
 import jinja2
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from clc.errors import CorruptArtifactError, ProfileError
+from clc.evaluation.baselines import OURS
 from clc.evaluation.charts import Chart, Curve, Point, rd_chart
 from clc.evaluation.comparison import Comparison, compare
 from clc.evaluation.lineage_chart import lineage_columns
@@ -39,7 +42,8 @@ _STYLES = {
     "HEVC": "hevc",
     "VVC": "vvc",
 }
-_OURS = ("clc", "clc, no references")
+_BOX = 96  # pixels of the picture as shown
+_ENLARGED = 3
 _SHOWN_PUBLISHED = (VTM, "BPG 0.9.8 (x265, 4:4:4)", "TCM-large 2023", "DCAE 2025")
 
 
@@ -54,6 +58,23 @@ class PublishedComparison:
 
 
 @dataclass(frozen=True)
+class Box:
+    """A square of a picture, in its pixels."""
+
+    left: int
+    top: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Detail:
+    """The box of a picture, enlarged."""
+
+    box: Box
+    uri: str
+
+
+@dataclass(frozen=True)
 class Figure:
     """One picture of a panel. choice: what the slider calls it, None for what cannot be laid over the photo."""
 
@@ -64,6 +85,7 @@ class Figure:
     width: int
     height: int
     choice: str | None
+    detail: Detail | None
 
 
 def render_report(version: Version, published: str | None = None) -> str:
@@ -77,21 +99,23 @@ def render_report(version: Version, published: str | None = None) -> str:
     means = summary(version)
     curves = _published_curves(version, published) if published else []
     script = _resource("report.js")
+    styles = _styles(codec_names(version))
     return _template().render(
         version=version,
         attributes=version.attributes,
         statistics=version.statistics,
         codecs=codec_names(version),
-        styles=_STYLES,
+        styles=styles,
         common=len(common_images(version)),
-        comparisons=comparisons(rows, codec_names(version)),
+        comparisons=comparisons(rows, codec_names(version), version.attributes.get("anchor")),
         dataset=published,
         published=curves,
         published_comparisons=_published_comparisons(means, curves),
-        charts=_charts(means, curves),
+        charts=_charts(means, curves, styles),
         means=means,
         rows=rows,
-        panels=_panels(version, rows),
+        panels=_panels(version, rows, styles),
+        box=_BOX,
         picture_quality=PICTURE_QUALITY,
         display_width=DISPLAY_WIDTH,
         lineage=lineage_columns(version),
@@ -106,15 +130,21 @@ def write_report(version: Version, path: Path, published: str | None = None) -> 
     write_page(path, render_report(version, published))
 
 
-def comparisons(rows: Sequence[ImageRow], codecs: Sequence[str]) -> list[Comparison]:
-    """CLC against every other codec, and last against itself without references."""
+def comparisons(rows: Sequence[ImageRow], codecs: Sequence[str], anchor: str | None = None) -> list[Comparison]:
+    """CLC against every other codec, and last against itself without references.
+
+    anchor: of an experiment, whose codecs are its variants: all others are compared with it instead.
+    """
     by_codec: dict[str, list[ImageRow]] = {codec: [] for codec in codecs}
     for row in rows:
         by_codec[row.codec].append(row)
-    ours = [codec for codec in _OURS if by_codec.get(codec)]
+    if anchor is not None:
+        others = [codec for codec in codecs if codec != anchor]
+        return [compare(by_codec[anchor], by_codec[codec], names=(anchor, codec)) for codec in others]
+    ours = [codec for codec in OURS if by_codec.get(codec)]
     if not ours:
         return []
-    anchors = [codec for codec in codecs if codec not in _OURS] + ours[1:]
+    anchors = [codec for codec in codecs if codec not in OURS] + ours[1:]
     return [compare(by_codec[anchor], by_codec[ours[0]], names=(anchor, ours[0])) for anchor in anchors]
 
 
@@ -133,7 +163,7 @@ def _published_curves(version: Version, dataset: str) -> list[PublishedCurve]:
 
 
 def _published_comparisons(means: Sequence[SummaryRow], curves: Sequence[PublishedCurve]) -> list[PublishedComparison]:
-    ours = next((codec for codec in _OURS if any(row.codec == codec for row in means)), None)
+    ours = next((codec for codec in OURS if any(row.codec == codec for row in means)), None)
     test = [(row.bpp, row.psnr) for row in means if row.codec == ours]
     return [
         PublishedComparison(
@@ -143,12 +173,18 @@ def _published_comparisons(means: Sequence[SummaryRow], curves: Sequence[Publish
     ]
 
 
-def _charts(means: Sequence[SummaryRow], published: Sequence[PublishedCurve]) -> list[Chart]:
+def _styles(codecs: Sequence[str]) -> dict[str, str]:
+    """A style for each codec; variants of an experiment get those that are left, in order."""
+    free = [style for name, style in _STYLES.items() if name not in codecs]
+    return {codec: _STYLES.get(codec) or (free.pop(0) if free else "other") for codec in codecs}
+
+
+def _charts(means: Sequence[SummaryRow], published: Sequence[PublishedCurve], styles: Mapping[str, str]) -> list[Chart]:
     def curves(quality_of: Callable[[SummaryRow], float]) -> list[Curve]:
         return [
             Curve(
                 codec,
-                _STYLES.get(codec, "other"),
+                styles[codec],
                 tuple(
                     Point(
                         row.bpp,
@@ -180,19 +216,21 @@ def _charts(means: Sequence[SummaryRow], published: Sequence[PublishedCurve]) ->
     return [chart for chart in charts if chart is not None]
 
 
-def _panels(version: Version, rows: Sequence[ImageRow]) -> list[tuple[str, list[Figure]]]:
+def _panels(version: Version, rows: Sequence[ImageRow], styles: Mapping[str, str]) -> list[tuple[str, list[Figure]]]:
     panels = [PanelRow(**row) for row in version.table("panels").to_pylist()]
     pixels = {row.image_id: row.height * row.width for row in rows}
     return [
-        (image_id, _figures(list(group), pixels[image_id]))
+        (image_id, _figures(list(group), pixels[image_id], styles))
         for image_id, group in groupby(panels, key=lambda row: row.image_id)
     ]
 
 
-def _figures(rows: list[PanelRow], pixels: int) -> list[Figure]:
+def _figures(rows: list[PanelRow], pixels: int, styles: Mapping[str, str]) -> list[Figure]:
     """image | references | reconstruction, then the other codecs."""
-    first = rows[0]
-    figures = [_figure("original", f"{3 * pixels:,} bytes, uncompressed", "", first.original, choice="original")]
+    first = next((row for row in rows if row.references is not None), rows[0])
+    box = busiest(_decoded(first.original))
+    raw = f"{3 * pixels:,} bytes, uncompressed"
+    figures = [_figure("original", raw, "", first.original, choice="original", box=box)]
     if first.references is not None:
         figures.append(
             _figure(
@@ -203,24 +241,58 @@ def _figures(rows: list[PanelRow], pixels: int) -> list[Figure]:
                 choice=None,
             )
         )
+    if first.trust is not None:
+        share = float(np.asarray(_decoded(first.trust), dtype=np.float64).mean()) / 255.0
+        caption = (
+            f"white where the latent is predicted from the references alone, black where not at all; mean {share:.2f}"
+        )
+        figures.append(_figure("trust in references", caption, "", first.trust, choice=None))
     for row in rows:
         size = f"{round(row.bpp * pixels / 8):,} bytes"
         caption = f"{size}, {row.bpp:.3f} bpp, {_decibels(row.psnr)}, quality {row.quality:g}"
         choice = f"{row.codec}: {size}, {_decibels(row.psnr)}"
-        figures.append(_figure(row.codec, caption, _STYLES.get(row.codec, "other"), row.reconstruction, choice=choice))
+        figures.append(_figure(row.codec, caption, styles[row.codec], row.reconstruction, choice=choice, box=box))
     return figures
 
 
-def _figure(heading: str, caption: str, style: str, picture: bytes, *, choice: str | None) -> Figure:
-    buffer = io.BytesIO()
+def _figure(
+    heading: str, caption: str, style: str, picture: bytes, *, choice: str | None, box: Box | None = None
+) -> Figure:
+    image = _decoded(picture)
+    detail = None
+    if box is not None:
+        corners = (box.left, box.top, box.left + box.size, box.top + box.size)
+        side = box.size * _ENLARGED
+        detail = Detail(box, _uri(image.crop(corners).resize((side, side), Image.Resampling.NEAREST)))
+    return Figure(heading, caption, style, _uri(image), image.width, image.height, choice, detail)
+
+
+def busiest(image: Image.Image) -> Box | None:
+    """Where a picture has most to show: the square with the largest variance of luma, on a grid of quarter squares.
+
+    None for pictures that are hardly larger than it.
+    """
+    if min(image.size) < 2 * _BOX:
+        return None
+    luma = np.asarray(image.convert("L"), dtype=np.float64)
+    windows = sliding_window_view(luma, (_BOX, _BOX))[:: _BOX // 4, :: _BOX // 4]
+    row, column = np.unravel_index(windows.var(axis=(2, 3)).argmax(), windows.shape[:2])
+    return Box(int(column) * (_BOX // 4), int(row) * (_BOX // 4), _BOX)
+
+
+def _decoded(picture: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(picture), formats=["WEBP"]) as image:
-            width, height = image.size
-            image.save(buffer, "WEBP", quality=PICTURE_QUALITY, method=4)
+            image.load()
+            return image
     except (OSError, ValueError) as error:
         raise CorruptArtifactError(f"a stored picture cannot be decoded ({error}); verify the artifact") from error
-    uri = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return Figure(heading, caption, style, uri, width, height, choice)
+
+
+def _uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=PICTURE_QUALITY, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _template() -> jinja2.Template:

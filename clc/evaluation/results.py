@@ -40,7 +40,8 @@ class ImageRow:
 class PanelRow:
     """One photo beside what a codec makes of it; pictures are lossless WebP at display size.
 
-    references: a sheet of the dictionary patches that were used, None for a codec without references.
+    references: a sheet of the dictionary patches that were used, None for a codec without references; trust: how much
+    of each place came from them, black to white.
     """
 
     image_id: str
@@ -51,6 +52,7 @@ class PanelRow:
     original: bytes
     reconstruction: bytes
     references: bytes | None
+    trust: bytes | None = None
 
 
 IMAGES_SCHEMA = pa.schema(
@@ -80,6 +82,7 @@ PANELS_SCHEMA = pa.schema(
         pa.field("original", pa.binary(), metadata=DERIVED),
         pa.field("reconstruction", pa.binary(), metadata=DERIVED),
         pa.field("references", pa.binary(), metadata=DERIVED),
+        pa.field("trust", pa.binary(), metadata=DERIVED),
     ]
 )
 

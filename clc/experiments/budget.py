@@ -18,6 +18,7 @@ class Budget(BaseModel):
     batch: int = Field(ge=1, description="crops a step, of 256×256")
     training_photos: int = Field(ge=1, description="at most so many")
     reference_photos: int = Field(ge=1, description="at most so many, of a general data set")
+    collection_photos: int = Field(ge=1, description="reference photos at most, of a collection")
     test_photos: int = Field(ge=1, description="at most so many, of each data set")
     per_photo: int = Field(ge=1, description="patches a reference photo")
     entries: int = Field(ge=5, description="of a general dictionary")
@@ -29,7 +30,8 @@ class Budget(BaseModel):
         """In one line, for the head of a table."""
         return (
             f"Budget {self.name}: {self.steps} steps of {self.batch} crops, {len(self.seeds)} seed(s), at most "
-            f"{self.training_photos} training, {self.reference_photos} reference and {self.test_photos} test photos, "
+            f"{self.training_photos} training, {self.reference_photos} reference ({self.collection_photos} of a "
+            f"collection) and {self.test_photos} test photos, "
             f"{self.entries} entries, qualities {', '.join(f'{quality:g}' for quality in self.qualities)}"
         )
 
@@ -42,6 +44,7 @@ BUDGETS = {
         batch=2,
         training_photos=8,
         reference_photos=8,
+        collection_photos=4,
         test_photos=2,
         per_photo=16,
         entries=32,
@@ -56,6 +59,7 @@ BUDGETS = {
         batch=4,
         training_photos=400,
         reference_photos=100,
+        collection_photos=100,
         test_photos=24,
         per_photo=20,
         entries=500,
@@ -70,6 +74,7 @@ BUDGETS = {
         batch=16,
         training_photos=20_745,
         reference_photos=2_650,
+        collection_photos=2_650,
         test_photos=100,
         per_photo=10,
         entries=3000,

@@ -2,55 +2,84 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from clc.codec.model import Ablation, Conditioning, ReferenceSource
 from clc.dictionary.retrieve import Query
 from clc.errors import ProfileError
 from clc.experiments.budget import Budget
+from clc.experiments.photos import DATA, DataSet, collections, general, limited
 
 Changes = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of a table: what differs from the base profile, table by table of it."""
+    """One row of a table: what differs from the base profile, table by table of it.
+
+    references: False for the rows that the same codec has without any.
+    """
 
     name: str
     changes: Changes
+    references: bool = True
+
+
+class On(StrEnum):
+    """Which photos an experiment is run on."""
+
+    GENERAL = "general"
+    COLLECTIONS = "collections"
+    BOTH = "both"
 
 
 @dataclass(frozen=True)
 class Experiment:
     """A question, and the variants that answer it. All are compared with `anchor`, the name of one of them.
 
-    collections: whether it is asked of collections of related photos, too.
+    trained: a model for each variant, under the budget; False measures the default model as it is.
+    others: measure JPEG, WebP, AVIF and what is installed beside the variants.
+    pictures_at: bits per pixel of the pictures of the test photos; None for no pictures.
     """
 
     name: str
     title: str
     anchor: str
-    variants: Callable[[Budget], list[Variant]]
-    collections: bool = False
+    variants: Callable[[Budget, DataSet], list[Variant]]
+    on: On = On.GENERAL
+    trained: bool = True
+    others: bool = False
+    pictures_at: float | None = None
+
+    def data_sets(self) -> list[DataSet]:
+        """Raises ProfileError if it needs collections and there are none."""
+        related = [] if self.on is On.GENERAL else collections()
+        if self.on is On.COLLECTIONS and not related:
+            raise ProfileError(
+                f"experiment {self.name} needs collections of related photos; set {DATA} to a folder of photo packs"
+            )
+        return related if self.on is On.COLLECTIONS else [general(), *related]
 
 
-_NONE = Variant("no references", {"model": {"conditioning": Conditioning.NONE}})
+_ALONE = "no references"
+_NONE = Variant(_ALONE, {"model": {"conditioning": Conditioning.NONE}})
 _PAPER = {"conditioning": Conditioning.PAPER}
 _MULTI = {"queries": [Query.IDENTITY, Query.ROTATE_90, Query.FLIP]}
 _FULL = Variant("full", {"model": _PAPER, "retrieval": _MULTI})
 
 
-def _reference_numbers(budget: Budget) -> list[Variant]:
+def _reference_numbers(budget: Budget, data: DataSet) -> list[Variant]:
     numbers = [Variant(f"M = {number}", {"model": {**_PAPER, "references": number}}) for number in range(1, 6)]
     return [_NONE, *numbers]
 
 
-def _dictionary_sizes(budget: Budget) -> list[Variant]:
+def _dictionary_sizes(budget: Budget, data: DataSet) -> list[Variant]:
     sizes = [Variant(f"K = {size}", {"model": _PAPER, "cluster": {"entries": size}}) for size in budget.sizes]
     return [_NONE, *sizes]
 
 
-def _components(budget: Budget) -> list[Variant]:
+def _components(budget: Budget, data: DataSet) -> list[Variant]:
     return [
         _NONE,
         _FULL,
@@ -61,7 +90,7 @@ def _components(budget: Budget) -> list[Variant]:
     ]
 
 
-def _conditionings(budget: Budget) -> list[Variant]:
+def _conditionings(budget: Budget, data: DataSet) -> list[Variant]:
     learned = {"conditioning": Conditioning.PRIOR, "reference_source": ReferenceSource.LEARNED}
     ways = (Conditioning.PAPER, Conditioning.PRIOR, Conditioning.BOTH)
     return [
@@ -71,14 +100,48 @@ def _conditionings(budget: Budget) -> list[Variant]:
     ]
 
 
+def _full_and_none(budget: Budget, data: DataSet) -> list[Variant]:
+    return [_NONE, _FULL]
+
+
+def _as_shipped(budget: Budget, data: DataSet) -> list[Variant]:
+    return [Variant(_ALONE, {}, references=False), Variant("references", {})]
+
+
+def _dictionaries(budget: Budget, data: DataSet) -> list[Variant]:
+    assert data.elsewhere is not None, "only collections have an elsewhere"
+    foreign = {"photos": {"reference": limited(data.elsewhere, budget.collection_photos)}}
+    return [
+        Variant(_ALONE, {}, references=False),
+        Variant("dictionary of another collection", foreign),
+        Variant("rebuilt from this collection", {}),
+    ]
+
+
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
         Experiment("table1", "Number of reference images (table 1)", _NONE.name, _reference_numbers),
         Experiment("table2", "Size of the dictionary (table 2)", _NONE.name, _dictionary_sizes),
         Experiment("table3", "Components of the method (table 3)", _NONE.name, _components),
+        Experiment("figure2c", "Retrieved references (figure 2c)", _ALONE, _as_shipped, trained=False, pictures_at=0.5),
+        Experiment("figure4", "Rate and distortion (figure 4)", _NONE.name, _full_and_none, others=True),
         Experiment(
-            "conditioning", "Where references condition the codec", _NONE.name, _conditionings, collections=True
+            "figure5",
+            "Pictures at a low rate (figure 5)",
+            _NONE.name,
+            _full_and_none,
+            others=True,
+            pictures_at=0.1,
+        ),
+        Experiment("conditioning", "Where references condition the codec", _NONE.name, _conditionings, on=On.BOTH),
+        Experiment(
+            "drift",
+            "What rebuilding the dictionary of a collection buys",
+            _ALONE,
+            _dictionaries,
+            on=On.COLLECTIONS,
+            trained=False,
         ),
     )
 }

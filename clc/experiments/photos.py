@@ -18,12 +18,18 @@ _SCENES = ("museum", "ams", "pond", "handheld")
 class DataSet:
     """A named set of photos in three roles.
 
-    related: whether references and test photos show the same places, so that they may look alike.
+    elsewhere: of a collection, whose references and test photos show the same places and may look alike: the
+    reference photos of another one.
     """
 
     name: str
     sources: PhotoSources
-    related: bool = False
+    elsewhere: str | None = None
+
+    @property
+    def related(self) -> bool:
+        """Whether it is a collection of related photos."""
+        return self.elsewhere is not None
 
 
 def general() -> DataSet:
@@ -45,9 +51,14 @@ def collections() -> list[DataSet]:
     sites, aerial = _pack(folder, "collection-sites"), _pack(folder, "collection-aerial")
     specs = {f"sites-{scene}": f"{sites}?scene={scene}&split=" for scene in _SCENES}
     specs["aerial"] = f"{aerial}?split="
+    others = [*list(specs.values())[1:], next(iter(specs.values()))]
     return [
-        DataSet(name, PhotoSources(reference=f"{spec}reference", training=training, test=f"{spec}test"), related=True)
-        for name, spec in specs.items()
+        DataSet(
+            name,
+            PhotoSources(reference=f"{spec}reference", training=training, test=f"{spec}test"),
+            elsewhere=f"{other}reference",
+        )
+        for (name, spec), other in zip(specs.items(), others, strict=True)
     ]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.artifact import open_codec, reference_latents
+from clc.codec.artifact import open_codec, read_config, reference_latents
 from clc.dictionary import cluster, features, index, patches, reduce
 from clc.dictionary.assignments import assign
 from clc.dictionary.dictionary import Dictionary
@@ -13,7 +13,7 @@ from clc.evaluation.evaluate import EvaluationConfig, evaluate
 from clc.evaluation.overlap import seen_by
 from clc.evaluation.versions import evaluate_versions
 from clc.experiments.budget import Budget
-from clc.experiments.catalogue import Variant
+from clc.experiments.catalogue import Experiment, Variant
 from clc.experiments.photos import DataSet, limited
 from clc.images import open_source
 from clc.profile import PhotoSources, Profile
@@ -21,14 +21,17 @@ from clc.profile_file import validated
 from clc.store import Store, Version
 from clc.training.train import TrainingJob, train
 
+_NO_OTHERS: dict[str, object] = {name: () for name in EvaluationConfig.model_fields if name.endswith("_qualities")}
+_MOST_PICTURES = 12
 _GRID_STRIDE = 128  # of patches of related photos: what a tile shows is at most 64 pixels off in one of them
 
 
-def variant_profile(variant: Variant, data: DataSet, budget: Budget, seed: int) -> Profile:
+def variant_profile(experiment: Experiment, variant: Variant, data: DataSet, budget: Budget, seed: int) -> Profile:
     """The whole job of a variant under a budget. Raises ProfileError for changes that no profile can have."""
     sources = PhotoSources(
-        # A collection counts whole: it is the redundancy between its photos that is measured.
-        reference=data.sources.reference if data.related else limited(data.sources.reference, budget.reference_photos),
+        reference=limited(
+            data.sources.reference, budget.collection_photos if data.related else budget.reference_photos
+        ),
         training=limited(data.sources.training, budget.training_photos),
         test=limited(data.sources.test, budget.test_photos),
     )
@@ -51,9 +54,10 @@ def variant_profile(variant: Variant, data: DataSet, budget: Budget, seed: int) 
             "seed": seed,
         },
         "evaluation": {
-            **{field: () for field in EvaluationConfig.model_fields if field.endswith("_qualities")},  # no other codecs
+            **({} if experiment.others else _NO_OTHERS),
             "clc_qualities": budget.qualities,
-            "panel_images": 1,
+            "panel_images": 0 if experiment.pictures_at is None else min(budget.test_photos, _MOST_PICTURES),
+            "panel_bpp": experiment.pictures_at,
             "allow_near_duplicates": data.related,
         },
     }
@@ -62,11 +66,29 @@ def variant_profile(variant: Variant, data: DataSet, budget: Budget, seed: int) 
     return validated(Profile, {"name": variant.name, **base}, f"variant {variant.name}")
 
 
-def measured(profile: Profile, *, store: Store, runs: Path) -> Version:
-    """The results of a profile's whole job; stages that the store has are skipped. Raises what the stages raise."""
-    photos = open_source(profile.sources.test)
+def trained(profile: Profile, *, store: Store, runs: Path) -> Version:
+    """The model of a profile, trained against the dictionary of its reference photos; skipped if the store has it."""
+    photos = open_source(profile.sources.training)
     if not profile.model.config.takes_references:
-        model = _trained(profile, None, store, runs)
+        return train(TrainingJob(photos, profile.model, profile.training), store=store, runs=runs).version
+    dictionary, _ = _dictionary(profile, store)
+    assignments = assign(
+        photos,
+        Dictionary(dictionary, profile.features.backbone),
+        references=profile.model.config.references,
+        retrieval=profile.retrieval,
+        store=store,
+    ).version
+    job = TrainingJob(photos, profile.model, profile.training, assignments, dictionary)
+    return train(job, store=store, runs=runs).version
+
+
+def measured(model: Version, profile: Profile, *, store: Store) -> Version:
+    """The results of a model on the profile's test photos, with the dictionary of its reference photos; stages that the
+    store has are skipped. Raises what the stages raise.
+    """
+    photos = open_source(profile.sources.test)
+    if not read_config(model).takes_references:
         return evaluate(
             store=store,
             photos=photos,
@@ -77,9 +99,7 @@ def measured(profile: Profile, *, store: Store, runs: Path) -> Version:
             seen=seen_by([model]),
             about={"preset": profile.model.preset, **model.attributes["training"]},
         ).version
-    references = patches.crop(open_source(profile.sources.reference), config=profile.crop, store=store).version
-    dictionary = _dictionary(profile, references, store)
-    model = _trained(profile, dictionary, store, runs)
+    dictionary, references = _dictionary(profile, store)
     reference_latents(dictionary, model, store=store)
     return evaluate_versions(
         model,
@@ -92,26 +112,13 @@ def measured(profile: Profile, *, store: Store, runs: Path) -> Version:
     ).version
 
 
-def _dictionary(profile: Profile, references: Version, store: Store) -> Version:
+def _dictionary(profile: Profile, store: Store) -> tuple[Version, Version]:
+    """The dictionary of the reference photos, and their patches."""
+    references = patches.crop(open_source(profile.sources.reference), config=profile.crop, store=store).version
     rows = features.extract(references, config=profile.features, store=store).version
     keys = reduce.reduce(rows, config=profile.reduce, store=store).version
     clusters = cluster.cluster(keys, config=profile.cluster, store=store).version
-    return index.index(clusters, keys, references, config=profile.index, store=store).version
-
-
-def _trained(profile: Profile, dictionary: Version | None, store: Store, runs: Path) -> Version:
-    photos = open_source(profile.sources.training)
-    assignments = None
-    if dictionary is not None:
-        assignments = assign(
-            photos,
-            Dictionary(dictionary, profile.features.backbone),
-            references=profile.model.config.references,
-            retrieval=profile.retrieval,
-            store=store,
-        ).version
-    job = TrainingJob(photos, profile.model, profile.training, assignments, dictionary)
-    return train(job, store=store, runs=runs).version
+    return index.index(clusters, keys, references, config=profile.index, store=store).version, references
 
 
 def _no_patch(entry: int) -> NDArray[np.uint8]:

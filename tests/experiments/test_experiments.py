@@ -1,19 +1,23 @@
 """Experiments: variants that differ in what they say, tables that tell the truth, gaps that are stated."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from clc.codec.model import Ablation, Conditioning
 from clc.errors import ProfileError, SourceError
+from clc.evaluation.report import render_report
 from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
+from clc.evaluation.summary import codec_names
 from clc.experiments.budget import BUDGETS, Budget, find_budget
 from clc.experiments.catalogue import EXPERIMENTS, Experiment, Variant, find_experiment
 from clc.experiments.comparison import combined, markdown, table
 from clc.experiments.photos import DATA, DataSet, collections, general, limited
-from clc.experiments.variant import measured, variant_profile
+from clc.experiments.variant import measured, trained, variant_profile
 from clc.profile import PhotoSources
 from clc.store import Kind, Recipe, Store, Version
+from tests.conftest import write_photos
 
 TINY = Budget(
     name="test",
@@ -21,6 +25,7 @@ TINY = Budget(
     batch=1,
     training_photos=1,
     reference_photos=4,
+    collection_photos=20,
     test_photos=1,
     per_photo=20,
     entries=16,
@@ -32,26 +37,31 @@ PHOTOS = DataSet(
     "bundled",
     PhotoSources(reference="bundled?split=reference", training="bundled?split=reference", test="bundled?split=test"),
 )
+RELATED = DataSet("related", PHOTOS.sources, elsewhere="bundled?split=test")
 NONE = Variant("no references", {"model": {"conditioning": "none"}})
 PRIOR = Variant("prior", {"model": {"conditioning": "prior"}})
-TWO = Experiment("two", "Two of them", NONE.name, lambda budget: [NONE, PRIOR])
+TWO = Experiment("two", "Two of them", NONE.name, lambda budget, data: [NONE, PRIOR])
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 @pytest.mark.parametrize("budget", BUDGETS.values(), ids=list(BUDGETS))
 def test_every_variant_is_a_profile_of_its_own(name: str, budget: Budget) -> None:
     experiment = EXPERIMENTS[name]
-    variants = experiment.variants(budget)
-    profiles = [variant_profile(variant, PHOTOS, budget, seed=1) for variant in variants]
+    variants = experiment.variants(budget, RELATED)
+    profiles = [variant_profile(experiment, variant, RELATED, budget, seed=1) for variant in variants]
     assert experiment.anchor in {variant.name for variant in variants}
-    choices = {repr((profile.model.config, profile.cluster, profile.retrieval)) for profile in profiles}
+    choices = {
+        repr((profile.model.config, profile.cluster, profile.retrieval, profile.sources, variant.references))
+        for variant, profile in zip(variants, profiles, strict=True)
+    }
     assert len(choices) == len(variants)
     assert {profile.training for profile in profiles} == {profiles[0].training}, "one budget for all"
 
 
 def test_the_tables_of_the_paper_vary_what_they_say() -> None:
     def configs(name: str) -> list[tuple[Conditioning, int, Ablation | None, int | None]]:
-        profiles = [variant_profile(each, PHOTOS, TINY, 0) for each in EXPERIMENTS[name].variants(TINY)]
+        experiment = EXPERIMENTS[name]
+        profiles = [variant_profile(experiment, each, PHOTOS, TINY, 0) for each in experiment.variants(TINY, PHOTOS)]
         models = [(profile.model.config, profile.cluster.entries) for profile in profiles]
         return [(model.conditioning, model.references, model.without, entries) for model, entries in models]
 
@@ -62,35 +72,50 @@ def test_the_tables_of_the_paper_vary_what_they_say() -> None:
 
 
 def test_a_collection_counts_whole_and_its_test_photos_may_look_alike() -> None:
-    related = DataSet("related", PHOTOS.sources, related=True)
-    profile = variant_profile(PRIOR, related, TINY, 0)
+    profile = variant_profile(TWO, PRIOR, RELATED, TINY, 0)
     assert profile.cluster.entries is None
-    assert profile.sources.reference == PHOTOS.sources.reference
+    assert profile.sources.reference == "bundled?split=reference&limit=20"
     assert profile.evaluation.allow_near_duplicates
 
 
-def results(store: Store, name: str, saving: float, photos: int = 6, quality_of: float = 30.0) -> Version:
+def results(
+    store: Store,
+    name: str,
+    saving: float,
+    photos: int = 6,
+    quality_of: float = 30.0,
+    others: dict[str, float] | None = None,
+) -> Version:
+    """Of "clc", and of other codecs by what they save."""
+    savings = {"clc": saving} | (others or {})
     rows = [
         ImageRow(
             f"photo{photo}",
-            "clc",
+            codec,
             quality,
             256,
             256,
             1,
-            bpp * (1 - saving),
+            bpp * (1 - saved),
             psnr + photo,
             1 - 10 ** (-psnr / 20),
             2.0,
             1.0,
         )
+        for codec, saved in savings.items()
         for photo in range(photos)
         for quality, bpp, psnr in ((10.0, 0.2, quality_of), (50.0, 0.5, quality_of + 3), (90.0, 1.0, quality_of + 6))
     ]
     with store.draft(Kind.RESULTS, Recipe(stage="fake", stage_version=1, config={"name": name})) as draft:
         with draft.table("images", IMAGES_SCHEMA) as images, draft.table("panels", PANELS_SCHEMA):
             images.write(to_table(rows, IMAGES_SCHEMA))
-        draft.attributes |= {"photos": photos, "codecs": [{"name": "clc"}], "model": name, "dictionary": None}
+        draft.attributes |= {
+            "photos": photos,
+            "codecs": [{"name": codec} for codec in savings],
+            "model": name,
+            "dictionary": None,
+            "dictionary_bytes": int(400 * saving),
+        }
         draft.statistics |= {"failures": [{"image_id": "x", "codec": "clc", "reason": "why"}] if saving else []}
         return draft.publish()
 
@@ -99,16 +124,32 @@ def test_the_table_compares_with_the_anchor(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     runs = {("no references", 0): results(store, "none", 0.0), ("prior", 0): results(store, "prior", 0.25)}
     version = combined(TWO, PHOTOS, TINY, runs, store=store)
-    prior, anchor = table(TWO, TINY, version)
+    prior, anchor = table(TWO, PHOTOS, TINY, version)
     assert (prior.variant, anchor.variant) == ("prior", "no references")
     assert prior.psnr[0].rate is not None
     assert prior.psnr[0].rate.mean == pytest.approx(-0.25)
     assert prior.encode_seconds == 2.0
     text = markdown(TWO, PHOTOS, TINY, version)
-    assert "| prior | -25.0 % [-25.0, -25.0] | -25.0 % [-25.0, -25.0] | 2.00 |" in text
+    # 100 bytes of dictionary, and 0.25 of a byte saved a photo.
+    assert prior.dictionary_bytes == 100
+    assert prior.photos_to_break_even in (400, 401)
+    assert "| prior | -25.0 % [-25.0, -25.0] | -25.0 % [-25.0, -25.0] | 2.00 | 0.0 | 40" in text
     assert "2 steps of 1 crops" in text
     assert version.statistics["failures"] == [{"image_id": "x", "codec": "prior", "reason": "why"}]
     assert combined(TWO, PHOTOS, TINY, runs, store=store) == version
+
+
+def test_other_codecs_come_from_the_first_run_and_are_compared_too(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    runs = {
+        ("no references", 0): results(store, "none", 0.0, others={"JPEG": 0.5}),
+        ("prior", 0): results(store, "prior", 0.25, others={"JPEG": 0.7}),
+    }
+    version = combined(TWO, PHOTOS, TINY, runs, store=store)
+    assert codec_names(version) == ["no references", "JPEG", "prior"]
+    found = {row.variant: row.psnr[0].rate for row in table(TWO, PHOTOS, TINY, version)}
+    assert found["JPEG"] is not None
+    assert found["JPEG"].mean == pytest.approx(-0.5)
 
 
 def test_each_seed_is_compared_with_its_own_anchor(tmp_path: Path) -> None:
@@ -119,7 +160,7 @@ def test_each_seed_is_compared_with_its_own_anchor(tmp_path: Path) -> None:
         for seed, saving in ((0, 0.1), (1, 0.2))
         for variant in ("no references", "prior")
     }
-    found = table(TWO, budget, combined(TWO, PHOTOS, budget, runs, store=store))[0].psnr
+    found = table(TWO, PHOTOS, budget, combined(TWO, PHOTOS, budget, runs, store=store))[0].psnr
     assert [each.rate.mean for each in found if each.rate] == pytest.approx([-0.1, -0.2])
 
 
@@ -133,14 +174,53 @@ def test_curves_that_do_not_meet_are_a_stated_gap(tmp_path: Path) -> None:
 @pytest.mark.parametrize("variant", [NONE, PRIOR], ids=lambda variant: variant.name)
 def test_a_variant_goes_from_photos_to_files_and_a_second_time_does_nothing(variant: Variant, tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))
-    profile = variant_profile(variant, PHOTOS, TINY, 0)
-    version = measured(profile, store=store, runs=tmp_path / "runs")
+    profile = variant_profile(TWO, variant, PHOTOS, TINY, 0)
+
+    def run() -> Version:
+        return measured(trained(profile, store=store, runs=tmp_path / "runs"), profile, store=store)
+
+    version = run()
     codecs = [codec["name"] for codec in version.attributes["codecs"]]
     assert codecs == (["clc, no references"] if variant is NONE else ["clc", "clc, no references"])
     assert version.table("images").num_rows == len(codecs) * len(TINY.qualities)
     before = sorted(tmp_path.rglob("*"))
-    assert measured(profile, store=store, runs=tmp_path / "runs") == version
+    assert run() == version
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_model_that_is_there_is_measured_with_other_dictionaries_and_its_pictures_are_reported(
+    tmp_path: Path,
+) -> None:
+    store = Store(str(tmp_path / "store"))
+    model = trained(variant_profile(TWO, PRIOR, PHOTOS, TINY, 0), store=store, runs=tmp_path / "runs")
+    drift = replace(EXPERIMENTS["drift"], pictures_at=2.0)
+    others = write_photos(tmp_path / "others", range(20))
+    related = replace(RELATED, elsewhere=f"folder:{others}")
+    runs = {
+        (variant.name, 0): measured(model, variant_profile(drift, variant, related, TINY, 0), store=store)
+        for variant in drift.variants(TINY, related)
+    }
+    version = combined(drift, related, TINY, runs, store=store)
+    names = codec_names(version)
+    assert names == ["no references", "dictionary of another collection", "rebuilt from this collection"]
+    assert set(version.attributes["models"].values()) == {model.short_id}
+    assert len(set(version.attributes["dictionaries"].values())) == 2
+    shown = version.table("panels").to_pylist()
+    assert {row["codec"] for row in shown} == set(names)
+    references = {row["codec"]: row["references"] is not None for row in shown}
+    assert not references["no references"]
+    text = markdown(drift, related, TINY, version)
+    assert "the default model as it is, at most 4 reference (20 of a collection) and 1 test photos" in text
+    page = render_report(version)
+    assert "What rebuilding the dictionary of a collection buys: related, 1 photo" in page
+    assert page.count('class="detail"') >= len(names)
+
+
+def test_an_experiment_on_collections_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DATA, raising=False)
+    with pytest.raises(ProfileError, match="drift needs collections of related photos; set CLC_DATA"):
+        EXPERIMENTS["drift"].data_sets()
+    assert [data.name for data in EXPERIMENTS["conditioning"].data_sets()] == ["bundled"]
 
 
 def test_names_that_do_not_exist_are_one_line() -> None:
@@ -160,6 +240,7 @@ def test_photos_come_from_the_packs_or_are_the_bundled_ones(tmp_path: Path, monk
     assert general().sources.test == f"parquet:{tmp_path}/kodak.parquet"
     names = [data.name for data in collections()]
     assert names == ["sites-museum", "sites-ams", "sites-pond", "sites-handheld", "aerial"]
+    assert all(data.related and data.elsewhere != data.sources.reference for data in collections())
     assert collections()[0].sources.test == f"parquet:{tmp_path}/collection-sites.parquet?scene=museum&split=test"
     assert limited(collections()[0].sources.test, 3).endswith("?scene=museum&split=test&limit=3")
     monkeypatch.setenv(DATA, str(tmp_path / "nowhere"))
