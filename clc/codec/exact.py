@@ -53,12 +53,14 @@ class ExactConv2d(nn.Conv2d):
         self.register_buffer("largest", torch.zeros(()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, c, h, w] → [B, out_channels, h, w]; input channels beyond the first c are zero."""
+        weight = self.weight[:, : x.shape[1]]
         if self.frozen:
             # cuDNN may pick a Winograd or FFT algorithm, which is not a sum of the products above.
             with torch.backends.cudnn.flags(enabled=False):
-                exact = F.conv2d(self._padded(x), self.weight, self.bias)
+                exact = F.conv2d(self._padded(x), weight, self.bias)
             return snap(exact, int(self.exponent))
-        result = F.conv2d(self._padded(x), self.weight, self.bias)
+        result = F.conv2d(self._padded(x), weight, self.bias)
         if self.observing:
             self.largest = torch.maximum(self.largest, result.detach().abs().amax())
         return result

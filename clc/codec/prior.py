@@ -131,7 +131,8 @@ class Prior(nn.Module):
         self.slices = nn.ModuleList()
         for start, width in zip(starts, config.slices, strict=False):
             known = config.feature_channels + start
-            matched = 0 if matching is None else _matched_channels(start, width)
+            # The slice's own match, the score, and the difference of what is before it.
+            matched = 0 if matching is None else width + 1 + start
             network = SliceNetwork(known + matched, config.slice_width, width, matching is not None)
             nn.init.zeros_(network.get_parameter("trunk.0.weight").data[:, known:])  # a match says nothing at first
             self.slices.append(network)
@@ -211,11 +212,8 @@ class Prior(nn.Module):
 
         How far what is decoded lies from its match says how far to trust the match of what is not.
         """
-        if not self.matches:
-            return known, None
         if match is None:
-            nothing = known.new_zeros(len(known), _matched_channels(start, end - start), *known.shape[-2:])
-            return torch.cat([known, nothing], dim=1), None
+            return known, None
         own = match.latents[:, start:end]
         difference = known[:, known.shape[1] - start :] - match.latents[:, :start]
         return torch.cat([known, own, match.score, difference], dim=1), own
@@ -235,11 +233,6 @@ class Prior(nn.Module):
     def exact_layers(self) -> Iterator[ExactConv2d]:
         """All convolutions of the prior path."""
         return (module for module in self.modules() if isinstance(module, ExactConv2d))
-
-
-def _matched_channels(start: int, width: int) -> int:
-    """Channels that a match adds to the support of a slice: the slice's, the score, the difference before it."""
-    return width + 1 + start
 
 
 def _saturate(x: Tensor, upper: float) -> Tensor:

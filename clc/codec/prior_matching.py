@@ -61,7 +61,7 @@ class PriorMatcher(nn.Module):
         keys = _positions(self.key(references.flatten(0, 1)).unflatten(0, references.shape[:2]))  # [T, d, M·256]
         values = _positions(references[:, :, :channels])  # [T, c, M·256]
         bias = self.bias.flatten()[self.displacement].repeat(1, references.shape[1])
-        scores = queries.transpose(1, 2) @ keys * _SCORE_SCALE + bias  # [T, 256, M·256]
+        scores = torch.baddbmm(bias, queries.transpose(1, 2), keys, alpha=_SCORE_SCALE)  # [T, 256, M·256]
         best, place = scores.max(dim=2)  # the first of equal ones
         matched = torch.gather(values, 2, place[:, None].expand(-1, values.shape[1], -1))
         if scores.requires_grad:
