@@ -1,10 +1,12 @@
-"""Work one step ahead of a consumer: decoding, which releases the GIL, hides behind a network's forward pass."""
+"""Work ahead of a consumer: decoding, which releases the GIL, hides behind a network's forward pass."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
@@ -21,3 +23,23 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         while (item := coming.result()) is not end:
             coming = thread.submit(next, items, end)
             yield item  # type: ignore[misc]  # `end` is not among them
+
+
+def in_parallel(
+    function: Callable[[Item], Result], items: Iterator[Item], *, threads: int, prepare: Callable[[], object]
+) -> Iterator[Result]:
+    """`map` on several threads; results in the order of the items, which are taken as threads get free.
+
+    prepare: what each thread calls first. Raises what `function` and `items` raise, where their turn has come.
+
+    >>> list(in_parallel(str.upper, iter("abc"), threads=2, prepare=lambda: None))
+    ['A', 'B', 'C']
+    """
+    with ThreadPoolExecutor(max_workers=threads, initializer=prepare) as pool:
+        coming: deque[Future[Result]] = deque()
+        for item in items:
+            coming.append(pool.submit(function, item))
+            if len(coming) > threads:  # one more than are at work, so that none has to wait for the next item
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()

@@ -77,5 +77,9 @@ class BitstreamError(ClcError):
     """A `.clc` stream is malformed, truncated, damaged or of an unknown format version."""
 
 
+class ClusterError(ClcError):
+    """The Dask workers that were asked for cannot be had, or were lost."""
+
+
 class ServerError(ClcError):
     """The Prefect server that was asked for does not answer."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from clc.commands.options import StoreOption
+from clc.commands.options import DaskAddressOption, StoreOption, WorkersOption
 
 app = typer.Typer(help="Run the Prefect flows.", no_args_is_help=True)
 
@@ -17,23 +17,30 @@ def group() -> None:
 
 
 @app.command("run")
-def run_flow(profile: ProfileOption, store: StoreOption = None) -> None:
+def run_flow(
+    profile: ProfileOption,
+    workers: WorkersOption = None,
+    dask_address: DaskAddressOption = None,
+    store: StoreOption = None,
+) -> None:
     """Photos → dictionary → codec → measured report → production. Finished stages are skipped."""
     from pipelines.rebuild import run
 
-    run(profile, store)
+    run(profile, store, workers, dask_address)
 
 
 @app.command("serve")
 def serve_flows(
     profile: ProfileOption,
     cron: Annotated[str, typer.Option(help="When to rebuild.")] = "0 3 * * *",
+    workers: WorkersOption = None,
+    dask_address: DaskAddressOption = None,
     store: StoreOption = None,
 ) -> None:
     """Rebuild on a schedule, and train, evaluate and promote on events, until stopped. Needs a Prefect server."""
     from pipelines.deployments import serve
 
-    serve(profile, store, cron)
+    serve(profile, store, cron, workers, dask_address)
 
 
 @app.command("rollback")

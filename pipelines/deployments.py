@@ -12,6 +12,7 @@ from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.flows import Flow
 
+from clc.dictionary.workers import DaskWorkers
 from clc.profile import load_profile
 from clc.store import Kind
 from pipelines.flows import build_dictionary, evaluate, promote, train
@@ -23,22 +24,35 @@ ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLi
 _AFTER = {"train": Kind.DICTIONARY, "evaluate": Kind.MODEL, "promote": Kind.RESULTS}
 """What has to be published for a flow to start; also the name of the parameter that takes it."""
 
+_SCALED = (rebuild.name, build_dictionary.name)
+"""The flows whose stages can be spread over workers."""
 
-def deployments(profile: str, store: str | None, cron: str | None) -> list[RunnerDeployment]:
+
+def deployments(
+    profile: str,
+    store: str | None,
+    cron: str | None,
+    workers: int | None = None,
+    dask_address: str | None = None,
+) -> list[RunnerDeployment]:
     """One deployment for each flow, named after the profile. Raises ProfileError for a wrong profile.
 
-    cron: when to rebuild; None for a deployment that is only started by hand.
+    cron: when to rebuild; None for a deployment that is only started by hand. workers, dask_address: see
+    `build_dictionary`.
     """
+    DaskWorkers.asked_for(workers, dask_address)  # refuses what no run could do
     name = load_profile(profile).name
     reference = str(Path(profile).absolute()) if profile.endswith(".toml") else profile
     parameters = {"profile": reference, "store": store}
+
+    scale = {"workers": workers, "dask_address": dask_address}
 
     def deployed(flow: Flow[..., Any], cron: str | None = None) -> RunnerDeployment:
         kind = _AFTER.get(flow.name)
         deployment = flow.to_deployment(
             name,
             cron=cron,
-            parameters=parameters,
+            parameters=parameters | (scale if flow.name in _SCALED else {}),
             triggers=[] if kind is None else [_published(kind, name)],
             concurrency_limit=ONE_AT_A_TIME,
             entrypoint_type=EntrypointType.MODULE_PATH,  # a path would depend on where this was started
@@ -50,13 +64,19 @@ def deployments(profile: str, store: str | None, cron: str | None) -> list[Runne
     return [deployed(rebuild, cron), *(deployed(flow) for flow in (build_dictionary, train, evaluate, promote))]
 
 
-def serve(profile: str, store: str | None, cron: str | None) -> None:
+def serve(
+    profile: str,
+    store: str | None,
+    cron: str | None,
+    workers: int | None = None,
+    dask_address: str | None = None,
+) -> None:
     """Register the deployments of a profile and run what is due, until stopped.
 
     Raises ServerError without a server, ProfileError for a wrong profile.
     """
     require_server(own=False)
-    serve_deployments(*deployments(profile, store, cron))
+    serve_deployments(*deployments(profile, store, cron, workers, dask_address))
 
 
 def _published(kind: Kind, profile: str) -> DeploymentEventTrigger:

@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from clc.dictionary.workers import DaskWorkers
 from clc.promotion import Promotion
 from pipelines.outcome import Outcome
 from pipelines.show import show_curve, show_entries, show_promotion, show_stages
@@ -21,11 +22,17 @@ from pipelines.work import announce, begin, ended
 
 
 @flow(name="build-dictionary")
-def build_dictionary(profile: str, store: str | None = None) -> list[Outcome]:
-    """Photos → dictionary (paper figure 2 (a)), the last outcome."""
+def build_dictionary(
+    profile: str, store: str | None = None, workers: int | None = None, dask_address: str | None = None
+) -> list[Outcome]:
+    """Photos → dictionary (paper figure 2 (a)), the last outcome.
+
+    workers: of this machine, or those of the Dask scheduler at `dask_address`, cut patches and extract features.
+    """
+    dask = DaskWorkers.asked_for(workers, dask_address)
     with begin(profile, store) as work:
-        patches = crop_references(work.profile, work.store)
-        features = extract_features(work.profile, work.store, patches.version)
+        patches = crop_references(work.profile, work.store, dask)
+        features = extract_features(work.profile, work.store, patches.version, dask)
         keys = reduce_features(work.profile, work.store, features.version)
         clusters = cluster_keys(work.profile, work.store, keys.version)
         dictionary = index_entries(work.profile, work.store, clusters.version, keys.version, patches.version)

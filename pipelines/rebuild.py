@@ -9,6 +9,7 @@ import logging
 import httpx
 from prefect import flow
 
+from clc.dictionary.workers import DaskWorkers
 from clc.errors import ServerError
 from clc.exit import one_line_errors
 from clc.promotion import PRODUCTION
@@ -23,10 +24,13 @@ logger = logging.getLogger("clc.pipeline")
 
 
 @flow(name="rebuild")
-def rebuild(profile: str, store: str | None = None) -> dict[str, str]:
+def rebuild(
+    profile: str, store: str | None = None, workers: int | None = None, dask_address: str | None = None
+) -> dict[str, str]:
     """Build a dictionary, train a codec against exactly that version, measure both, and let the gate decide.
 
-    Its result is what came out, by name; nothing where the photos are as the dictionary in use expects.
+    workers, dask_address: see `build_dictionary`. Its result is what came out, by name; nothing where the photos are as
+    the dictionary in use expects.
     """
     with begin(profile, store) as work:
         current = _dictionary_in_use(Store(work.store))
@@ -36,7 +40,7 @@ def rebuild(profile: str, store: str | None = None) -> dict[str, str]:
             logger.info("stage=drift dictionary=%s %s", current, drift)
             if not drift.asks_for_rebuild(work.profile.drift):
                 return ended("NothingToDo", f"nothing to do: {drift} threshold={work.profile.drift.threshold:g}", {})
-        built = build_dictionary(profile, work.store)
+        built = build_dictionary(profile, work.store, workers, dask_address)
         trained = train(profile, built[-1].version, work.store)
         assigned, model, latents = trained
         measured = evaluate(profile, model.version, work.store)
@@ -59,11 +63,14 @@ def rebuild(profile: str, store: str | None = None) -> dict[str, str]:
     return ended("NotPromoted" if promotion.verdict.reasons else "Completed", str(promotion), made)
 
 
-def run(profile: str, store: str | None) -> None:
+def run(profile: str, store: str | None, workers: int | None, dask_address: str | None) -> None:
     """Run the flow and print what came out, one line a version, and what is in production now."""
+    dask = DaskWorkers.asked_for(workers, dask_address)
+    if dask is not None:
+        dask.require()
     require_server()
     try:
-        outcome = rebuild(profile, store)
+        outcome = rebuild(profile, store, workers, dask_address)
     except httpx.TransportError as error:
         raise ServerError(
             f"the Prefect server stopped answering ({error}); run again: finished stages are skipped"
@@ -81,9 +88,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--profile", required=True, help="name of a profile, or path of a TOML file")
     parser.add_argument("--store", help="artifact store; default: $CLC_STORE, else ./artifacts")
+    parser.add_argument("--workers", type=int, help="crop and extract features in this many Dask processes here")
+    parser.add_argument("--dask-address", help="do so on the workers of this Dask scheduler, tcp://HOST:PORT")
     arguments = parser.parse_args()
     with one_line_errors():
-        run(arguments.profile, arguments.store)
+        run(arguments.profile, arguments.store, arguments.workers, arguments.dask_address)
 
 
 def _dictionary_in_use(store: Store) -> Version | None:

@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from clc.codec.artifact import reference_latents
 from clc.dictionary import assignments, cluster, features, index, patches, reduce
 from clc.dictionary.dictionary import Dictionary
+from clc.dictionary.workers import DaskWorkers
 from clc.drift import Drift, measure_drift
 from clc.errors import TrainingError
 from clc.evaluation.report import write_report
@@ -51,18 +52,22 @@ def _stage(function: Callable[Parameters, Result]) -> Task[Parameters, Result]:
 
 
 @_stage
-def crop_references(profile: Profile, store: str) -> Outcome:
+def crop_references(profile: Profile, store: str, workers: DaskWorkers | None = None) -> Outcome:
     """Photos → patches, the candidates for entries."""
-    result = patches.crop(open_source(profile.sources.reference), config=profile.crop, store=Store(store))
+    photos = open_source(profile.sources.reference)
+    result = patches.crop(photos, config=profile.crop, store=Store(store), workers=workers)
     return Outcome.of("crop", result)
 
 
 @_stage
-def extract_features(profile: Profile, store: str, reference_patches: str) -> Outcome:
+def extract_features(
+    profile: Profile, store: str, reference_patches: str, workers: DaskWorkers | None = None
+) -> Outcome:
     """Patches → SPP features."""
     opened = Store(store)
     version = opened.get(Kind.PATCHES, reference_patches)
-    return Outcome.of("features", features.extract(version, config=profile.features, store=opened))
+    result = features.extract(version, config=profile.features, store=opened, workers=workers)
+    return Outcome.of("features", result)
 
 
 @_stage

@@ -7,7 +7,7 @@ import typer
 
 from clc.commands.artifacts import artifact_app
 from clc.commands.gc import gc
-from clc.commands.options import BackboneOption, ForceOption, StoreOption
+from clc.commands.options import BackboneOption, DaskAddressOption, ForceOption, StoreOption, WorkersOption
 from clc.commands.reference import RefArgument
 from clc.errors import ProfileError, SourceError
 from clc.store import Kind, Store
@@ -28,6 +28,8 @@ def build(
     per_photo: Annotated[int | None, typer.Option(min=1, help="Patches cut from a photo. Default: 10.")] = None,
     backbone: BackboneOption = None,
     alias: Annotated[str, typer.Option(help="Alias that is moved to the new version.")] = "latest",
+    workers: WorkersOption = None,
+    dask_address: DaskAddressOption = None,
     store: StoreOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -38,6 +40,7 @@ def build(
     from clc.dictionary.index import IndexConfig
     from clc.dictionary.patches import CropConfig
     from clc.dictionary.reduce import ReduceConfig
+    from clc.dictionary.workers import DaskWorkers
     from clc.images import open_source
     from clc.profile import load_profile
 
@@ -48,6 +51,9 @@ def build(
     if limit is not None:
         spec += f"{'&' if '?' in spec else '?'}limit={limit}"
     opened = Store(store)
+    dask = DaskWorkers.asked_for(workers, dask_address)
+    if dask is not None:
+        dask.require()
     result = build_dictionary(
         open_source(spec),
         crop_config=(base.crop if base else CropConfig()).model_copy(update=_given(per_photo=per_photo)),
@@ -56,6 +62,7 @@ def build(
         cluster_config=(base.cluster if base else ClusterConfig()).model_copy(update=_given(entries=entries)),
         index_config=base.index if base else IndexConfig(),
         store=opened,
+        workers=dask,
         force=force,
     )
     opened.aliases.set(Kind.DICTIONARY, alias, result.version)

@@ -8,6 +8,14 @@ StoreOption = Annotated[
     str | None, typer.Option("--store", help="Artifact store: a path or URL. Default: $CLC_STORE, else ./artifacts.")
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Build again even if the result is published, and compare.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Crop and extract features in this many Dask processes of this machine."),
+]
+DaskAddressOption = Annotated[
+    str | None,
+    typer.Option("--dask-address", help="Do so on the workers of this Dask scheduler, tcp://HOST:PORT."),
+]
 BackboneOption = Annotated[
     str | None,
     typer.Option("--backbone", help="Feature extractor: imagenet, file:PATH, random:SEED, codec:MODEL, hog."),

@@ -5,6 +5,7 @@ from clc.dictionary.features import FeatureConfig, extract
 from clc.dictionary.index import IndexConfig, index
 from clc.dictionary.patches import CropConfig, crop
 from clc.dictionary.reduce import ReduceConfig, reduce
+from clc.dictionary.shards import Workers
 from clc.images import PhotoSource
 from clc.store import StageResult, Store
 
@@ -18,14 +19,17 @@ def build_dictionary(
     cluster_config: ClusterConfig,
     index_config: IndexConfig,
     store: Store,
+    workers: Workers | None = None,
     force: bool = False,
 ) -> StageResult:
     """Photos → dictionary version (paper figure 2 (a)). Stages that were done before are skipped.
 
+    workers: who cuts patches and extracts features; None: this process.
+
     Raises what the stages raise.
     """
-    patches = crop(photos, config=crop_config, store=store, force=force).version
-    features = extract(patches, config=feature_config, store=store, force=force).version
+    patches = crop(photos, config=crop_config, store=store, workers=workers, force=force).version
+    features = extract(patches, config=feature_config, store=store, workers=workers, force=force).version
     reduced = reduce(features, config=reduce_config, store=store, force=force).version
     clusters = cluster(reduced, config=cluster_config, store=store, force=force).version
     return index(clusters, reduced, patches, config=index_config, store=store, force=force)

@@ -1,8 +1,11 @@
 """Stage `features`: patches → v = SPP(f_θ(patch)) (paper §3.2 (1))."""
 
-import logging
 from collections.abc import Iterator
-from typing import Annotated
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import islice
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,15 +15,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from clc.ahead import ahead
+from clc.ahead import in_parallel
 from clc.codec.tiles import to_tensor
 from clc.dictionary.backbone import open_backbone
+from clc.dictionary.shards import Extent, Shard, Statistics, Workers, run_in_shards
+from clc.errors import DictionaryError
 from clc.images.patch import decode_patches
-from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
+from clc.store import Draft, Kind, Recipe, StageResult, Store, Version
 
-logger = logging.getLogger(__name__)
-
-_PATCHES_AT_A_TIME = 32
+# What a convolution sums in which order depends on how many images it gets. So these are part of the result: batches
+# begin at multiples of this number, whatever the row groups and shards.
+_PATCHES_AT_A_TIME = 16
+_BATCHES_PER_SHARD = 64  # about 200 MB of ResNet-50 features, and a minute or two on one core
 
 
 class FeatureConfig(BaseModel):
@@ -42,12 +48,17 @@ def spatial_pyramid_pool(feature_map: Tensor, levels: tuple[int, ...]) -> Tensor
 
 
 class FeatureExtractor:
-    """Patches → SPP features. Raises what `open_backbone` raises."""
+    """Patches → SPP features. It is pickled as what it was opened by. Raises what `open_backbone` raises."""
 
     def __init__(self, config: FeatureConfig, store: Store | None = None) -> None:
         self.backbone = open_backbone(config.backbone, store)
         self._levels = config.levels
+        self._store = None if store is None else store.url
         self.dimension = self.backbone.channels * sum(level**2 for level in config.levels)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        config = FeatureConfig(backbone=self.backbone.spec, levels=self._levels)
+        return _reopened, (config, self._store, self.backbone.fingerprint)
 
     @torch.inference_mode()
     def __call__(self, patches: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -60,35 +71,89 @@ class FeatureExtractor:
         return features
 
 
+@lru_cache(maxsize=1)
+def _reopened(config: FeatureConfig, store: str | None, fingerprint: str) -> FeatureExtractor:
+    """Once a process: opening the backbone takes as long as a dozen patches."""
+    extractor = FeatureExtractor(config, None if store is None else Store(store))
+    if extractor.backbone.fingerprint != fingerprint:
+        raise DictionaryError(
+            f"backbone {config.backbone} is {extractor.backbone.fingerprint} for a worker and {fingerprint} for who "
+            "asked it; give all workers the same weights and the same version of CLC"
+        )
+    return extractor
+
+
 def extract(
-    patches: Version, *, config: FeatureConfig, store: Store, batch_size: int = 32, force: bool = False
+    patches: Version,
+    *,
+    config: FeatureConfig,
+    store: Store,
+    workers: Workers | None = None,
+    force: bool = False,
 ) -> StageResult:
-    """Features of every patch: rows of float32[dimension], in the order of the patches. Streams row groups."""
+    """Features of every patch: rows of float32[dimension], in the order of the patches. Streams row groups.
+
+    Every batch is computed on one thread, as many at once as PyTorch may use threads: with more, a convolution may sum
+    in another order. Raises what `FeatureExtractor` and `run_in_shards` raise.
+    """
     extractor = FeatureExtractor(config, store)
     backbone = extractor.backbone
     recipe = Recipe(
         stage="features",
-        stage_version=1,
+        stage_version=2,
         # Not the path of a weights file, which may move, but what it contains.
         config={"backbone": backbone.fingerprint, "levels": list(config.levels)},
         inputs={"patches": patches.ref, **backbone.inputs},
     )
-    schema = vector_schema("feature", extractor.dimension)
 
-    def build(draft: Draft) -> None:
-        with draft.table("features", schema) as table:
-            for pixels in ahead(patch_batches(patches, batch_size)):
-                table.write(vector_table(schema, extractor(pixels)))
+    def finish(draft: Draft, _statistics: Statistics) -> None:
         draft.attributes |= {"backbone": backbone.fingerprint, "levels": list(config.levels)}
         draft.statistics |= {"backbone": backbone.spec}
 
-    return run_stage(store, Kind.FEATURES, recipe, build, force=force)
+    return run_in_shards(
+        store,
+        Kind.FEATURES,
+        recipe,
+        _ExtractFeatures(patches, extractor),
+        finish,
+        extent=Extent(-(-patches.rows("patches") // _PATCHES_AT_A_TIME), _BATCHES_PER_SHARD),
+        workers=workers,
+        force=force,
+    )
 
 
-def patch_batches(patches: Version, batch_size: int) -> Iterator[NDArray[np.uint8]]:
-    """Decoded patches, uint8 [≤ batch_size, H, W, 3], in order."""
-    for batch in patches.batches("patches", columns=["image"], batch_rows=batch_size):
-        yield decode_patches(batch.column("image"))
+@dataclass(frozen=True)
+class _ExtractFeatures:
+    """The features of a shard's patches."""
+
+    patches: Version
+    extractor: FeatureExtractor
+
+    def __call__(self, shard: Shard, draft: Draft) -> Statistics:
+        rows = shard.rows(self.patches.rows("patches"), block=_PATCHES_AT_A_TIME)
+        schema = vector_schema("feature", self.extractor.dimension)
+        with draft.table("features", schema) as table, _threads_of_one() as threads:
+            for features in threads(self.extractor, patch_batches(self.patches, rows)):
+                table.write(vector_table(schema, features))
+        return {}
+
+
+@contextmanager
+def _threads_of_one() -> Iterator[Any]:
+    """`in_parallel` on as many threads as PyTorch may use, on each of which it computes alone."""
+    count = torch.get_num_threads()
+    try:
+        yield partial(in_parallel, threads=count, prepare=partial(torch.set_num_threads, 1))
+    finally:
+        torch.set_num_threads(count)
+
+
+def patch_batches(patches: Version, rows: range) -> Iterator[NDArray[np.uint8]]:
+    """Decoded patches, uint8 [16, H, W, 3], in order; the last batch can be smaller."""
+    batches = patches.batches("patches", columns=["image"], batch_rows=_PATCHES_AT_A_TIME, rows=rows)
+    images = (image for batch in batches for image in batch.column("image"))
+    while held := list(islice(images, _PATCHES_AT_A_TIME)):
+        yield decode_patches(held)
 
 
 def vector_schema(name: str, dimension: int, *others: pa.Field) -> pa.Schema:

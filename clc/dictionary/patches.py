@@ -1,18 +1,22 @@
 """Stage `crop`: photos → patches, the candidates for dictionary entries and the crops of a training set."""
 
 import logging
+from dataclasses import dataclass
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from clc.errors import DictionaryError
-from clc.images import PhotoSource, SkippedPhoto, crop_positions, fingerprint, grid_positions, is_flat, read_photos
+from clc.dictionary.shards import Extent, Shard, Statistics, Workers, run_in_shards
+from clc.errors import DictionaryError, SourceError
+from clc.images import PhotoSource, SkippedPhoto, crop_positions, grid_positions, inventory, is_flat, read_photos
 from clc.images.patch import encode_patch, pixels_sha256
 from clc.images.perceptual import perceptual_hash
 from clc.images.seen import SEEN_SCHEMA, SeenPhoto, seen_table
-from clc.store import Draft, Kind, Recipe, StageResult, Store, run_stage
+from clc.store import Draft, Kind, Recipe, StageResult, Store
 
 logger = logging.getLogger(__name__)
+
+_PHOTOS_PER_SHARD = 1000
 
 PATCH_SCHEMA = pa.schema(
     [
@@ -42,26 +46,64 @@ class CropConfig(BaseModel):
     seed: int = Field(default=0, ge=0)
 
 
-def crop(photos: PhotoSource, *, config: CropConfig, store: Store, force: bool = False) -> StageResult:
+def crop(
+    photos: PhotoSource, *, config: CropConfig, store: Store, workers: Workers | None = None, force: bool = False
+) -> StageResult:
     """Cut patches from every photo; rows `PATCH_SCHEMA`, in the order of the photos, and a table of those `photos`.
 
     Flat patches, photos smaller than a patch and unreadable photos are left out; the statistics count and name them.
-    Raises SourceError for a source that cannot be read and DictionaryError if no patch remains.
+    Raises SourceError for a source that cannot be read and DictionaryError if no patch remains, beside what
+    `run_in_shards` raises.
     """
+    holds = inventory(photos)
     recipe = Recipe(
         stage="crop",
         stage_version=2,
         config=config.model_dump(mode="json"),
-        inputs={"photos": f"photos/{fingerprint(photos)}"},
+        inputs={"photos": f"photos/{holds.fingerprint}"},
     )
 
-    def build(draft: Draft) -> None:
+    def finish(draft: Draft, statistics: Statistics) -> None:
+        too_small, skipped = len(statistics["too_small_photos"]), len(statistics["skipped_photos"])
+        flat, kept = statistics["flat_patches"], statistics["patches"]
+        if kept == 0:
+            raise DictionaryError(
+                f"no patch of {config.size} pixels could be cut from {statistics['photos']} photos "
+                f"({too_small} too small, {skipped} unreadable, {flat} flat patches); "
+                "use larger photos, a smaller size or a lower min_contrast"
+            )
+        draft.attributes |= {"size": config.size}
+        draft.statistics |= statistics
+        logger.info("stage=crop photos=%d patches=%d flat=%d skipped=%d", statistics["photos"], kept, flat, skipped)
+
+    return run_in_shards(
+        store,
+        Kind.PATCHES,
+        recipe,
+        _CropPhotos(photos, holds.photos, config),
+        finish,
+        extent=Extent(holds.photos, _PHOTOS_PER_SHARD),
+        workers=workers,
+        force=force,
+    )
+
+
+@dataclass(frozen=True)
+class _CropPhotos:
+    """The patches of a shard's photos."""
+
+    photos: PhotoSource
+    count: int
+    config: CropConfig
+
+    def __call__(self, shard: Shard, draft: Draft) -> Statistics:
+        config = self.config
+        mine = shard.rows(self.count)
         skipped: list[SkippedPhoto] = []
         too_small: list[str] = []
         photo_count = flat = kept = 0
-        seen: list[SeenPhoto] = []
-        with draft.table("patches", PATCH_SCHEMA) as table:
-            for photo in read_photos(photos, skipped):
+        with draft.table("patches", PATCH_SCHEMA) as table, draft.table("photos", SEEN_SCHEMA) as seen:
+            for photo in read_photos(self.photos, skipped, mine.start, mine.stop):
                 photo_count += 1
                 height, width = photo.pixels.shape[:2]
                 if min(height, width) < config.size:
@@ -87,28 +129,21 @@ def crop(photos: PhotoSource, *, config: CropConfig, store: Store, force: bool =
                         }
                     )
                 if rows:
-                    seen.append(SeenPhoto(photo.image_id, photo_sha256, perceptual_hash(photo.pixels)))
+                    seen.write(seen_table([SeenPhoto(photo.image_id, photo_sha256, perceptual_hash(photo.pixels))]))
                     table.write(pa.Table.from_pylist(rows, schema=PATCH_SCHEMA))
                 kept += len(rows)
-        if kept == 0:
-            raise DictionaryError(
-                f"no patch of {config.size} pixels could be cut from {photo_count} photos "
-                f"({len(too_small)} too small, {len(skipped)} unreadable, {flat} flat patches); "
-                "use larger photos, a smaller size or a lower min_contrast"
+        if photo_count + len(skipped) != len(mine):
+            raise SourceError(
+                f"{self.photos.spec}: {photo_count + len(skipped)} photos were found where {len(mine)} were counted "
+                "before; see that all workers read the same photos and that nobody changes them, then run again"
             )
-        with draft.table("photos", SEEN_SCHEMA) as table:
-            table.write(seen_table(seen))
-        draft.attributes |= {"size": config.size}
-        draft.statistics |= {
+        return {
             "photos": photo_count,
             "patches": kept,
             "flat_patches": flat,
             "too_small_photos": too_small,
             "skipped_photos": [{"image_id": s.image_id, "reason": s.reason} for s in skipped],
         }
-        logger.info("stage=crop photos=%d patches=%d flat=%d skipped=%d", photo_count, kept, flat, len(skipped))
-
-    return run_stage(store, Kind.PATCHES, recipe, build, force=force)
 
 
 def _positions(height: int, width: int, image_id: str, config: CropConfig) -> list[tuple[int, int]]:

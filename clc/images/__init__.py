@@ -10,10 +10,12 @@ from clc.images.decode import decode, read_image, write_png
 from clc.images.fetched import FetchRecord
 from clc.images.photo import (
     EncodedPhoto,
+    Inventory,
     Photo,
     PhotoSource,
     SkippedPhoto,
     fingerprint,
+    inventory,
     read_photos,
 )
 from clc.images.source import open_source
@@ -23,6 +25,7 @@ __all__ = [
     "DatasetManifest",
     "EncodedPhoto",
     "FetchRecord",
+    "Inventory",
     "Photo",
     "PhotoSource",
     "SkippedPhoto",
@@ -33,6 +36,7 @@ __all__ = [
     "decode",
     "fingerprint",
     "grid_positions",
+    "inventory",
     "is_flat",
     "load_manifest",
     "open_source",

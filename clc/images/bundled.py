@@ -100,9 +100,9 @@ class BundledSource:
 
     spec = "bundled"
 
-    def encoded(self) -> Iterator[EncodedPhoto]:
+    def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
         """Raises SourceError if scikit-image or scikit-learn, or a photo that it should carry, is not installed."""
-        for file in _FILES:
+        for file in _FILES[start:stop]:
             yield EncodedPhoto(
                 file.image_id, _read(file), file.source, file.licence, split=file.split, scene=file.scene
             )

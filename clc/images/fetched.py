@@ -69,14 +69,14 @@ class DatasetSource:
         self.manifest = load_manifest(name)
         self.spec = f"dataset:{name}"
 
-    def encoded(self) -> Iterator[EncodedPhoto]:
+    def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
         """Raises SourceError if the dataset was not fetched completely or a file cannot be read."""
         folder = datasets_dir() / self.manifest.name
         if FetchRecord.load(folder).missing(self.manifest, folder):
             raise SourceError(f"{self.spec} is not in {folder}; run: clc data fetch {self.manifest.name}")
         base = folder / _fixed_part(self.manifest.images_glob)
         photos = {path.relative_to(base).as_posix(): path for path in folder.glob(self.manifest.images_glob)}
-        for image_id in sorted(photos):
+        for image_id in sorted(photos)[start:stop]:
             try:
                 data = photos[image_id].read_bytes()
             except OSError as error:

@@ -27,9 +27,9 @@ class FolderSource:
         self.folder = folder
         self.spec = f"folder:{folder}"
 
-    def encoded(self) -> Iterator[EncodedPhoto]:
+    def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
         """Raises SourceError if the folder, a folder in it or a chosen file cannot be read."""
-        for image_id in sorted(self._image_ids()):
+        for image_id in sorted(self._image_ids())[start:stop]:
             path = self.folder / image_id
             try:
                 data = path.read_bytes()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from clc.images.photo import EncodedPhoto, PhotoSource
 
@@ -17,7 +18,6 @@ class JoinedPhotos:
         """The sources as the user wrote them."""
         return ", ".join(source.spec for source in self.sources)
 
-    def encoded(self) -> Iterator[EncodedPhoto]:
+    def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
         """Raises SourceError if one of the sources cannot be read."""
-        for source in self.sources:
-            yield from source.encoded()
+        yield from islice((photo for source in self.sources for photo in source.encoded()), start, stop)

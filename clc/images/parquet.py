@@ -1,6 +1,7 @@
 """A Parquet file of photos as a photo source: one row a photo, the encoded file in the column `image`."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,13 +36,16 @@ class ParquetSource:
         self.path = path
         self.spec = f"parquet:{path}"
 
-    def encoded(self) -> Iterator[EncodedPhoto]:
+    def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
         """Raises SourceError if the file is not Parquet, lacks a column, or has a row without id or image."""
         try:
             with pq.ParquetFile(self.path) as file:
                 columns = self._photo_columns(file.schema_arrow)
-                for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
-                    yield from (self._photo(row) for row in batch.to_pylist())
+                groups, skip = _groups_from(file, start)
+                batches = file.iter_batches(batch_size=_BATCH_ROWS, row_groups=groups, columns=columns)
+                rows = (row for batch in batches for row in batch.to_pylist())
+                wanted = islice(rows, start - skip, None if stop is None else max(stop, start) - skip)
+                yield from map(self._photo, wanted)
         except (OSError, pa.ArrowException) as error:
             raise SourceError(f"{self.spec}: cannot be read as Parquet: {error}") from error
 
@@ -68,3 +72,14 @@ class ParquetSource:
             split=row.get("split"),
             scene=row.get("scene"),
         )
+
+
+def _groups_from(file: pq.ParquetFile, start: int) -> tuple[list[int], int]:
+    """The row groups from the one with row `start` on, and how many rows come before them."""
+    skipped = 0
+    for group in range(file.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        if skipped + rows > start:
+            return list(range(group, file.num_row_groups)), skipped
+        skipped += rows
+    return [], skipped

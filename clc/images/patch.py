@@ -5,6 +5,7 @@ The pixels are the identity; the encoded bytes may differ between versions of th
 
 import hashlib
 import io
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +39,6 @@ def decode_patch(data: bytes) -> NDArray[np.uint8]:
         raise CorruptArtifactError(f"a stored patch cannot be decoded ({error}); verify the artifact") from error
 
 
-def decode_patches(column: pa.Array) -> NDArray[np.uint8]:
+def decode_patches(column: Iterable[pa.BinaryScalar]) -> NDArray[np.uint8]:
     """A column of encoded patches of one size → uint8 [n, H, W, 3]."""
     return np.stack([decode_patch(data.as_py()) for data in column])

@@ -57,17 +57,30 @@ class PhotoSource(Protocol):
     def spec(self) -> str:
         """The source as the user wrote it."""
 
-    def encoded(self) -> Iterator[EncodedPhoto]:
-        """The photos, lazily, in a deterministic order. Raises SourceError if the source cannot be read."""
+    def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
+        """The photos from position `start` to before `stop`, lazily, in a deterministic order.
+
+        Raises SourceError if the source cannot be read.
+        """
 
 
-def read_photos(source: PhotoSource, skipped: list[SkippedPhoto]) -> Iterator[Photo]:
-    """Decode the photos of `source` one at a time; memory holds one photo.
+@dataclass(frozen=True)
+class Inventory:
+    """What a source holds: a fingerprint of its content, and how many photos."""
+
+    fingerprint: str
+    photos: int
+
+
+def read_photos(
+    source: PhotoSource, skipped: list[SkippedPhoto], start: int = 0, stop: int | None = None
+) -> Iterator[Photo]:
+    """Decode the photos of `source` from position `start` to before `stop`, one at a time; memory holds one photo.
 
     A photo that cannot be decoded is logged, appended to `skipped` and passed over.
     Raises SourceError if the source cannot be read or has two photos with one image_id.
     """
-    for photo in _with_distinct_ids(source):
+    for photo in _with_distinct_ids(source, start, stop):
         try:
             pixels = decode(photo.data, name=photo.image_id)
         except ImageError as error:
@@ -83,17 +96,24 @@ def fingerprint(source: PhotoSource) -> str:
     Where the photos are stored and what is said about them (source, licence, split) plays no part.
     Raises SourceError as `read_photos` does.
     """
+    return inventory(source).fingerprint
+
+
+def inventory(source: PhotoSource) -> Inventory:
+    """The fingerprint of a source and the number of its photos. Raises SourceError as `read_photos` does."""
+    photos = 0
     content = hashlib.sha256()
     for photo in _with_distinct_ids(source):
         # Digests have one length, so no two sequences of pairs can run together into the same bytes.
         content.update(hashlib.sha256(photo.image_id.encode()).digest())
         content.update(hashlib.sha256(photo.data).digest())
-    return content.hexdigest()
+        photos += 1
+    return Inventory(content.hexdigest(), photos)
 
 
-def _with_distinct_ids(source: PhotoSource) -> Iterator[EncodedPhoto]:
+def _with_distinct_ids(source: PhotoSource, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
     seen: set[str] = set()
-    for photo in source.encoded():
+    for photo in source.encoded(start, stop):
         if photo.image_id in seen:
             raise SourceError(f"{source.spec}: two photos are called {photo.image_id!r}; rename one")
         seen.add(photo.image_id)

@@ -13,6 +13,7 @@ literally. The part after the last `?` is the keys, so a path that contains `?` 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from clc.errors import SourceError
@@ -58,8 +59,15 @@ class SelectedPhotos:
     scene: str | None = None
     limit: int | None = None
 
-    def encoded(self) -> Iterator[EncodedPhoto]:
+    def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
         """Raises SourceError if no photo is selected, saying which splits and scenes there are."""
+        if self.split is None and self.scene is None and start > 0:
+            # Nothing has to be looked at to know that it comes first; the source itself can pass over it.
+            yield from self.photos.encoded(start, _earlier(stop, self.limit))
+        else:
+            yield from islice(self._selected(), start, stop)
+
+    def _selected(self) -> Iterator[EncodedPhoto]:
         selected = 0
         splits: set[str | None] = set()
         scenes: set[str | None] = set()
@@ -84,6 +92,11 @@ class SelectedPhotos:
                 there_are = f"there are: {', '.join(names)}" if names else f"its photos have no {key}"
                 return f"{self.spec}: no photo has the {key} {wanted!r}; {there_are}"
         return f"{self.spec}: no photo has both that split and that scene"
+
+
+def _earlier(stop: int | None, limit: int | None) -> int | None:
+    stops = [position for position in (stop, limit) if position is not None]
+    return min(stops, default=None)
 
 
 def _parse_keys(spec: str, options: str) -> dict[str, str]:

@@ -11,11 +11,12 @@ from clc.store.lineage import Lineage, ancestry, lineage
 from clc.store.manifest import Manifest
 from clc.store.pin import Pins
 from clc.store.recipe import Recipe
+from clc.store.scratch import part_store, remove_parts, remove_tree
 from clc.store.stage import StageResult, run_stage
 from clc.store.store import Store
 from clc.store.table import TableWriter
 from clc.store.transfer import export_version, import_version, read_root
-from clc.store.verify import Problem, verify, verify_store
+from clc.store.verify import Problem, verify, verify_files, verify_store
 from clc.store.version import Version
 
 __all__ = [
@@ -46,10 +47,14 @@ __all__ = [
     "export_version",
     "import_version",
     "lineage",
+    "part_store",
     "read_root",
+    "remove_parts",
+    "remove_tree",
     "run_stage",
     "short_id",
     "tensor_sha256",
     "verify",
+    "verify_files",
     "verify_store",
 ]

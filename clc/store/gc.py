@@ -14,14 +14,18 @@ from clc.store.kind import Kind
 from clc.store.layout import (
     DATA_FILE,
     MANIFEST_NAME,
+    RECIPE_HASH,
     RECIPE_POINTER,
+    SCRATCH,
     VERSION_DIRECTORY,
     aliases_directory,
     pins_directory,
     recipe_path,
+    scratch_path,
     version_directory,
 )
 from clc.store.publish import read_recipe_pointer
+from clc.store.scratch import tree
 from clc.store.storage import TEMPORARY_PREFIX, Storage
 from clc.store.store import Store
 from clc.store.version import Version, load_version
@@ -232,6 +236,9 @@ def _debris(store: Store, kept: dict[str, Version], before: datetime) -> Iterato
                 yield from _unnamed_files(version, before)
             elif name.startswith(TEMPORARY_PREFIX) or VERSION_DIRECTORY.fullmatch(name):
                 yield _abandoned(storage, directory, before)
+    for name in storage.names(SCRATCH):
+        if RECIPE_HASH.fullmatch(name):
+            yield _old(storage, tree(storage, scratch_path(name)), before)
 
 
 def _small_file_directories(storage: Storage) -> Iterator[str]:

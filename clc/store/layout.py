@@ -14,6 +14,10 @@ PIN = re.compile(r"([0-9a-f]{16})\.json")
 RECIPE_POINTER = re.compile(r"([0-9a-f]{64})\.json")
 
 
+SCRATCH = "scratch"
+RECIPE_HASH = re.compile(r"[0-9a-f]{64}")
+
+
 def version_directory(kind: Kind, id: str) -> str:
     """Return the directory of a version, given its full or short id."""
     return f"{kind}/{short_id(id)}"
@@ -27,6 +31,11 @@ def manifest_path(kind: Kind, id: str) -> str:
 def recipe_path(recipe_hash: str) -> str:
     """Return the path of the pointer from a recipe to the version it made."""
     return f"recipes/{recipe_hash}.json"
+
+
+def scratch_path(recipe_hash: str) -> str:
+    """Return the directory of the parts of what a recipe is making."""
+    return f"{SCRATCH}/{recipe_hash}"
 
 
 def aliases_directory(kind: Kind) -> str:

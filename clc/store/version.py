@@ -111,19 +111,27 @@ class Version:
             return parquet.read(columns=wanted).select(wanted)
 
     def batches(
-        self, name: str, columns: Sequence[str] | None = None, *, batch_rows: int = 256
+        self, name: str, columns: Sequence[str] | None = None, *, batch_rows: int = 256, rows: range | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Stream a table in batches of at most `batch_rows`, holding about one row group in memory.
 
-        The columns come in the order asked for; no batch spans two row groups.
+        The columns come in the order asked for; no batch spans two row groups. rows: only these, a range of step 1;
+        row groups that hold none of them are not read.
         """
         entry = self._table_entry(name)
         wanted = _wanted(entry, name, columns)
         with self._reading(entry) as parquet:
             # One iterator over all row groups would keep every decoded group alive until its end.
+            first = 0  # row of the table
             for group in range(parquet.num_row_groups):
-                for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=[group], columns=wanted):
-                    yield batch.select(wanted)
+                after = first + parquet.metadata.row_group(group).num_rows
+                if rows is None or (first < rows.stop and rows.start < after):
+                    for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=[group], columns=wanted):
+                        chosen = batch if rows is None else _between(batch, first, rows)
+                        if len(chosen):
+                            yield chosen.select(wanted)
+                        first += len(batch)
+                first = after
 
     def tensors(self, name: str) -> dict[str, np.ndarray]:
         """Read all tensors of a file."""
@@ -192,6 +200,12 @@ def load_version(storage: Storage, kind: Kind, id: str) -> Version | None:
             f"{storage.display(path)} is the manifest of {manifest.kind}/{manifest.id}; move its directory back"
         )
     return Version(storage, manifest)
+
+
+def _between(batch: pa.RecordBatch, first: int, rows: range) -> pa.RecordBatch:
+    """Those rows of a batch, which begins at row `first` of its table, that are among `rows`."""
+    start, stop = max(rows.start - first, 0), min(rows.stop - first, len(batch))
+    return batch.slice(start, max(stop - start, 0)) if start < len(batch) else batch.slice(0, 0)
 
 
 def _wanted(entry: TableEntry, name: str, columns: Sequence[str] | None) -> list[str]:

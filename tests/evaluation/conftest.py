@@ -33,8 +33,8 @@ class MemoryPhotos:
     files: dict[str, bytes]
     spec: str = "memory:photos"
 
-    def encoded(self) -> Iterator[EncodedPhoto]:
-        for image_id, data in self.files.items():
+    def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
+        for image_id, data in list(self.files.items())[start:stop]:
             yield EncodedPhoto(image_id, data, source=self.spec, licence="made for the tests")
 
 
