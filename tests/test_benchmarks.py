@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="an i
 def test_help_names_every_benchmark_of_the_dictionary() -> None:
     command = [sys.executable, "-m", "benchmarks.dictionary", "--help"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    assert {"features", "scale", "components", "retrieval", "publish", "rebuild"} <= set(listed)
+    assert {"features", "scale", "scale_out", "components", "retrieval", "publish", "rebuild"} <= set(listed)
 
 
 def test_listing_them_does_not_wait_for_pytorch() -> None:

@@ -22,7 +22,6 @@ from clc.dictionary.patches import CropConfig, crop
 from clc.images import open_source
 from clc.store import Store, Version
 
-_BATCH = 32
 _TARGET = 0.9
 
 
@@ -39,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     with TemporaryDirectory() as folder:
         photos = Store(Path(folder, "photos"))
         patches = crop(open_source("bundled"), config=CropConfig(per_photo=arguments.per_photo), store=photos).version
-        batches = [_prepared(to_tensor(pixels)) for pixels in patch_batches(patches, _BATCH)]
+        batches = [_prepared(to_tensor(pixels)) for pixels in patch_batches(patches, range(patches.rows("patches")))]
         trunk = _trunk()
         _forward(trunk, [batches[0], batches[-1]])  # both shapes: the first of each is planned, not only computed
         for number in range(arguments.rounds):
@@ -52,7 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
                     opening.append(opened)
     rows = patches.rows("patches")
     ratio = median(bare) / median(stage)
-    print(f"{rows} patches of 256x256, batches of {_BATCH}, {torch.get_num_threads()} threads, medians of rounds\n")
+    batch, threads = len(batches[0]), torch.get_num_threads()
+    print(f"{rows} patches of 256x256, batches of {batch}, {threads} threads, medians of rounds\n")
     print_table(
         ["", "seconds", "patches/s", "against bare"],
         [
@@ -89,5 +89,5 @@ def _forward(trunk: nn.Module, batches: list[Tensor]) -> float:
 def _extract(patches: Version, store: Store) -> tuple[float, float]:
     """Seconds of the stage, and what came before it: opening the backbone."""
     start = time.perf_counter()
-    result = extract(patches, config=FeatureConfig(backbone="random:0"), store=store, batch_size=_BATCH)
+    result = extract(patches, config=FeatureConfig(backbone="random:0"), store=store)
     return result.seconds, time.perf_counter() - start - result.seconds

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clc.codec.artifact import read_model
 from clc.codec.tiles import IMAGE_MULTIPLE
 from clc.errors import DictionaryError, ProfileError
 from clc.store import Kind, Store, Version
@@ -126,6 +125,10 @@ class CodecAnalysis:
     """g_a of a model version. Its features have the scale of the latent, so that distances are those that are coded."""
 
     def __init__(self, model: Version) -> None:
+        from clc.codec.artifact import (
+            read_model,  # brings compressai, which takes workers longer to import than PyTorch
+        )
+
         network = read_model(model)
         self.spec = f"codec:{model.id}"
         self.channels = network.config.transform.latent_channels

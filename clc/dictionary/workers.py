@@ -24,6 +24,7 @@ _WORKER_SECONDS = 60
 # A shard that was on a worker when it died is tried this often again: the worker may have been killed for a neighbour,
 # but a shard that kills one worker after the other must not go on for ever.
 _DEATHS = 3
+_DASKS_OWN = ("MALLOC_TRIM_THRESHOLD_", "PYTHONHASHSEED")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -128,20 +129,25 @@ def _import_dask() -> None:
 @contextmanager
 def _local_cluster(count: int) -> Iterator[str]:
     """The address of a scheduler in this process, with `count` processes that compute on one thread each."""
+    import dask
     from distributed import LocalCluster
 
     # Dask leaves the variables that it starts processes with in our environment, where a trainer would find them.
-    before = {name: os.environ.get(name) for name in _THREADS}
+    before = {name: os.environ.get(name) for name in (*_THREADS, *_DASKS_OWN)}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
-        with LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,  # that a worker died and was replaced is no news for the user
-            scheduler_kwargs={"allowed_failures": _DEATHS},
-        ) as cluster:
+        # Dask's profiler looks at the stack a hundred times a second, which slows the import of PyTorch several times.
+        with (
+            dask.config.set({"distributed.worker.profile.enabled": False}),
+            LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,  # that a worker died and was replaced is no news for the user
+                scheduler_kwargs={"allowed_failures": _DEATHS},
+            ) as cluster,
+        ):
             yield cluster.scheduler_address
     finally:
         for name, value in before.items():

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image
 
 from clc.errors import SourceError
-from clc.images import SkippedPhoto, fingerprint, open_source, read_photos
+from clc.images import PhotoSource, SkippedPhoto, fingerprint, open_source, read_photos
+from clc.images.joined import JoinedPhotos
 
 
 def png(level: int = 0, size: tuple[int, int] = (4, 3)) -> bytes:
@@ -270,3 +272,25 @@ def test_the_kodak_pack_decodes():
     assert skipped == []
     assert len(shapes) == 24
     assert set(shapes) == {(512, 768, 3), (768, 512, 3)}
+
+
+@pytest.mark.parametrize("spec", ["bundled", "bundled?split=reference", "bundled?limit=5", "folder", "folder?limit=3"])
+def test_positions_pick_the_same_photos_as_reading_them_all(tmp_path: Path, spec: str) -> None:
+    for name in "abcde":
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+    source = open_source(spec.replace("folder", f"folder:{tmp_path}"))
+    assert_positions_pick(source)
+    assert_positions_pick(JoinedPhotos([open_source("bundled?limit=2"), source]))
+
+
+def test_positions_pick_the_same_rows_of_a_file_with_several_row_groups(tmp_path: Path) -> None:
+    columns = {name: [f"{name}-{i}" for i in range(9)] for name in ("image_id", "source", "licence")}
+    columns |= {"width": [1] * 9, "height": [1] * 9, "image": [b"x"] * 9}
+    pq.write_table(pa.table(columns), tmp_path / "photos.parquet", row_group_size=4)
+    assert_positions_pick(open_source(f"parquet:{tmp_path / 'photos.parquet'}"))
+
+
+def assert_positions_pick(source: PhotoSource) -> None:
+    everything = [photo.image_id for photo in source.encoded()]
+    for start, stop in ((0, None), (0, 2), (2, 4), (3, 100), (100, 200), (1, None)):
+        assert [photo.image_id for photo in source.encoded(start, stop)] == everything[start:stop]

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.pipelines.postgres import free_port
 from tests.pipelines.test_rebuild import clean_environment
 
@@ -35,3 +37,11 @@ def test_serving_needs_a_server(tmp_path: Path) -> None:
 
 def test_a_rollback_of_nothing_says_so(tmp_path: Path) -> None:
     assert "there is no alias 'production'" in one_line(tmp_path, "rollback", "--store", str(tmp_path / "store"))
+
+
+def test_a_dask_scheduler_that_does_not_answer_is_named_with_what_to_do(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    line = one_line(tmp_path, "run", "--profile", "demo", "--dask-address", address)
+    assert f"no Dask scheduler answers at {address}" in line
+    assert "--workers N" in line

@@ -13,7 +13,7 @@ import pytest
 
 import clc
 from clc.errors import CorruptArtifactError, MissingArtifactError, StoreError
-from clc.store import GcReport, Kind, Recipe, Store, Version, collect, verify_store
+from clc.store import GcReport, Kind, Recipe, Store, Version, collect, part_store, verify_store
 
 COLLECTOR = Path(__file__).with_name("collector.py")
 TOMORROW = datetime.now(UTC) + timedelta(hours=25)
@@ -306,3 +306,12 @@ def train(store: Store, seed: int = 0, kind: Kind = Kind.MODEL, inputs: dict[str
     with store.draft(kind, Recipe(stage="train", stage_version=1, config={"seed": seed}, inputs=inputs or {})) as draft:
         draft.tensors("weights", {"x": np.array([seed])})
         return draft.publish()
+
+
+def test_parts_that_nobody_came_back_for_are_debris(store: Store, make) -> None:
+    whole = Recipe(stage="index", stage_version=1, config={"seed": 7})
+    make(1, into=part_store(store, whole, "0-of-2"))
+    assert collect_all(store).debris == ()
+    debris = collect_all(store, now=TOMORROW).debris
+    assert {Path(each.path).name for each in debris} >= {"manifest.json", "recipes", "0-of-2", whole.hash}
+    assert list(Path(store.url, "scratch").iterdir()) == []

@@ -52,6 +52,20 @@ def test_batches_are_bounded_and_complete(version: Version) -> None:
     assert pa.Table.from_batches(batches).equals(rows(100))
 
 
+@pytest.mark.parametrize("wanted", [range(100), range(40), range(13, 14), range(33, 77), range(90, 120), range(5, 5)])
+def test_a_range_of_rows_reads_back_from_any_row_groups(
+    store: Store, monkeypatch: pytest.MonkeyPatch, wanted: range
+) -> None:
+    monkeypatch.setattr("clc.store.table.ROW_GROUP_ROWS", 16)
+    with store.draft(Kind.PATCHES, RECIPE) as draft:
+        with draft.table("patches", SCHEMA) as table:
+            table.write(rows(100))
+        version = draft.publish()
+    batches = version.batches("patches", ["label"], batch_rows=10, rows=wanted)
+    labels = [label for batch in batches for label in batch["label"].to_pylist()]
+    assert labels == [str(row) for row in range(100)[wanted.start : wanted.stop]]
+
+
 def test_an_empty_table_keeps_its_schema(store: Store) -> None:
     with store.draft(Kind.PATCHES, RECIPE) as draft:
         with draft.table("patches", SCHEMA):
