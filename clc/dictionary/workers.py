@@ -77,8 +77,8 @@ class DaskWorkers:
                     ) from error
                 except ImportError as error:
                     raise ClusterError(
-                        f"the Dask workers at {self.address} cannot import CLC ({error}); install the same version of "
-                        "CLC where they run"
+                        f"the Dask workers cannot import what a shard needs ({error}); install the same version of CLC "
+                        "where they run"
                     ) from error
                 except (OSError, FutureCancelledError) as error:
                     raise ClusterError(

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clc.dictionary.features import FeatureConfig, extract
+from clc.dictionary.features import FeatureConfig, FeatureExtractor, extract
 from clc.dictionary.patches import CropConfig, crop
 from clc.dictionary.shards import Done, Extent, Shard
 from clc.dictionary.workers import DaskWorkers
@@ -112,6 +113,21 @@ def test_features_of_a_convolutional_network_are_the_same_too(source: PhotoSourc
     }
     assert few.rows("patches") == 20
     assert len(versions) == 1
+
+
+def test_an_extractor_arrives_at_a_worker_as_what_it_was_opened_by() -> None:
+    extractor = FeatureExtractor(HOG)
+    data = pickle.dumps(extractor)
+    assert len(data) < 1000
+    arrived = pickle.loads(data)
+    assert (arrived.backbone.fingerprint, arrived.dimension) == (extractor.backbone.fingerprint, extractor.dimension)
+    assert pickle.loads(data) is arrived  # opened once a process
+
+
+def test_other_weights_than_those_of_who_asked_are_an_error() -> None:
+    data = pickle.dumps(FeatureExtractor(HOG)).replace(b"hog-1", b"hog-0")
+    with pytest.raises(DictionaryError, match="hog-1 for a worker and hog-0"):
+        pickle.loads(data)
 
 
 def test_a_part_that_is_there_is_not_made_again(patches: Version, features: Version, store: Store) -> None:
