@@ -24,7 +24,7 @@ _WORKER_SECONDS = 60
 # A shard that was on a worker when it died is tried this often again: the worker may have been killed for a neighbour,
 # but a shard that kills one worker after the other must not go on for ever.
 _DEATHS = 3
-_DASKS_OWN = ("MALLOC_TRIM_THRESHOLD_", "PYTHONHASHSEED")
+_DASKS_OWN = ("MALLOC_TRIM_THRESHOLD_", "PYTHONHASHSEED", "__DASK_PARENT_PID")
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -124,6 +124,8 @@ def _import_dask() -> None:
         import distributed  # noqa: F401
     except ImportError as error:
         raise ClusterError("workers need Dask, which is not installed; run: pip install 'clc[dask]'") from error
+    # A dozen lines for every worker that comes or goes; what the user has to know becomes an error of ours.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 
 @contextmanager
@@ -144,7 +146,7 @@ def _local_cluster(count: int) -> Iterator[str]:
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,
-                silence_logs=logging.CRITICAL,  # that a worker died and was replaced is no news for the user
+                silence_logs=logging.CRITICAL,  # in the workers, too
                 scheduler_kwargs={"allowed_failures": _DEATHS},
             ) as cluster,
         ):
