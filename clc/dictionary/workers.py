@@ -138,7 +138,7 @@ def _local_cluster(count: int) -> Iterator[str]:
     before = {name: os.environ.get(name) for name in (*_THREADS, *_DASKS_OWN)}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
-        # Dask's profiler looks at the stack a hundred times a second, which slows the import of PyTorch several times.
+        # Dask's profiler looks at the stack a hundred times a second, which slows the long import of PyTorch.
         with (
             dask.config.set({"distributed.worker.profile.enabled": False}),
             LocalCluster(
