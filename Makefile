@@ -9,7 +9,8 @@ demo: $(INSTALLED)
 	$(BIN)/python -m pipelines.rebuild --profile demo
 
 test: lint types
-	$(BIN)/python -m pytest
+	# One thread for each of two processes: with more, the processes wait for each other's.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -91,7 +91,7 @@ def test_pictures_are_embedded_image_references_reconstruction(page):
     pictures = [attributes for tag, attributes in Page(page).elements if tag == "img"]
 
     shown = [attributes["alt"].rpartition(": ")[2] for attributes in pictures]
-    assert shown == ["original", "references", "clc", "clc, no references", "JPEG", "WebP"]
+    assert shown == ["original", "references", "trust in references", "clc", "clc, no references", "JPEG", "WebP"]
     for attributes in pictures:
         data = base64.b64decode(attributes["src"].removeprefix("data:image/webp;base64,"))
         with Image.open(io.BytesIO(data)) as image:
@@ -105,7 +105,9 @@ def test_a_dictionary_without_pictures_costs_the_references_only(run, store, pho
     page = Page(render_report(run(store, photos_of({"a": picture(0)}), patches_of=no_picture).version))
 
     shown = [attributes["alt"] for tag, attributes in page.elements if tag == "img"]
-    assert shown == ["a: original", "a: clc", "a: clc, no references", "a: JPEG", "a: WebP"]
+    assert shown == [
+        f"a: {name}" for name in ("original", "trust in references", "clc", "clc, no references", "JPEG", "WebP")
+    ]
     assert "The references are not shown" in page.text
 
 
