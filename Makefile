@@ -8,8 +8,8 @@ INSTALLED := .venv/.installed
 demo: $(INSTALLED)
 	$(BIN)/python -m pipelines.rebuild --profile demo
 
+# Tests run in two processes of one thread each: with more, the processes would wait for each other's.
 test: lint types
-	# One thread for each of two processes: with more, the processes wait for each other's.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)
