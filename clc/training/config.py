@@ -69,7 +69,7 @@ class TrainingConfig(BaseModel):
     log_every: int = Field(default=50, ge=1, description="steps between rows of the log")
     validate_every: int = Field(default=1000, ge=1, description="steps between measurements on held-out photos")
     held_out: int = Field(default=8, ge=0, description="photos kept out of training to measure on")
-    checkpoint_every: int = Field(default=200, ge=1, description="steps between checkpoints")
+    checkpoint_every: int = Field(default=200, ge=1, description="steps between checkpoints, a minute at most")
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
 CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT_SECONDS = 60.0
+"""A checkpoint is written after so many seconds at the latest, however long `checkpoint_every` steps take."""
 _SEED_STRIDE = 1_000_003
 _MOST_DEVICES = 4096
 
@@ -67,6 +70,7 @@ class Trainer:
     run: str
     processes: Processes = field(default_factory=Processes)
     tensorboard: bool = False
+    _saved_at: float = field(default_factory=time.monotonic, init=False)
 
     def train(self) -> Progress:
         """Train to the end of the budget, from the checkpoint if there is one; the model then holds the moving average.
@@ -209,10 +213,12 @@ class Trainer:
         return Modules(self.model, optimiser, average, None if self.pool is None else self.pool.analysis)
 
     def _due_checkpoint(self, step: int) -> bool:
-        return step % self.config.checkpoint_every == 0
+        late = time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
+        return late or step % self.config.checkpoint_every == 0
 
     def _save(self, modules: Modules, progress: Progress) -> None:
         save_checkpoint(self.checkpoint, self.run, modules, progress)
+        self._saved_at = time.monotonic()
         for name, rows in (("log", progress.log), ("validation", progress.validation)):
             if rows:
                 pq.write_table(pa.Table.from_pylist(rows), self.folder / f"{name}.parquet")

@@ -103,6 +103,19 @@ def test_a_killed_run_resumes_to_the_same_losses(world: World, tmp_path: Path, l
         assert torch.equal(one, other)
 
 
+def test_a_slow_run_is_checkpointed_by_the_clock(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = CONFIG.model_copy(update={"steps": 3, "checkpoint_every": 1000})
+    steps: list[int] = []
+    monkeypatch.setattr(
+        "clc.training.loop.save_checkpoint", lambda path, run, modules, progress: steps.append(progress.step)
+    )
+    new_trainer(world, tmp_path, config).train()
+    assert steps == [3]
+    monkeypatch.setattr("clc.training.loop.CHECKPOINT_SECONDS", 0.0)
+    new_trainer(world, tmp_path, config).train()
+    assert steps == [3, 1, 2, 3]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run_after_a_checkpoint_of_that_very_step(
     world: World, tmp_path: Path, number: signal.Signals
