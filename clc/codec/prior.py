@@ -121,7 +121,7 @@ class Prior(nn.Module):
         if sum(config.slices) != latent_channels:
             raise ValueError(f"slices of {config.slices} channels do not add up to {latent_channels}")
         self._widths = config.slices
-        starts = [0, *accumulate(config.slices)]
+        starts = [0, *accumulate(config.slices[:-1])]
         self.register_buffer("deviation", torch.ones(latent_channels))
         self.hyper_synthesis = HyperSynthesis(config)
         self.matches = nn.ModuleList()
@@ -129,7 +129,7 @@ class Prior(nn.Module):
             for start in starts[: min(matching.stages, len(config.slices))]:
                 self.matches.append(PriorMatcher(config.feature_channels + start, latent_channels, matching.dimension))
         self.slices = nn.ModuleList()
-        for start, width in zip(starts, config.slices, strict=False):
+        for start, width in zip(starts, config.slices, strict=True):
             known = config.feature_channels + start
             # The slice's own match, the score, and the difference of what is before it.
             matched = 0 if matching is None else width + 1 + start

@@ -190,6 +190,8 @@ class _Failure:
 def _attempt(shard: Shard, make: bytes) -> Done | _Failure:
     """On a worker: make a part."""
     try:
+        # Unpickled here, not by Dask, so that what cannot be reopened on this worker is an error of ours. It adds no
+        # trust: whoever reaches a Dask scheduler can run code on its workers.
         function: Callable[[Shard], Done] = pickle.loads(make)
         return function(shard)
     except ClcError as error:

@@ -142,6 +142,7 @@ def table(experiment: Experiment, data: DataSet, budget: Budget, results: Versio
     labels |= {name: [name] for name in codec_names(results) if name not in of_variants}
     table = []
     for name, own in labels.items():
+        # Another codec has no seeds: it meets the first anchor alone.
         pairs = [(rows.get(anchor, []), rows.get(label, [])) for anchor, label in zip(anchors, own, strict=False)]
         seconds = [row.encode_seconds for _, measured in pairs for row in measured]
         psnr = [difference(anchor, measured, PSNR) for anchor, measured in pairs]
