@@ -1,7 +1,8 @@
 """Kill a rebuild at random moments, run it again: are the final versions those of an undisturbed run?
 
-Every trial has a folder and a store of its own. What is killed takes turns: the process of the flow, the trainer, and
-the private Prefect server of the run. Ends with 1 unless every trial recovers to the same ids and a whole store.
+Every trial has a folder and a store of its own. What is killed takes turns: the process of the flow, one of its two
+Dask workers, the trainer, and the private Prefect server of the run; the moment lies anywhere in the life that the
+victim had in the undisturbed run. Ends with 1 unless every trial recovers to the same ids and a whole store.
 
 `python -m benchmarks.recovery --kills 20`
 """
@@ -16,14 +17,14 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.report import print_machine, print_table
 from clc.store import Store, verify_store
 
-_VICTIMS = {"flow": None, "trainer": "clc.training", "server": "uvicorn"}
+_VICTIMS = {"flow": None, "worker": "spawn_main", "trainer": "clc.training", "server": "uvicorn"}
 """What is killed → what its command line contains; None for the process that was started."""
 _POLL_SECONDS = 0.05
 _ATTEMPTS = 3
@@ -55,7 +56,7 @@ class Site:
 
     def start(self) -> subprocess.Popen[str]:
         """A rebuild, its output in `log` and its result in `out`."""
-        command = [sys.executable, "-m", "clc", "pipeline", "run", "--profile", self.profile]
+        command = [sys.executable, "-m", "clc", "pipeline", "run", "--profile", self.profile, "--workers", "2"]
         environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
         with (self.folder / "log").open("a") as log, (self.folder / "out").open("w") as out:
             return subprocess.Popen(
@@ -88,15 +89,20 @@ def main() -> None:
     with TemporaryDirectory() as root:
         undisturbed = Site(_made(Path(root, "undisturbed")), profile)
         start = time.monotonic()
-        if undisturbed.start().wait():
+        lives = _lives(undisturbed.start())
+        if not undisturbed.result():
             sys.exit(f"the undisturbed run failed:\n{(undisturbed.folder / 'log').read_text()}")
-        seconds = time.monotonic() - start
-        print(f"undisturbed: {seconds:.0f} s\n{undisturbed.result()}\n", flush=True)
-        trials = []
-        for number, victim in enumerate(islice(_turns(), arguments.kills)):
-            site = Site(_made(Path(root, str(number))), profile)
-            trials.append(_trial(site, victim, chance.uniform(0.02, 0.98) * seconds, undisturbed.result()))
-            print(f"{number + 1}: {trials[-1]}", flush=True)
+        if missing := _VICTIMS.keys() - lives.keys():
+            sys.exit(f"the undisturbed run had no {', '.join(missing)} to kill")
+        print(f"undisturbed: {time.monotonic() - start:.0f} s\n{undisturbed.result()}\n", flush=True)
+        trials: list[Trial] = []
+        sites = (Site(_made(Path(root, str(number))), profile) for number in count())
+        for victim in islice(cycle(_VICTIMS), arguments.kills):
+            trial = None
+            while trial is None:
+                trial = _trial(next(sites), victim, chance.uniform(*lives[victim]), undisturbed.result())
+            trials.append(trial)
+            print(f"{len(trials)}: {trial}", flush=True)
     print()
     print_table(
         ["killed", "after s", "stage", "runs until done", "same ids", "store problems"],
@@ -108,18 +114,32 @@ def main() -> None:
         sys.exit(1)
 
 
-def _trial(site: Site, victim: str, moment: float, expected: str) -> Trial:
+def _lives(process: subprocess.Popen[str]) -> dict[str, tuple[float, float]]:
+    """Seconds after the start of a run when each victim was first and last there."""
+    start = time.monotonic()
+    lives: dict[str, tuple[float, float]] = {}
+    while process.poll() is None:
+        for victim in _VICTIMS:
+            if _find(victim, process) is not None:
+                now = time.monotonic() - start
+                lives[victim] = (lives.get(victim, (now, now))[0], now)
+        time.sleep(_POLL_SECONDS)
+    return lives
+
+
+def _trial(site: Site, victim: str, moment: float, expected: str) -> Trial | None:
+    """None if the victim was gone at that moment."""
     start = time.monotonic()
     process = site.start()
-    while process.poll() is None and time.monotonic() - start < moment:
+    target = None
+    while process.poll() is None and target is None:
         time.sleep(_POLL_SECONDS)
-    target = _find(victim, process)
-    while process.poll() is None and target is None:  # the trainer may not have been started yet
-        time.sleep(_POLL_SECONDS)
-        target = _find(victim, process)
+        if time.monotonic() - start >= moment:  # and later if it is not there yet
+            target = _find(victim, process)
+    if target is None:
+        return None
     killed_after, stage = time.monotonic() - start, site.stage()
-    if target is not None:
-        os.kill(target, signal.SIGKILL)
+    os.kill(target, signal.SIGKILL)
     process.wait()
     attempts = 1
     while site.start().wait() and attempts < _ATTEMPTS:
@@ -151,11 +171,6 @@ def _descendants(pid: int) -> Iterator[tuple[int, str]]:
         if int(status.rpartition(")")[2].split()[1]) == pid:
             yield int(entry.name), line
             yield from _descendants(int(entry.name))
-
-
-def _turns() -> Iterator[str]:
-    while True:
-        yield from _VICTIMS
 
 
 def _made(folder: Path) -> Path:

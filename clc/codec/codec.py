@@ -6,13 +6,13 @@ The decoder uses the bitstream, the model and the dictionary's reference latents
 import math
 import zlib
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import constriction
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, Bitstream, Header, Scope, tile_count
 from clc.codec.choice import CANDIDATES_PER_REFERENCE, choose
@@ -23,6 +23,7 @@ from clc.codec.model import CompressionModel, Conditioning
 from clc.codec.prior import MEAN_EXPONENT
 from clc.codec.references import ReferenceLatents, Retriever, index_bits
 from clc.codec.tiles import IMAGE_MULTIPLE, join_latent, padded_size, split_latent, to_padded_tensor
+from clc.codec.transforms import for_decoding
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
@@ -90,6 +91,10 @@ class Codec:
         self._latent_coder = TableCoder(model.latent_tables)
         # A decimal exponential a channel takes milliseconds, and most files of a collection have one quality.
         self._rate = lru_cache(_REMEMBERED_RATES)(lambda quality, device: model.gain.exact_rate(quality))
+
+    @cached_property
+    def _g_s(self) -> nn.Module:
+        return for_decoding(self.model.g_s)  # once the model is where it stays
 
     @property
     def _device(self) -> torch.device:
@@ -255,7 +260,7 @@ class Codec:
     def _synthesise(self, decoded: Tensor, features: Tensor, quality: float, references: Tensor | None) -> Tensor:
         """Everything after the last symbol: the image [1, 3, H', W'], padded, not clamped."""
         refined = self.model.refine(decoded.float(), features.float(), quality)
-        image: Tensor = self.model.g_s(self._condition(refined, references))
+        image: Tensor = self._g_s(self._condition(refined, references))
         return image
 
     def _decode_hyper(self, data: bytes, shape: tuple[int, ...]) -> Tensor:

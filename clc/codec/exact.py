@@ -23,13 +23,13 @@ _FINEST_WEIGHT_EXPONENT = 24  # channels that hardly respond need no finer weigh
 _HEADROOM = 4.0  # activations may grow this much beyond what calibration saw before they saturate
 
 
-def snap(x: Tensor, exponent: int) -> Tensor:
-    """Round to the grid 2^-exponent (halves up) and saturate to 16 bits.
+def snap(x: Tensor, exponent: int, factor: Tensor | float = 1.0) -> Tensor:
+    """Round x · factor to the grid 2^-exponent (halves up) and saturate to 16 bits.
 
-    `x` is float64 and exact; so is the result.
+    `x` and `factor` are float64 and exact; the result is, too, and their product may be rounded once.
     """
     limit = float(2**_INTEGER_BITS - 1)
-    return (x * 2.0**exponent).add_(0.5).floor_().clamp_(-limit, limit).mul_(2.0**-exponent)
+    return (x * (factor * 2.0**exponent)).add_(0.5).floor_().clamp_(-limit, limit).mul_(2.0**-exponent)
 
 
 class ExactConv2d(nn.Conv2d):

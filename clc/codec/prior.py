@@ -154,7 +154,7 @@ class Prior(nn.Module):
             return latents * gain / spread
         # One correctly rounded division; what follows is exact.
         inverse = torch.floor(2.0**_INVERSE_EXPONENT / spread + 0.5) * 2.0**-_INVERSE_EXPONENT
-        return snap(latents * (inverse * gain), _NORMALISED_EXPONENT)
+        return snap(latents, _NORMALISED_EXPONENT, inverse * gain)
 
     @property
     def frozen(self) -> bool:

@@ -58,8 +58,9 @@ class PriorMatcher(nn.Module):
 
     def forward(self, support: Tensor, references: Tensor, channels: int | None = None) -> Match:
         queries = split_latent(self.query(support)).flatten(2)  # [T, d, 256]
-        keys = _positions(self.key(references.flatten(0, 1)).unflatten(0, references.shape[:2]))  # [T, d, M·256]
-        values = _positions(references[:, :, :channels])  # [T, c, M·256]
+        positions = references.flatten(3).transpose(1, 2).flatten(2)  # [T, C, M·256]
+        keys = self.key(positions.unflatten(2, (-1, LATENT_TILE))).flatten(2)  # [T, d, M·256]
+        values = positions[:, :channels]
         bias = self.bias.flatten()[self.displacement].repeat(1, references.shape[1])
         scores = torch.baddbmm(bias, queries.transpose(1, 2), keys, alpha=_SCORE_SCALE)  # [T, 256, M·256]
         best, place = scores.max(dim=2)  # the first of equal ones
@@ -97,8 +98,3 @@ def nearest(latent: Tensor, references: Tensor) -> Tensor:
 def _joined(tiles: Tensor, height: int, width: int) -> Tensor:
     """[T, c, 256] → [B, c, height, width]."""
     return join_latent(tiles.unflatten(2, (LATENT_TILE, LATENT_TILE)), height, width)
-
-
-def _positions(latents: Tensor) -> Tensor:
-    """[T, M, C, 16, 16] → [T, C, M·256]."""
-    return latents.flatten(3).transpose(1, 2).flatten(2)

@@ -39,8 +39,12 @@ class ReferenceLatents:
         return len(self.values)
 
     def select(self, entries: NDArray[np.int64]) -> Tensor:
-        """De-quantised latents float32 [T, M, C, 16, 16] of entries [T, M]."""
-        return dequantise(torch.from_numpy(self.values[entries]), torch.from_numpy(self.exponents))
+        """De-quantised latents float32 [T, M, C, 16, 16] of entries [T, M].
+
+        In memory, what a tile's references have in one channel lies together, as matching reads it.
+        """
+        values = torch.from_numpy(self.values[entries]).transpose(1, 2).contiguous().transpose(1, 2)
+        return dequantise(values, torch.from_numpy(self.exponents))
 
 
 def quantise(

@@ -9,7 +9,7 @@ from clc.codec.presets import PRESETS
 from clc.codec.prior import PriorConfig
 from clc.codec.tcm import TcmBlock, TcmConfig, WindowAttention
 from clc.codec.tiles import to_tensor
-from clc.codec.transforms import ConvolutionalConfig
+from clc.codec.transforms import ConvolutionalConfig, ResidualBlock, for_decoding
 from tests.conftest import picture
 
 NARROW = {"width": 32, "latent_channels": 48, "blocks": (2, 1, 2), "head_channels": (4, 8, 8), "hyper_head_channels": 8}
@@ -120,3 +120,27 @@ def test_heads_that_do_not_divide_a_branch_are_refused() -> None:
 def test_a_stored_configuration_says_which_kind_of_transform_it_is() -> None:
     for config in PRESETS.values():
         assert type(config).model_validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_residual_branches_are_decoded_in_bfloat16_where_the_cpu_has_it(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
+    g_s = CONVOLUTIONAL.synthesis()
+    for block in _residual_blocks(g_s):
+        torch.nn.init.normal_(block.conv2.weight, std=0.01)  # an identity says nothing
+    y = CONVOLUTIONAL.analysis()(to_tensor(picture(0, 64, 128)[None]))
+    decoding = for_decoding(g_s)
+    assert {block.conv1.weight.dtype for block in _residual_blocks(decoding)} == {
+        torch.bfloat16 if native else torch.float32
+    }
+    difference = (decoding(y) - g_s(y)).abs().max()
+    assert (difference > 0) == native
+    assert difference < 1 / 255
+    assert all(parameter.dtype == torch.float32 for parameter in g_s.parameters())
+
+
+def _residual_blocks(module: torch.nn.Module) -> list[ResidualBlock]:
+    return [each for each in module.modules() if isinstance(each, ResidualBlock)]
