@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from clc import targets
 from clc.codec.codec import Analysis, Codec, CodedImage
+from clc.codec.references import UsedReferences
 from clc.dictionary.encoder import open_encoder
 from clc.errors import ProfileError
 from clc.evaluation.metrics import bits_per_pixel, psnr
@@ -29,9 +30,9 @@ class CountingCodec(Codec):
         self.analyses += 1
         return super().analyse(image, references=references)
 
-    def code(self, analysis: Analysis, quality: float) -> CodedImage:
+    def code(self, analysis: Analysis, quality: float, references: UsedReferences) -> CodedImage:
         self.codings += 1
-        return super().code(analysis, quality)
+        return super().code(analysis, quality, references)
 
 
 @pytest.fixture(scope="module")

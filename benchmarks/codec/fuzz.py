@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.codec import subject
-from benchmarks.codec.mutations import Outcome, Violation, goldens, judge, mutate
+from benchmarks.codec.mutations import Outcome, Violation, goldens, judge, mutate, with_photo
 from benchmarks.report import peak_memory, print_table
 
 _SPARE_MEMORY = 2**30  # bytes that decoding may take beyond what the process has at the start
@@ -31,8 +31,9 @@ def run(options: argparse.Namespace) -> int:
     """Print a row per operator; 1 if there is a violation."""
     torch.set_num_threads(1)
     options.limit = 1
-    codec = subject.open_subject(options).codec()
-    sound = goldens(codec, subject.open_photos(options)[0].pixels)
+    photo = subject.open_photos(options)[0].pixels
+    codec = with_photo(subject.open_subject(options).codec(), photo)
+    sound = goldens(codec, photo)
     peak_before = peak_memory() // 10**6
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (_address_space() + _SPARE_MEMORY, limits[1]))

@@ -10,8 +10,17 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.bitstream import MAX_INDEX_BITS, MAX_REFERENCES, MAX_SIDE, Bitstream, describe
+from clc.codec.bitstream import (
+    MAX_DISPLACEMENT,
+    MAX_INDEX_BITS,
+    MAX_REFERENCES,
+    MAX_SIDE,
+    Bitstream,
+    Scope,
+    describe,
+)
 from clc.codec.codec import Codec
+from clc.codec.references import Alignment
 from clc.errors import BitstreamError, MissingArtifactError
 
 # Positions in a stream (docs/bitstream.md).
@@ -24,6 +33,7 @@ _CHECKSUM_BYTES = 4
 
 _GOLDEN_STREAMS = ((1, 1, 50.0, True), (64, 48, 5.0, True), (70, 40, 95.0, True), (60, 270, 30.0, True))
 _GOLDEN_STREAMS += ((64, 48, 5.0, False), (33, 100, 80.0, False))
+_GOLDEN_ALIGNED = ((60, 100), (60, 270))
 
 
 class Outcome(StrEnum):
@@ -46,11 +56,34 @@ class Golden:
     pixels: NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class OnePhoto:
+    """Every entry was cut from it."""
+
+    pixels: NDArray[np.uint8]
+
+    def photo(self, entry: int) -> NDArray[np.uint8]:
+        """The same for each."""
+        return self.pixels
+
+
+def with_photo(codec: Codec, photo: NDArray[np.uint8]) -> Codec:
+    """The codec with something to align, whatever its dictionary shows."""
+    return Codec(codec.model, codec.model_id, codec.latents, codec.retriever, OnePhoto(photo))
+
+
 def goldens(codec: Codec, photo: NDArray[np.uint8]) -> list[Golden]:
-    """Small streams of one photo, with references and without: one tile and several, low and high quality."""
+    """Small streams of one photo: references of tiles, aligned ones, and none; one tile and several, low and high
+    quality.
+    """
     made = []
     for rows, columns, quality, references in _GOLDEN_STREAMS:
         data = codec.compress(photo[:rows, :columns], quality=quality, references=references, always=True)
+        made.append(Golden(data, codec.decompress(data)))
+    for rows, columns in _GOLDEN_ALIGNED:
+        corners = np.array([[(-20, 3), (15, -70), (0, 8), (300, 5)], [(0, 0)] * 4], dtype=np.int32)
+        aligned = codec.lookup.aligned(Alignment(np.arange(2), corners), rows, columns)
+        data = codec.code(codec.analyse(photo[:rows, :columns], references=False), 40.0, aligned).data
         made.append(Golden(data, codec.decompress(data)))
     return made
 
@@ -145,7 +178,7 @@ def _exchange_sections(choice: random.Random, data: bytes, other: bytes) -> byte
     if choice.random() < 0.5:
         stream = replace(stream, latent=donor.latent)
     if choice.random() < 0.5:
-        stream = replace(stream, header=donor.header, entries=donor.entries)
+        stream = replace(stream, header=donor.header, entries=donor.entries, corners=donor.corners)
     if choice.random() < 0.5:
         stream = replace(stream, latent_checksum=donor.latent_checksum)
     return stream.to_bytes()
@@ -184,6 +217,22 @@ def _lie_about_the_size(choice: random.Random, data: bytes, other: bytes) -> byt
     return data[:_SIZE_AT] + struct.pack("<HHH", *values) + data[_LENGTHS_AT:]
 
 
+def _lie_about_corners(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    """Corners somewhere else, from nearby to out of range; other streams become aligned ones with one reference."""
+    stream = Bitstream.from_bytes(data)
+    if stream.header.references == 0:
+        return data
+    if stream.corners is None:
+        header = replace(stream.header, scope=Scope.ALIGNED, references=1)
+        stream = replace(stream, header=header, entries=stream.entries[:1, :1], corners=np.zeros((1, 4, 2), np.int32))
+    assert stream.corners is not None
+    corners = stream.corners.copy()
+    reach = choice.choice((1, 100, 10_000, MAX_DISPLACEMENT, MAX_DISPLACEMENT + 1))
+    for place in choice.sample(range(corners.size), choice.choice((1, 2, corners.size))):
+        corners.flat[place] += choice.choice((-reach, reach, choice.randint(-reach, reach)))
+    return replace(stream, corners=corners).to_bytes()
+
+
 def _lie_about_references(choice: random.Random, data: bytes, other: bytes) -> bytes:
     """Another number of references or of bits for each; sometimes with no dictionary, or that of another stream."""
     packing = choice.randint(0, MAX_REFERENCES + 2) | choice.randint(0, MAX_INDEX_BITS) << 3
@@ -209,5 +258,10 @@ _OPERATORS: tuple[Callable[[random.Random, bytes, bytes], bytes], ...] = (
     _lie_about_lengths,
     _lie_about_the_size,
     _lie_about_references,
+    _lie_about_corners,
 )
-_REBUILDING = (_exchange_sections, _replace_payload)  # these write whole streams, whose CRC fits anyway
+_REBUILDING = (
+    _exchange_sections,
+    _replace_payload,
+    _lie_about_corners,
+)  # these write whole streams, whose CRC fits anyway

@@ -13,6 +13,7 @@ from torch import Tensor
 from clc.codec.attention import EntryCompression
 from clc.codec.codec import Codec
 from clc.codec.model import CompressionModel, ModelConfig
+from clc.codec.photos import DictionaryPhotos
 from clc.codec.references import ReferenceLatents, Retriever, dequantise, quantise
 from clc.codec.tables import FrequencyTables
 from clc.codec.tiles import LATENT_TILE, TILE_SIZE, to_tensor
@@ -141,7 +142,8 @@ def open_codec(
     """
     if dictionary is None:
         return Codec(read_model(model), model.short_id)
-    return Codec(read_model(model), model.short_id, read_latents(find_latents(store, dictionary, model)), retriever)
+    latents = read_latents(find_latents(store, dictionary, model))
+    return Codec(read_model(model), model.short_id, latents, retriever, DictionaryPhotos(dictionary))
 
 
 def find_latents(store: Store, dictionary: Version, model: Version) -> Version:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from clc.errors import BitstreamError
 
 MAGIC = b"CLC"
-FORMAT_VERSION = 4
+FORMAT_VERSIONS = {4: "references by index", 5: "aligned references"}
+"""What this release reads. A stream is of the first version that can express it."""
 MAX_REFERENCES = 5
 MAX_INDEX_BITS = 31
 MAX_SIDE = 65_535
@@ -24,6 +25,8 @@ QUALITY_STEPS = 100
 """Qualities are stored in steps of 1/QUALITY_STEPS."""
 TILE_SIZE = 256
 """Pixels along each side of a tile, which is also the size of a dictionary patch."""
+MAX_DISPLACEMENT = 2**20
+"""Of the corners of an aligned reference, in steps of 1/16 pixel."""
 NO_DICTIONARY = "0" * 16
 
 _FIXED = struct.Struct("<3sBB8s8sHHH")
@@ -42,6 +45,7 @@ class Scope(StrEnum):
 
     IMAGE = "image"  # once for the whole image, as in the paper
     TILE = "tile"  # for each 256×256 tile
+    ALIGNED = "aligned"  # once for the whole image: whole photos, brought into line with it
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Header:
             raise BitstreamError("a stream names a dictionary exactly if it has references")
         if self.references == 0 and self.index_bits:
             raise BitstreamError("a stream without references has no indices")
+        if self.scope is Scope.ALIGNED and self.references == 0:
+            raise BitstreamError("a stream has no references to align")
         if self.scope is Scope.IMAGE and (self.references == 0 or self.tiles == 1):
             raise BitstreamError("references of a whole image need references, and more than one tile")
 
@@ -82,7 +88,12 @@ class Header:
     @property
     def queries(self) -> int:
         """How many sets of references there are: one a tile, or one for all."""
-        return 1 if self.scope is Scope.IMAGE else self.tiles
+        return self.tiles if self.scope is Scope.TILE else 1
+
+    @property
+    def format_version(self) -> int:
+        """That of its stream."""
+        return 5 if self.scope is Scope.ALIGNED else 4
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,7 @@ class Bitstream:
     """One coded image.
 
     entries: int64 [Q, M], dictionary entries of each tile, or of the whole image.
+    corners: int32 [M, 4, 2] where references are aligned: what `clc.codec.warp` takes.
     hyper, latent: the entropy-coded ẑ and ŷ_f.
     latent_checksum: CRC-32 of the decoded latent and of the reference latents that were used, so that a decoder that
     has others notices.
@@ -100,6 +112,7 @@ class Bitstream:
     hyper: bytes
     latent: bytes
     latent_checksum: int
+    corners: NDArray[np.int32] | None = None
 
     def to_bytes(self) -> bytes:
         """Serialise."""
@@ -108,7 +121,7 @@ class Bitstream:
             [
                 _FIXED.pack(
                     MAGIC,
-                    FORMAT_VERSION,
+                    header.format_version,
                     header.references | header.index_bits << 3,
                     bytes.fromhex(header.model_id),
                     bytes.fromhex(header.dictionary_id),
@@ -118,6 +131,7 @@ class Bitstream:
                 ),
                 _varint(len(self.hyper) // _WORD),
                 _varint(len(self.latent) // _WORD),
+                b"" if self.corners is None else _pack_corners(self.corners),
                 _pack_indices(self.entries, header.index_bits),
                 self.hyper,
                 self.latent,
@@ -128,7 +142,7 @@ class Bitstream:
     @classmethod
     def from_bytes(cls, data: bytes) -> "Bitstream":
         """Parse and check. Raises BitstreamError that says what is wrong."""
-        header, sizes = _parse_header(data)
+        header, corners, sizes = _parse_header(data)
         if len(data) < sizes.total:
             raise BitstreamError(f"stream is truncated: {len(data)} bytes, its header promises {sizes.total}")
         if len(data) > sizes.total:
@@ -145,12 +159,13 @@ class Bitstream:
             hyper=data[position : position + sizes.hyper],
             latent=data[position + sizes.hyper : position + sizes.hyper + sizes.latent],
             latent_checksum=latent_checksum,
+            corners=corners,
         )
 
 
 @dataclass(frozen=True)
 class SectionSizes:
-    """Bytes of each section; `header` includes the lengths, `checksums` closes the stream."""
+    """Bytes of each section; `header` includes the lengths and corners, `checksums` closes the stream."""
 
     header: int
     indices: int
@@ -167,9 +182,9 @@ class SectionSizes:
 def describe(data: bytes) -> dict[str, object]:
     """What `clc info` prints: fields and section sizes. Raises BitstreamError as `Bitstream.from_bytes` does."""
     header = Bitstream.from_bytes(data).header
-    _, sizes = _parse_header(data)
+    _, _, sizes = _parse_header(data)
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": header.format_version,
         "model": header.model_id,
         "dictionary": None if header.references == 0 else header.dictionary_id,
         "height": header.height,
@@ -190,14 +205,19 @@ def describe(data: bytes) -> dict[str, object]:
     }
 
 
-def _parse_header(data: bytes) -> tuple[Header, SectionSizes]:
+def _parse_header(data: bytes) -> tuple[Header, NDArray[np.int32] | None, SectionSizes]:
     if data[: len(MAGIC)] != MAGIC:
         raise BitstreamError("not a .clc stream: it does not begin with 'CLC'")
     if len(data) < _FIXED.size:
         raise BitstreamError(f"stream is truncated inside its header ({len(data)} bytes)")
     _, version, packing, model_id, dictionary_id, height, width, quality = _FIXED.unpack_from(data)
-    if version != FORMAT_VERSION:
-        raise BitstreamError(f"format version {version} is not supported; this release reads version {FORMAT_VERSION}")
+    if version not in FORMAT_VERSIONS:
+        known = " and ".join(map(str, FORMAT_VERSIONS))
+        raise BitstreamError(f"format version {version} is not supported; this release reads versions {known}")
+    whole_image = bool(quality & _WHOLE_IMAGE)
+    aligned = version == 5
+    if aligned and whole_image:
+        raise BitstreamError("references are either aligned or indices for the whole image, not both")
     header = Header(
         model_id=model_id.hex(),
         dictionary_id=dictionary_id.hex(),
@@ -206,12 +226,15 @@ def _parse_header(data: bytes) -> tuple[Header, SectionSizes]:
         quality=(quality & ~_WHOLE_IMAGE) / QUALITY_STEPS,
         references=packing & 7,
         index_bits=packing >> 3,
-        scope=Scope.IMAGE if quality & _WHOLE_IMAGE else Scope.TILE,
+        scope=Scope.ALIGNED if aligned else Scope.IMAGE if whole_image else Scope.TILE,
     )
     hyper_words, position = _read_varint(data, _FIXED.size)
     latent_words, position = _read_varint(data, position)
+    corners = None
+    if aligned:
+        corners, position = _read_corners(data, position, header.references)
     index_bits = header.queries * header.references * header.index_bits
-    return header, SectionSizes(position, math.ceil(index_bits / 8), hyper_words * _WORD, latent_words * _WORD)
+    return header, corners, SectionSizes(position, math.ceil(index_bits / 8), hyper_words * _WORD, latent_words * _WORD)
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
@@ -240,6 +263,22 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
         if not byte & 0x80:
             return value, position
     raise BitstreamError("a length in the header has more than five bytes")
+
+
+def _pack_corners(corners: NDArray[np.int32]) -> bytes:
+    """Zigzag: the sign becomes the lowest bit, so that what is near zero is short."""
+    return b"".join(_varint(value << 1 ^ value >> 31) for value in corners.ravel().tolist())
+
+
+def _read_corners(data: bytes, position: int, references: int) -> tuple[NDArray[np.int32], int]:
+    """int32 [references, 4, 2], and where they end."""
+    values = []
+    for _ in range(references * 8):
+        coded, position = _read_varint(data, position)
+        value = coded >> 1 ^ -(coded & 1)
+        _check_range("a corner's displacement", value, -MAX_DISPLACEMENT, MAX_DISPLACEMENT)
+        values.append(value)
+    return np.array(values, dtype=np.int32).reshape(references, 4, 2), position
 
 
 def _pack_indices(entries: NDArray[np.int64], bits: int) -> bytes:

@@ -5,7 +5,7 @@ The decoder uses the bitstream, the model and the dictionary's reference latents
 
 import math
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import constriction
@@ -19,9 +19,19 @@ from clc.codec.choice import CANDIDATES_PER_REFERENCE, choose
 from clc.codec.entropy import TableCoder
 from clc.codec.exact import LARGEST_INPUT
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS, Rate, lagrangian
+from clc.codec.lookup import ReferenceLookup
 from clc.codec.model import CompressionModel, Conditioning
 from clc.codec.prior import MEAN_EXPONENT
-from clc.codec.references import ReferenceLatents, Retriever, index_bits
+from clc.codec.references import (
+    NO_REFERENCES,
+    Aligner,
+    Alignment,
+    ReferenceLatents,
+    ReferencePhotos,
+    Retriever,
+    UsedReferences,
+    index_bits,
+)
 from clc.codec.tiles import IMAGE_MULTIPLE, join_latent, padded_size, split_latent, to_padded_tensor
 from clc.codec.transforms import for_decoding
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
@@ -30,7 +40,6 @@ _HYPER_STRIDE = IMAGE_MULTIPLE
 _REMEMBERED_RATES = 32
 _LATENT_LIMIT = 2000.0  # far beyond what g_a gives; below LARGEST_INPUT of the exact layers
 _TYPICAL_QUALITY = 50.0  # that references are chosen for
-_NO_ENTRIES = np.empty((0, 0), dtype=np.int64)
 MAX_PIXELS = 2**26
 """Default limit of the images that a codec accepts, in either direction."""
 
@@ -39,15 +48,13 @@ MAX_PIXELS = 2**26
 class Analysis:
     """An image as it is before a quality is chosen: what `Codec.code` starts from, however often.
 
-    latent: y_f [1, C, h, w], unscaled; entries: int64 [Q, M] and their latents `references` [T, M, C, 16, 16], or
-    int64 [0, 0] and None.
+    latent: y_f [1, C, h, w], unscaled; choices: references to code it with, one of them or none.
     """
 
     height: int
     width: int
     latent: Tensor
-    entries: NDArray[np.int64]
-    references: Tensor | None
+    choices: tuple[UsedReferences, ...]
 
 
 @dataclass(frozen=True)
@@ -59,14 +66,17 @@ class CodedImage:
     decoded: Tensor  # ŷ in quantisation steps, float64 [1, C, h, w]
     features: Tensor  # hyper features of ẑ
     analysis: Analysis
+    references: UsedReferences
 
 
 class Codec:
     """A frozen model with, optionally, the references of one dictionary.
 
     latents: needed to decode streams that have references, and to write such streams.
-    retriever: needed to write streams with references; decoding never searches.
+    photos: needed as well to decode streams whose references are aligned.
+    retriever: needed to write streams with references; aligner: to align some. Decoding never searches.
     max_pixels: larger images are refused, when decoding before anything is allocated for them.
+    Attribute `lookup`: what references mean, for `code`.
     """
 
     def __init__(
@@ -75,6 +85,7 @@ class Codec:
         model_id: str,
         latents: ReferenceLatents | None = None,
         retriever: Retriever | None = None,
+        photos: ReferencePhotos | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if not model.frozen:
@@ -86,6 +97,8 @@ class Codec:
         self.model_id = model_id
         self.latents = latents
         self.retriever = retriever
+        self.aligner: Aligner | None = None
+        self.lookup = ReferenceLookup(model, latents, photos)
         self.max_pixels = max_pixels
         self._hyper_coder = TableCoder(model.hyper_tables)
         self._latent_coder = TableCoder(model.latent_tables)
@@ -99,7 +112,7 @@ class Codec:
     @property
     def _device(self) -> torch.device:
         """Where the model is; symbols and bytes are always on the CPU."""
-        return self.model.gain.log_gain.device
+        return self.model.device
 
     def compress(
         self, image: NDArray[np.uint8], *, quality: float = 50.0, references: bool = True, always: bool = False
@@ -111,7 +124,7 @@ class Codec:
         Raises ProfileError for a quality out of range and ImageError for an image that is too large.
         """
         analysis = self.analyse(image, references=references)
-        return (self.code if always else self.code_cheaper)(analysis, quality).data
+        return self.code_cheaper(analysis, quality, always=always).data
 
     def decompress(self, data: bytes) -> NDArray[np.uint8]:
         """Decode a stream to uint8 [H, W, 3].
@@ -125,7 +138,7 @@ class Codec:
         """`compress`, with the dictionary entries [Q, M] that were used."""
         quality = stored_quality(quality)
         coded = self.code_cheaper(self.analyse(image, references=references), quality)
-        return coded.data, coded.analysis.entries
+        return coded.data, coded.references.entries
 
     @torch.inference_mode()
     def analyse(self, image: NDArray[np.uint8], *, references: bool) -> Analysis:
@@ -138,24 +151,33 @@ class Codec:
                 f"image is {width}×{height}; this codec accepts at most {MAX_SIDE:,} pixels a side "
                 f"and {self.max_pixels:,} in all (max_pixels)"
             )
-        references = references and self.model.config.takes_references
         latent = self.model.g_a(to_padded_tensor(image[None]).to(self._device))
-        entries = self._retrieve(image, latent) if references else _NO_ENTRIES
-        selected = self._references(entries, height, width)
-        return Analysis(height, width, self._condition(latent, selected), entries, selected)
+        choices = self._choices(image, latent) if references and self.model.config.takes_references else ()
+        if self.model.config.learns_references:
+            choices = (self.lookup.entries(NO_REFERENCES.entries, height, width),)
+        conditioned = self._condition(latent, choices[0].latents) if choices else latent
+        return Analysis(height, width, conditioned, choices)
 
     @torch.inference_mode()
-    def code_cheaper(self, analysis: Analysis, quality: float) -> CodedImage:
-        """`code`, with the references or without them, whichever costs less in R + λ·D at this quality.
+    def code_cheaper(self, analysis: Analysis, quality: float, *, always: bool = False) -> CodedImage:
+        """`code`, with the references or without any, whichever costs least in R + λ·D at this quality.
 
         A photo that the dictionary has nothing like would pay for indices and for matches that mislead. Where
         references act on the latent itself, D could not be told before g_s, and they are kept.
+        always: keep some in any case.
         """
-        coded = self.code(analysis, quality)
-        if analysis.entries.size == 0 or self.model.config.conditioning is not Conditioning.PRIOR:
-            return coded
-        alone = self.code(replace(analysis, entries=_NO_ENTRIES, references=None), quality)
-        return min(coded, alone, key=self._cost)
+        choices = analysis.choices or (NO_REFERENCES,)
+        if not always and self._prior_only:
+            choices = (*analysis.choices, NO_REFERENCES)
+        if len(choices) == 1:
+            return self.code(analysis, quality, choices[0])
+        return min((self.code(analysis, quality, choice) for choice in choices), key=self._cost)
+
+    @property
+    def _prior_only(self) -> bool:
+        """Whether an image can be coded with other references, or none, from the same latent."""
+        config = self.model.config
+        return config.conditioning is Conditioning.PRIOR and not config.learns_references
 
     def _cost(self, coded: CodedImage) -> float:
         """R + λ·255²·D, in bits. g_s is nearly orthonormal, so that errors of the latent are those of the pixels."""
@@ -165,49 +187,61 @@ class Codec:
         return 8 * len(coded.data) + lagrangian(coded.quality) * 255.0**2 * squared
 
     @torch.inference_mode()
-    def code(self, analysis: Analysis, quality: float) -> CodedImage:
+    def code(self, analysis: Analysis, quality: float, references: UsedReferences) -> CodedImage:
         """The part of `encode` that depends on the quality: gain, prior, entropy coding."""
         quality = stored_quality(quality)
         scaled = (analysis.latent * self.model.gain.gain(quality)).clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
         scaled = scaled.contiguous()  # as the decoder's: the last digit of g_s depends on the order in memory
         rate = self._rate(quality, self._device)
-        known = self.model.prior_references(analysis.references)
+        known = self.model.prior_references(references.latents)
         hyper, z_hat = self._encode_hyper(self.model.hyper_latent(scaled, quality, known))
         features = self.model.prior.features(z_hat, rate)
         latent, decoded = self._encode_latent(scaled.double(), features, rate, known)
-        entries = analysis.entries
-        uses_references = entries.size > 0
-        header = Header(
+        header = self._header(analysis, quality, references)
+        checksum = self._checksum(decoded, references)
+        stream = Bitstream(header, references.entries, hyper, latent, checksum, references.corners)
+        return CodedImage(stream.to_bytes(), quality, decoded, features, analysis, references)
+
+    def _header(self, analysis: Analysis, quality: float, references: UsedReferences) -> Header:
+        queries, number = references.entries.shape
+        transmitted = self.latents if number else None
+        scope = Scope.IMAGE if queries == 1 < tile_count(analysis.height, analysis.width) else Scope.TILE
+        return Header(
             model_id=self.model_id,
-            dictionary_id=self.latents.dictionary_id if uses_references and self.latents else NO_DICTIONARY,
+            dictionary_id=NO_DICTIONARY if transmitted is None else transmitted.dictionary_id,
             height=analysis.height,
             width=analysis.width,
             quality=quality,
-            references=entries.shape[1] if uses_references else 0,
-            index_bits=index_bits(len(self.latents)) if uses_references and self.latents else 0,
-            scope=Scope.IMAGE if len(entries) == 1 < tile_count(analysis.height, analysis.width) else Scope.TILE,
+            references=number,
+            index_bits=0 if transmitted is None else index_bits(len(transmitted)),
+            scope=scope if references.corners is None else Scope.ALIGNED,
         )
-        stream = Bitstream(header, entries, hyper, latent, self._checksum(decoded, entries))
-        return CodedImage(stream.to_bytes(), quality, decoded, features, analysis)
 
     @torch.inference_mode()
     def reconstruct(self, coded: CodedImage) -> NDArray[np.uint8]:
         """What `decompress` gives for `coded.data` on this machine, without reading it: uint8 [H, W, 3]."""
         analysis = coded.analysis
-        image = self._synthesise(coded.decoded, coded.features, coded.quality, analysis.references)
+        image = self._synthesise(coded.decoded, coded.features, coded.quality, coded.references.latents)
         return _to_pixels(image, analysis.height, analysis.width)
 
-    def _retrieve(self, image: NDArray[np.uint8], latent: Tensor) -> NDArray[np.int64]:
+    def _choices(self, image: NDArray[np.uint8], latent: Tensor) -> tuple[UsedReferences, ...]:
+        height, width = image.shape[:2]
         if self.latents is None or self.retriever is None:
             raise MissingArtifactError(
                 "coding with references needs a dictionary and its reference latents; "
                 "name one with --dictionary, or code without references"
             )
         number = self.model.config.references
-        if self.model.config.conditioning is not Conditioning.PRIOR:
-            return self.retriever.retrieve(image, number)
+        if not self._prior_only:
+            return (self.lookup.entries(self.retriever.retrieve(image, number), height, width),)
         candidates = self.retriever.retrieve(image, min(CANDIDATES_PER_REFERENCE * number, len(self.latents)))
-        return choose(split_latent(latent), candidates, self.latents, self.model.gain.gain(_TYPICAL_QUALITY), number)
+        gain = self.model.gain.gain(_TYPICAL_QUALITY)
+        chosen = choose(split_latent(latent), candidates, self.latents, gain, number)
+        choices = (self.lookup.entries(chosen, height, width),)
+        if self.aligner is None or not self.lookup.aligns:
+            return choices
+        alignment = self.aligner.align(image, candidates, number)
+        return choices if alignment is None else (*choices, self.lookup.aligned(alignment, height, width))
 
     def _encode_hyper(self, z: Tensor) -> tuple[bytes, Tensor]:
         z_hat = torch.floor(z.double() + 0.5).clamp(-LARGEST_INPUT, LARGEST_INPUT)
@@ -241,21 +275,27 @@ class Codec:
         height, width = padded_size(header.height) // _HYPER_STRIDE, padded_size(header.width) // _HYPER_STRIDE
         # Before anything of that size is allocated: a few bytes could declare millions of pixels.
         self._hyper_coder.check_length(stream.hyper, height * width)
-        references = self._references(stream.entries, header.height, header.width)
+        used = self._used(stream)
         z_hat = self._decode_hyper(stream.hyper, (1, self.model.config.prior.hyper_channels, height, width))
         rate = self._rate(header.quality, self._device)
         features = self.model.prior.features(z_hat, rate)
-        known = self.model.prior_references(references)
+        known = self.model.prior_references(used.latents)
         stack = self._latent_coder.open(stream.latent)
         decoded = self._decode_latent(stack, features, rate, known)
-        if self._checksum(decoded, stream.entries) != stream.latent_checksum:
+        if self._checksum(decoded, used) != stream.latent_checksum:
             raise BitstreamError(
                 "the decoded latent or the reference latents differ from the encoder's: "
                 "stream, model or latents are damaged"
             )
         self._latent_coder.check_end(stack)
-        image = self._synthesise(decoded, features, header.quality, references)
+        image = self._synthesise(decoded, features, header.quality, used.latents)
         return _to_pixels(image, header.height, header.width)
+
+    def _used(self, stream: Bitstream) -> UsedReferences:
+        height, width = stream.header.height, stream.header.width
+        if stream.corners is None:
+            return self.lookup.entries(stream.entries, height, width)
+        return self.lookup.aligned(Alignment(stream.entries[0], stream.corners), height, width)
 
     def _synthesise(self, decoded: Tensor, features: Tensor, quality: float, references: Tensor | None) -> Tensor:
         """Everything after the last symbol: the image [1, 3, H', W'], padded, not clamped."""
@@ -297,10 +337,9 @@ class Codec:
             raise MissingArtifactError(f"stream was coded with model {header.model_id}, this codec has {self.model_id}")
         if header.references == 0:
             return
-        if header.references != self.model.config.references:
-            raise BitstreamError(
-                f"stream has {header.references} references a tile, its model uses {self.model.config.references}"
-            )
+        most = self.model.config.references
+        if header.references > most or (header.references < most and header.scope is not Scope.ALIGNED):
+            raise BitstreamError(f"stream has {header.references} references a tile, its model uses {most}")
         if self.latents is None or header.dictionary_id != self.latents.dictionary_id:
             raise MissingArtifactError(
                 f"stream needs dictionary {header.dictionary_id}, which this codec does not have"
@@ -310,29 +349,14 @@ class Codec:
                 f"{header.index_bits} index bits do not fit a dictionary of {len(self.latents)} entries"
             )
 
-    def _checksum(self, decoded: Tensor, entries: NDArray[np.int64]) -> int:
+    def _checksum(self, decoded: Tensor, references: UsedReferences) -> int:
         """CRC-32 of the decoded latent, in multiples of 2^-MEAN_EXPONENT as little-endian 32-bit integers in memory
-        order, and of the int8 reference latents [T, M, C, 16, 16] that the picture is conditioned on.
+        order, and of the int8 reference latents [Q or T, M, C, 16, 16] that the picture is conditioned on.
         """
         checksum = zlib.crc32(_flat(decoded * 2.0**MEAN_EXPONENT).astype("<i4").tobytes())
-        if self.latents is None:
+        if references.values is None:
             return checksum
-        for own in entries:  # tile by tile: all at once could be large
-            checksum = zlib.crc32(self.latents.values[own].tobytes(), checksum)
-        return checksum
-
-    def _references(self, entries: NDArray[np.int64], height: int, width: int) -> Tensor | None:
-        """Latents [T, M, C, 16, 16] of the entries [T, M], or of the entries [1, M] for every tile, or those that the
-        model learned; None without any.
-        """
-        tiles = tile_count(height, width)
-        if self.model.config.learns_references:
-            return self.model.learned_references.expand(tiles, -1, -1, -1, -1)
-        if entries.size == 0 or self.latents is None:
-            return None
-        if entries.max() >= len(self.latents):
-            raise BitstreamError(f"entry {entries.max()} is outside the dictionary of {len(self.latents)} entries")
-        return self.latents.select(entries).to(self._device).expand(tiles, -1, -1, -1, -1)
+        return zlib.crc32(references.values.contiguous().numpy().data, checksum)
 
     def _condition(self, latent: Tensor, references: Tensor | None) -> Tensor:
         if references is None:

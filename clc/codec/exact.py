@@ -87,7 +87,7 @@ class ExactConv2d(nn.Conv2d):
             weight[channel] = snap(weight[channel], min(exponent, _FINEST_WEIGHT_EXPONENT))
         assert self.bias is not None
         self.weight.data = weight.float()  # 16-bit dyadic numbers: exact in float32
-        self.bias.data = torch.round(self.bias.double() * 2.0**_BIAS_EXPONENT).float() * 2.0**-_BIAS_EXPONENT
+        self.bias.data = on_bias_grid(self.bias).float()
         self.restore()
 
     @torch.no_grad()
@@ -96,19 +96,28 @@ class ExactConv2d(nn.Conv2d):
         self.weight.data = self.weight.data.double()
         assert self.bias is not None
         self.bias.data = self.bias.data.double()
-        self._check_range()
+        check_exact_sums(self.weight, self.bias, LARGEST_INPUT, FINEST_INPUT_EXPONENT)
         self.requires_grad_(False)
         self.frozen = True
 
-    def _check_range(self) -> None:
-        """Sums of products must fit into the mantissa, or their order would matter."""
-        assert self.bias is not None
-        for weight, bias in zip(self.weight, self.bias, strict=True):
-            finest = min(-grid_of(weight) - FINEST_INPUT_EXPONENT, -_BIAS_EXPONENT)
-            largest = float(weight.abs().sum()) * LARGEST_INPUT + abs(float(bias))
-            bits = math.log2(max(largest, 1.0)) - finest
-            if bits > _MANTISSA_BITS:
-                raise ValueError(f"a layer's exact sums need {bits:.1f} bits, {_MANTISSA_BITS} are available")
+
+@torch.no_grad()
+def check_exact_sums(weight: Tensor, bias: Tensor, largest_input: float, input_exponent: int) -> None:
+    """Sums of products must fit into the mantissa, or their order would matter. Raises ValueError if they may not.
+
+    weight: [out, ...]; inputs are at most `largest_input`, and multiples of 2^-input_exponent.
+    """
+    for own, offset in zip(weight, bias, strict=True):
+        finest = min(-grid_of(own) - input_exponent, -_BIAS_EXPONENT)
+        largest = float(own.abs().sum()) * largest_input + abs(float(offset))
+        bits = math.log2(max(largest, 1.0)) - finest
+        if bits > _MANTISSA_BITS:
+            raise ValueError(f"a layer's exact sums need {bits:.1f} bits, {_MANTISSA_BITS} are available")
+
+
+def on_bias_grid(bias: Tensor) -> Tensor:
+    """float64: rounded to where biases of exact layers lie."""
+    return torch.round(bias.double() * 2.0**_BIAS_EXPONENT) * 2.0**-_BIAS_EXPONENT
 
 
 def _grid_exponent(largest: float) -> int:

@@ -158,6 +158,11 @@ class CompressionModel(nn.Module):
         self.frozen = False
 
     @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.gain.log_gain.device
+
+    @property
     def attention(self) -> EntryAttention:
         """The attention over entries (eq. 1) of a network that `attends`."""
         assert isinstance(self.matching, ConditionalLatentMatching)

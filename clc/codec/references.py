@@ -39,12 +39,67 @@ class ReferenceLatents:
         return len(self.values)
 
     def select(self, entries: NDArray[np.int64]) -> Tensor:
-        """De-quantised latents float32 [T, M, C, 16, 16] of entries [T, M].
+        """De-quantised latents float32 [T, M, C, 16, 16] of entries [T, M]."""
+        return self.dequantised(self.stored(entries))
+
+    def stored(self, entries: NDArray[np.int64]) -> Tensor:
+        """int8 [T, M, C, 16, 16] of entries [T, M]."""
+        return torch.from_numpy(self.values[entries])
+
+    def dequantised(self, values: Tensor) -> Tensor:
+        """float32 [T, M, C, 16, 16] of such integers.
 
         In memory, what a tile's references have in one channel lies together, as matching reads it.
         """
-        values = torch.from_numpy(self.values[entries]).transpose(1, 2).contiguous().transpose(1, 2)
-        return dequantise(values, torch.from_numpy(self.exponents))
+        return dequantise(values.transpose(1, 2).contiguous().transpose(1, 2), torch.from_numpy(self.exponents))
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Photos that an image is coded with, each named by one of its entries.
+
+    entries: int64 [M]; corners: int32 [M, 4, 2], where the corners of the image lie in them (`clc.codec.warp`).
+    """
+
+    entries: NDArray[np.int64]
+    corners: NDArray[np.int32]
+
+
+class ReferencePhotos(Protocol):
+    """What a decoder needs beside `ReferenceLatents` for aligned references."""
+
+    def photo(self, entry: int) -> NDArray[np.uint8]:
+        """The photo uint8 [H, W, 3] that an entry was cut from, as far as the dictionary's entries show it."""
+        ...
+
+
+class Aligner(Protocol):
+    """Encoder side: finds photos that can be brought into line with an image. `clc.dictionary.align` has one."""
+
+    def align(self, image: NDArray[np.uint8], candidates: NDArray[np.int64], number: int) -> Alignment | None:
+        """At most `number` photos for an image uint8 [H, W, 3]; None if there are none like it.
+
+        candidates: entries [Q, N] that a `Retriever` found for it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class UsedReferences:
+    """What an image is coded with.
+
+    entries: int64 [Q, M], and `corners` int32 [M, 4, 2] if they are aligned: what a stream says.
+    values: int8 [Q or T, M, C, 16, 16]: what that means, for the checksum; None if nothing is transmitted.
+    latents: float32 [T, M, C, 16, 16]: the same for the T tiles, or what the model learned; None without references.
+    """
+
+    entries: NDArray[np.int64]
+    values: Tensor | None = None
+    latents: Tensor | None = None
+    corners: NDArray[np.int32] | None = None
+
+
+NO_REFERENCES = UsedReferences(np.empty((0, 0), dtype=np.int64))
 
 
 def quantise(

@@ -2,6 +2,8 @@
 
 from clc.codec.artifact import entry_compression, find_latents, open_codec
 from clc.codec.codec import Codec
+from clc.codec.photos import DictionaryPhotos
+from clc.dictionary.align import PhotoAligner
 from clc.dictionary.cache import Compression, KeyValueCache
 from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.retrieve import RetrievalConfig
@@ -21,6 +23,7 @@ def open_encoder(
     cache = None if compression is None else _cache(compression, config)
     retriever = Dictionary(dictionary, backbone, queries=config.queries, scope=config.scope, cache=cache)
     codec.retriever = retriever
+    codec.aligner = PhotoAligner(DictionaryPhotos(dictionary))
     return codec, retriever
 
 

@@ -1,6 +1,7 @@
 """Retrieval options: what a query is, and which augmented versions of it are asked as well (paper §3.2 (2))."""
 
 from enum import StrEnum
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class RetrievalConfig(BaseModel):
     queries: tuple[Query, ...] = Field(
         default=(Query.IDENTITY,), min_length=1, description="versions of the picture that are looked up"
     )
-    scope: Scope = Field(default=Scope.TILE, description="what a set of references is for")
+    scope: Literal[Scope.IMAGE, Scope.TILE] = Field(default=Scope.TILE, description="what a set of references is for")
     attention: bool = Field(
         default=True, description="let the model's attention (eq. 1) choose among the candidates of the search"
     )

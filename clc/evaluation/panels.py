@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clc.codec.bitstream import Bitstream
+from clc.codec.codec import Codec
+from clc.codec.references import Alignment
 from clc.codec.tiles import TILE_SIZE
 from clc.codec.trust import trust_map
 from clc.errors import CorruptArtifactError
@@ -71,7 +73,7 @@ def _panel_row(photo: Photo, codec: ImageCodec, quality: float, patch_of: PatchO
         psnr=psnr(photo.pixels, decoded),
         original=encode_patch(display(photo.pixels)),
         reconstruction=encode_patch(display(decoded)),
-        references=_references_of(data, patch_of) if isinstance(codec, Clc) else None,
+        references=_references_of(codec.codec, data, patch_of) if isinstance(codec, Clc) else None,
         trust=_trust_in(codec, data, display(photo.pixels)) if isinstance(codec, Clc) else None,
     )
 
@@ -82,31 +84,40 @@ def display(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image if width <= DISPLAY_WIDTH else _resized(image, round(height * DISPLAY_WIDTH / width), DISPLAY_WIDTH)
 
 
-def reference_sheet(entries: NDArray[np.int64], height: int, width: int, patch_of: PatchOf) -> NDArray[np.uint8]:
-    """The patches of entries [T, M] where their tiles lie in an image of height × width pixels.
+def reference_sheet(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """What an image was coded with, best first: pictures as large as the image.
 
-    The nearest patch of every tile makes a mosaic like the image; below it, side by side and smaller, lie the mosaics
-    of the second nearest, the third, and so on.
+    The best is shown like the image; below it, side by side and smaller, lie the others.
     """
-    nearest, *others = (display(_mosaic(ranked, height, width, patch_of)) for ranked in entries.T)
+    nearest, *others = map(display, pictures)
     if not others:
         return nearest
     shown_width = nearest.shape[1]
     edges = np.linspace(0, shown_width, len(others) + 1).round().astype(int)
     row_height = max(1, round(nearest.shape[0] / len(others)))
-    row = [_resized(mosaic, row_height, int(w)) for mosaic, w in zip(others, np.diff(edges), strict=True)]
+    row = [_resized(picture, row_height, int(w)) for picture, w in zip(others, np.diff(edges), strict=True)]
     return np.concatenate([nearest, np.concatenate(row, axis=1)])
 
 
-def _references_of(data: bytes, patch_of: PatchOf) -> bytes | None:
+def mosaics(entries: NDArray[np.int64], height: int, width: int, patch_of: PatchOf) -> list[NDArray[np.uint8]]:
+    """The patches of entries [T, M] where their tiles lie in an image of height × width pixels: M pictures, the
+    nearest patches of all tiles first.
+    """
+    return [_mosaic(ranked, height, width, patch_of) for ranked in entries.T]
+
+
+def _references_of(codec: Codec, data: bytes, patch_of: PatchOf) -> bytes | None:
     """None also for a dictionary that was published without pictures of its entries, as a decoder needs none."""
     stream = Bitstream.from_bytes(data)
-    if stream.header.references == 0:
-        return None
     header = stream.header
+    if header.references == 0:
+        return None
+    if stream.corners is not None:
+        alignment = Alignment(stream.entries[0], stream.corners)
+        return encode_patch(reference_sheet(codec.lookup.pictures(alignment, header.height, header.width)))
     entries = np.broadcast_to(stream.entries, (header.tiles, header.references))
     try:
-        return encode_patch(reference_sheet(entries, header.height, header.width, patch_of))
+        return encode_patch(reference_sheet(mosaics(entries, header.height, header.width, patch_of)))
     except CorruptArtifactError as error:
         logger.warning("stage=evaluate references are not shown: %s", error)
         return None

@@ -40,7 +40,7 @@ def variant_profile(experiment: Experiment, variant: Variant, data: DataSet, bud
         "crop": {"stride": _GRID_STRIDE} if data.related else {"per_photo": budget.per_photo},
         "features": {"backbone": "hog"},
         "reduce": {"dim": 64},
-        "cluster": {"entries": None if data.related else budget.entries},
+        "cluster": {"entries": None, "near_duplicates": None} if data.related else {"entries": budget.entries},
         "model": {"preset": "tiny"},
         "training": {
             "steps": budget.steps,

@@ -20,7 +20,7 @@ from clc.codec.matching import MatchingConfig
 from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ModelConfig
 from clc.codec.prior import PriorConfig
 from clc.codec.prior_matching import PriorMatchingConfig
-from clc.codec.references import ReferenceLatents
+from clc.codec.references import Alignment, ReferenceLatents
 from clc.codec.tables import FrequencyTables
 from clc.codec.transforms import ConvolutionalConfig
 from tests.conftest import picture
@@ -58,6 +58,16 @@ class Cycling:
         return (np.arange(queries)[:, None] + np.arange(number)) % self.entries
 
 
+ALIGNED = Alignment(np.array([3, 1]), np.array([[(9, -20), (40, 3), (-5, 66), (70, 10)], [(0, 0)] * 4], dtype=np.int32))
+
+
+class Scenes:
+    """A photo for each entry."""
+
+    def photo(self, entry: int) -> NDArray[np.uint8]:
+        return picture(entry, 100, 300)
+
+
 def golden_codec(whole_image: bool = False) -> Codec:
     """The codec that the files hold."""
     tensors = load_file(FOLDER / "model.safetensors")
@@ -68,7 +78,7 @@ def golden_codec(whole_image: bool = False) -> Codec:
     tables = [FrequencyTables(tensors[f"{k}.radius"], tensors[f"{k}.frequencies"]) for k in ("hyper", "latent")]
     model.restore(*tables)
     latents = ReferenceLatents(tensors["latents.values"], tensors["latents.exponents"], DICTIONARY_ID, MODEL_ID)
-    return Codec(model, MODEL_ID, latents, Cycling(len(latents), whole_image))
+    return Codec(model, MODEL_ID, latents, Cycling(len(latents), whole_image), Scenes())
 
 
 def _write() -> None:
@@ -96,5 +106,16 @@ def _write() -> None:
         Image.fromarray(codec.decompress(data)).save(FOLDER / f"{name}.png", optimize=True)
 
 
+def _write_aligned() -> None:
+    """What format version 5 added, with the model of version 4."""
+    codec = golden_codec()
+    image = picture(2)[:90, :280]
+    references = codec.lookup.aligned(ALIGNED, *image.shape[:2])
+    data = codec.code(codec.analyse(image, references=False), 60.0, references).data
+    (FOLDER / "aligned.clc").write_bytes(data)
+    Image.fromarray(codec.decompress(data)).save(FOLDER / "aligned.png", optimize=True)
+
+
 if __name__ == "__main__":
     _write()
+    _write_aligned()

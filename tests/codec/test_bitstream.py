@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clc.codec.bitstream import MAGIC, NO_DICTIONARY, Bitstream, Header, Scope, describe
+from clc.codec.bitstream import MAGIC, MAX_DISPLACEMENT, NO_DICTIONARY, Bitstream, Header, Scope, describe
 from clc.errors import BitstreamError
 
 HEADER = Header(
@@ -59,8 +59,42 @@ def test_a_scope_that_changes_nothing_is_refused(changes: dict[str, int]) -> Non
         replace(HEADER, scope=Scope.IMAGE, **changes)
 
 
-def test_every_flipped_bit_is_noticed(stream: Bitstream) -> None:
-    data = stream.to_bytes()
+@pytest.fixture
+def aligned(stream: Bitstream) -> Bitstream:
+    header = replace(HEADER, scope=Scope.ALIGNED, references=2)
+    corners = np.array([[[0, -1], [63, -64], [64, 1], [2**20, -(2**20)]], [[5, 5]] * 4], dtype=np.int32)
+    return replace(stream, header=header, entries=stream.entries[:1, :2], corners=corners)
+
+
+def test_corners_of_aligned_references_are_kept(aligned: Bitstream) -> None:
+    again = Bitstream.from_bytes(aligned.to_bytes())
+    assert again.header == aligned.header
+    assert np.array_equal(again.corners, aligned.corners)
+    assert np.array_equal(again.entries, aligned.entries)
+    assert describe(aligned.to_bytes())["format_version"] == 5
+
+
+def test_a_reference_that_hardly_moved_takes_eight_bytes_more(stream: Bitstream, aligned: Bitstream) -> None:
+    near = np.full((2, 4, 2), -64, dtype=np.int32)
+    sizes = describe(replace(aligned, corners=near).to_bytes())["bytes"]
+    assert sizes["header"] == describe(stream.to_bytes())["bytes"]["header"] + 2 * 8
+    assert sizes["indices"] == 3
+
+
+def test_a_corner_too_far_away_is_refused(aligned: Bitstream) -> None:
+    far = np.full((2, 4, 2), MAX_DISPLACEMENT + 1, dtype=np.int32)
+    with pytest.raises(BitstreamError, match="corner"):
+        Bitstream.from_bytes(replace(aligned, corners=far).to_bytes())
+
+
+def test_a_stream_without_references_aligns_none() -> None:
+    with pytest.raises(BitstreamError, match="no references to align"):
+        replace(HEADER, scope=Scope.ALIGNED, references=0, index_bits=0, dictionary_id=NO_DICTIONARY)
+
+
+@pytest.mark.parametrize("kind", ["stream", "aligned"])
+def test_every_flipped_bit_is_noticed(kind: str, request: pytest.FixtureRequest) -> None:
+    data = request.getfixturevalue(kind).to_bytes()
     for position in range(8 * len(data)):
         mutant = bytearray(data)
         mutant[position // 8] ^= 1 << position % 8
@@ -68,8 +102,9 @@ def test_every_flipped_bit_is_noticed(stream: Bitstream) -> None:
             Bitstream.from_bytes(bytes(mutant))
 
 
-def test_every_truncation_is_noticed(stream: Bitstream) -> None:
-    data = stream.to_bytes()
+@pytest.mark.parametrize("kind", ["stream", "aligned"])
+def test_every_truncation_is_noticed(kind: str, request: pytest.FixtureRequest) -> None:
+    data = request.getfixturevalue(kind).to_bytes()
     for length in range(len(data)):
         with pytest.raises(BitstreamError):
             Bitstream.from_bytes(data[:length])

@@ -3,14 +3,14 @@ import math
 import numpy as np
 
 from clc.evaluation.baselines import Jpeg, WebP
-from clc.evaluation.panels import DISPLAY_WIDTH, display, quality_of_size, reference_sheet
+from clc.evaluation.panels import DISPLAY_WIDTH, display, mosaics, quality_of_size, reference_sheet
 from clc.images.patch import decode_patch
 
 
 def test_a_sheet_shows_the_nearest_patches_in_place_and_the_others_below(patch_of):
     entries = np.array([[1, 5, 9], [2, 6, 10]])  # two tiles side by side, the second one cut off
 
-    sheet = reference_sheet(entries, 200, 400, patch_of)
+    sheet = reference_sheet(mosaics(entries, 200, 400, patch_of))
 
     assert sheet.shape == (300, 400, 3)
     assert (sheet[:200, :256] == 20).all()
@@ -19,7 +19,7 @@ def test_a_sheet_shows_the_nearest_patches_in_place_and_the_others_below(patch_o
 
 
 def test_a_sheet_of_one_reference_per_tile_is_one_mosaic(patch_of):
-    assert reference_sheet(np.array([[3]]), 100, 50, patch_of).shape == (100, 50, 3)
+    assert reference_sheet(mosaics(np.array([[3]]), 100, 50, patch_of)).shape == (100, 50, 3)
 
 
 def test_wide_pictures_are_scaled_down_for_display_only(picture):

@@ -1,0 +1,73 @@
+"""g_a with the same result on every machine: for references that the decoder has to analyse itself.
+
+It is the convolutional g_a with the weights that a model file has, in the arithmetic of `clc.codec.exact`: dyadic
+numbers in 64-bit floating point, rounded to 16 bits after every layer. A photo's own latent is not made by it: the
+decoder does not need to make that again, and an ordinary g_a is faster.
+"""
+
+import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clc.codec.exact import check_exact_sums, on_bias_grid, snap
+from clc.codec.transforms import ConvolutionalAnalysis, ResidualBlock
+
+_EXPONENT = 11  # of activations: their 16 bits reach to 16, and a picture in 0..1 does not take them there
+_LARGEST = 2.0**5  # where a branch is added to them
+_PIXEL = 257 / 2**16  # nearly 1/255, and a dyadic number
+_PIXEL_EXPONENT = 16
+_UNFOLDED_BYTES = 2**25  # that a convolution may hold at once
+
+
+class ExactAnalysis:
+    """uint8 [H, W, 3], H and W multiples of 16 → latent float64 [1, C, H/16, W/16], on the CPU."""
+
+    def __init__(self, analysis: ConvolutionalAnalysis) -> None:
+        self._layers = copy.deepcopy(analysis.layers).cpu()
+        inputs = (1.0, _PIXEL_EXPONENT)  # of the first convolution
+        for module in self._layers.modules():
+            if isinstance(module, nn.Conv2d):
+                assert module.bias is not None
+                # A model that was never stored has more digits than its file would have.
+                module.weight.data = module.weight.data.half().double().contiguous()
+                module.bias.data = on_bias_grid(module.bias.data)
+                check_exact_sums(module.weight, module.bias, *inputs)
+                inputs = (_LARGEST, _EXPONENT)
+
+    @torch.inference_mode()
+    def __call__(self, picture: NDArray[np.uint8]) -> Tensor:
+        pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
+        x = pixels.double() * _PIXEL - 0.5
+        for layer in self._layers:
+            if isinstance(layer, nn.Conv2d):
+                x = _convolved(layer, x)
+            elif isinstance(layer, ResidualBlock):
+                branch = _convolved(layer.conv1, _rectified(x))
+                x = x + _convolved(layer.conv2, _rectified(branch))
+            else:
+                x = layer(x)
+        return x
+
+
+def _rectified(x: Tensor) -> Tensor:
+    """One multiplication is rounded alike everywhere."""
+    return snap(F.leaky_relu(x), _EXPONENT)
+
+
+def _convolved(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """Some rows at a time: the convolution of 64-bit numbers copies every pixel once for each weight that meets it."""
+    size, stride, margin = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
+    padded = F.pad(x, (margin,) * 4)
+    rows = (padded.shape[2] - size) // stride + 1
+    columns = (padded.shape[3] - size) // stride + 1
+    step = max(1, _UNFOLDED_BYTES // (8 * layer.in_channels * size**2 * columns))
+    parts = []
+    for start in range(0, rows, step):
+        last = min(start + step, rows) - 1
+        seen = padded[:, :, start * stride : last * stride + size]
+        parts.append(F.conv2d(seen, layer.weight, layer.bias, stride))
+    return snap(torch.cat(parts, dim=2), _EXPONENT)
