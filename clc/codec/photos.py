@@ -57,8 +57,11 @@ class DictionaryPhotos:
         return int(self._entries[self._number[entry]][0])
 
     def shown(self) -> list[int]:
-        """The first entry of each photo of which entries show at least half; none without their pictures."""
-        if not self._pictured:
+        """The first entry of each photo of which entries show at least half.
+
+        None without their pictures, or if they are samples from anywhere: they are not meant to show photos.
+        """
+        if self._version.attributes.get("stride") is None or not self._pictured:
             return []
         return [int(rows[0]) for rows in self._entries if self._coverage(rows) >= _COVERAGE]
 

@@ -36,7 +36,7 @@ def index(
     """
     recipe = Recipe(
         stage="index",
-        stage_version=2,
+        stage_version=3,
         config=config.model_dump(mode="json"),
         inputs={"clusters": clusters.ref, "reduced": reduced.ref, "patches": patches.ref},
     )
@@ -76,6 +76,7 @@ def index(
             "entries": len(keys),
             "leaf_size": config.leaf_size,
             "patch_size": patches.attributes["size"],
+            "stride": patches.attributes["stride"],
         }
         draft.statistics |= {"photos": patches.statistics["photos"], "backbone": reduced.statistics["backbone"]}
         logger.info("stage=index entries=%d", len(keys))

@@ -58,7 +58,7 @@ def crop(
     holds = inventory(photos)
     recipe = Recipe(
         stage="crop",
-        stage_version=2,
+        stage_version=3,
         config=config.model_dump(mode="json"),
         inputs={"photos": f"photos/{holds.fingerprint}"},
     )
@@ -72,7 +72,7 @@ def crop(
                 f"({too_small} too small, {skipped} unreadable, {flat} flat patches); "
                 "use larger photos, a smaller size or a lower min_contrast"
             )
-        draft.attributes |= {"size": config.size}
+        draft.attributes |= {"size": config.size, "stride": config.stride}
         draft.statistics |= statistics
         logger.info("stage=crop photos=%d patches=%d flat=%d skipped=%d", statistics["photos"], kept, flat, skipped)
 
