@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
             result = extract(patches, config=config, store=Store(Path(folder, f"alone-{threads}")))
             alone[threads] = result.seconds
             ids.add(result.version.id)
-            rows.append([f"none, {threads} threads", 1, "", alone[threads], "", result.version.short_id])
+            rows.append([f"none, threads: {threads}", 1, "", alone[threads], "", result.version.short_id])
         for count in _WORKERS:
             workers = _Timed(count)
             result = extract(patches, config=config, store=Store(Path(folder, f"{count}")), workers=workers)
