@@ -24,6 +24,9 @@ def run_flow(
     store: StoreOption = None,
 ) -> None:
     """Photos → dictionary → codec → measured report → production. Finished stages are skipped."""
+    from pipelines.server import start_server
+
+    start_server()  # first: a private one gets ready during the imports
     from pipelines.rebuild import run
 
     run(profile, store, workers, dask_address)

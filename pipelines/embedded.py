@@ -1,6 +1,6 @@
 """Defaults for running Prefect without a server of one's own.
 
-Without PREFECT_API_URL, Prefect starts a private server for the time of the run, with its database under
+Without PREFECT_API_URL, a private server is started for the time of the run, with its database under
 PREFECT_HOME. Nothing is phoned home. Whatever the environment already sets is left alone.
 """
 

@@ -1,30 +1,45 @@
-"""The Prefect server that runs report to."""
+"""The Prefect server that runs report to: the one that the environment or Prefect's profile names, or a private one."""
 
 import httpx
 from prefect.settings import PREFECT_API_URL
 
 from clc.errors import ServerError
+from pipelines.private_server import START_SECONDS, start_private_server
 
 _SECONDS = 10.0
+_private: str | None = None
+
+
+def start_server() -> None:
+    """Start a private server for the time of this process if none is named (PREFECT_API_URL).
+
+    It takes seconds until it answers, in which the caller can import what a run needs.
+    """
+    global _private
+    if PREFECT_API_URL.value() is None:
+        _private = start_private_server()
 
 
 def require_server(*, own: bool = True) -> None:
-    """Make sure that the server that the environment or Prefect's profile names (PREFECT_API_URL) answers.
+    """Make sure that the server answers.
 
-    own: if none is named, Prefect's private server for the time of a run will do.
+    own: if none is named, a private one will do.
     Raises ServerError, with what to do.
     """
+    if own:
+        start_server()
     url = PREFECT_API_URL.value()
     if url is None:
-        if own:
-            return
         raise ServerError(
             "this needs a Prefect server: start one with `prefect server start`, "
             "then set PREFECT_API_URL=http://127.0.0.1:4200/api"
         )
+    private = url == _private
     try:
-        httpx.get(f"{url.rstrip('/')}/health", timeout=_SECONDS).raise_for_status()
+        httpx.get(f"{url.rstrip('/')}/health", timeout=START_SECONDS if private else _SECONDS).raise_for_status()
     except httpx.HTTPError as error:
+        if private:
+            raise ServerError(f"Prefect's private server did not start ({error}); what it printed says why") from error
         raise ServerError(
             f"the Prefect server at {url} does not answer ({error}); start it, or unset PREFECT_API_URL "
             "to run without one"

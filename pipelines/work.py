@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect.events import emit_event
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed
 
 from clc.profile import Profile, load_profile
@@ -34,12 +35,15 @@ class Work:
 def begin(profile: str, store: str | None) -> Iterator[Work]:
     """Load the profile, and wait until no other process works for one of its name here.
 
+    Flows that are called meanwhile send no heartbeats: they live as long as their caller, which sends its own, and
+    Prefect waits up to a second at the end of every flow for them to stop.
+
     Raises ProfileError for a wrong profile, OutputError if the folder of runs cannot be written.
     """
     quieten_user_errors()
     logging.getLogger("clc").setLevel(logging.INFO)  # also where a worker started this, not our command
     loaded = load_profile(profile)
-    with alone(loaded.name, RUNS) as lock:
+    with alone(loaded.name, RUNS) as lock, temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield Work(loaded, profile, Store(store).url, lock)
 
 

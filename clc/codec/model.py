@@ -11,7 +11,6 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -126,6 +125,9 @@ class CompressionModel(nn.Module):
     latent_tables: FrequencyTables
 
     def __init__(self, config: ModelConfig) -> None:
+        # Takes longer to import than PyTorch; who only asks whether a model is there need not wait for it.
+        from compressai.entropy_models import EntropyBottleneck, GaussianConditional
+
         super().__init__()
         channels = config.transform.latent_channels
         self.config = config

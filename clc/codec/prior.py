@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 import torch
-from compressai.ops.bound_ops import LowerBoundFunction
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -243,6 +242,8 @@ def _saturate(x: Tensor, upper: float) -> Tensor:
     """
     if not x.requires_grad:
         return x.clamp(0.0, upper)
+    from compressai.ops.bound_ops import LowerBoundFunction  # see `CompressionModel`
+
     zero = x.new_zeros(1)
     return upper - LowerBoundFunction.apply(upper - LowerBoundFunction.apply(x, zero), zero)
 

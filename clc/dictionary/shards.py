@@ -6,8 +6,8 @@ at. Without workers a stage is one shard, whose rows go straight into its draft.
 """
 
 import logging
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -27,6 +27,7 @@ from clc.store import (
     verify_files,
 )
 from clc.store.manifest import TableEntry
+from clc.store.table import TableWriter
 
 logger = logging.getLogger(__name__)
 
@@ -109,15 +110,8 @@ def run_in_shards(
             return
         if force:
             remove_parts(store, recipe)
-        world_size = 1
         with closing(workers.compute(partial(make_part, work, store.url, kind, recipe), extent)) as done:
-            for number, part in enumerate(done, 1):
-                world_size = part.shard.world_size
-                logger.info(
-                    "stage=%s shards=%d/%d rank=%d skipped=%s seconds=%.1f",
-                    *(recipe.stage, number, world_size, part.shard.rank, part.skipped, part.seconds),
-                )
-        finish(draft, _join(store, recipe, world_size, draft))
+            finish(draft, _join(store, recipe, done, draft))
 
     result = run_stage(store, kind, recipe, build, force=force)
     remove_parts(store, recipe)
@@ -157,19 +151,34 @@ def _is_whole(home: Store, recipe: Recipe) -> bool:
     return part is not None and not verify_files(part)
 
 
-def _join(store: Store, recipe: Recipe, world_size: int, draft: Draft) -> Statistics:
-    """Copy the tables of all parts into a draft, in the order of their ranks; what their statistics add up to."""
-    parts = [_find_part(store, recipe, Shard(rank, world_size)) for rank in range(world_size)]
-    for name, entry in parts[0].manifest.files.items():
-        assert isinstance(entry, TableEntry), "shards write tables only"
-        with draft.table(name, parts[0].schema(name)) as table:
-            for part in parts:
-                for batch in part.batches(name):
-                    table.write(batch)
+def _join(store: Store, recipe: Recipe, done: Iterable[Done], draft: Draft) -> Statistics:
+    """Copy the tables of all parts into a draft, in the order of their ranks; what their statistics add up to.
+
+    A part is copied as soon as those before it are there: the workers are still busy with others then.
+    """
     total: Statistics = {}
-    for part in parts:
-        for name, value in part.attributes["statistics"].items():
-            total[name] = total[name] + value if name in total else value
+    tables: dict[str, TableWriter] = {}
+    made: set[int] = set()
+    joined = 0
+    with ExitStack() as open_until_end:
+        for number, each in enumerate(done, 1):
+            world_size = each.shard.world_size
+            logger.info(
+                "stage=%s shards=%d/%d rank=%d skipped=%s seconds=%.1f",
+                *(recipe.stage, number, world_size, each.shard.rank, each.skipped, each.seconds),
+            )
+            made.add(each.shard.rank)
+            while joined in made:
+                part = _find_part(store, recipe, Shard(joined, world_size))
+                for name, entry in part.manifest.files.items():
+                    assert isinstance(entry, TableEntry), "shards write tables only"
+                    if name not in tables:
+                        tables[name] = open_until_end.enter_context(draft.table(name, part.schema(name)))
+                    for batch in part.batches(name):
+                        tables[name].write(batch)
+                for name, value in part.attributes["statistics"].items():
+                    total[name] = total[name] + value if name in total else value
+                joined += 1
     return total
 
 

@@ -5,7 +5,8 @@ Every number comes from a whole file that was written and decoded again, never f
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from clc.evaluation.baselines import (
     AVIF_QUALITIES,
     CLC_QUALITIES,
     JPEG_QUALITIES,
+    OURS,
     WEBP_QUALITIES,
     Avif,
     Clc,
@@ -91,42 +93,56 @@ class EvaluationConfig(BaseModel):
         return qualities
 
 
+@dataclass(frozen=True)
+class Subject:
+    """The codec that is measured; it is opened only if it has to be.
+
+    dictionary_id: None to measure it without references only. open: the codec, and dictionary entry → uint8
+    [256, 256, 3], for the pictures.
+    """
+
+    model_id: str
+    dictionary_id: str | None
+    open: Callable[[], tuple[Codec, PatchOf]]
+
+
 def evaluate(
     *,
     store: Store,
     photos: PhotoSource,
-    codec: Codec,
-    patches_of: PatchOf,
+    subject: Subject,
     inputs: Mapping[str, str],
     config: EvaluationConfig,
     seen: Sequence[SeenPhoto],
     about: Mapping[str, JsonValue] | None = None,
     force: bool = False,
 ) -> StageResult:
-    """Stage: measure `codec`, with and without references, and the baselines on every photo.
+    """Stage: measure a codec, with and without references, and the baselines on every photo.
 
-    A codec without a dictionary is measured without references only. A photo that cannot be decoded is skipped; a codec
+    A photo that cannot be decoded is skipped; a codec
     that raises ClcError on a photo has no row for it; an encoder that is not installed is not measured. All are named,
     with the reason, in the statistics `skipped`, `failures` and `missing`.
 
-    patches_of: dictionary entry → uint8 [256, 256, 3], for the pictures.
     inputs: what the result depends on, for the recipe: "model", "dictionary" → `Version.ref`; the photos are added.
     seen: the photos of the dictionary and of the training set.
     about: what a reader of the report should know of the inputs, such as the training budget; it must follow from them.
     Raises OverlapError, before anything is measured, for a photo in `seen`; SourceError if no photo can be read.
     """
-    codecs = codecs_under_test(codec, config)
-    dictionary = codec.latents if codec.retriever else None
+    others = baselines(config)
+    ours = OURS if subject.dictionary_id is not None else OURS[1:]
 
     def build(draft: Draft) -> None:
         refuse_overlap(photos, seen, near_duplicates=not config.allow_near_duplicates)
+        codec, patches_of = subject.open()
+        dictionary = codec.latents if subject.dictionary_id is not None else None
+        codecs = [*(Clc(codec, name == OURS[0], config.clc_qualities) for name in ours), *others]
         _measure_all(draft, photos, codecs, config, patches_of)
         draft.statistics["missing"] = [
             {"codec": each.name, "reason": reason} for each in programs(config) if (reason := why_missing(each))
         ]
         draft.attributes |= {
-            "model": codec.model_id,
-            "dictionary": dictionary.dictionary_id if dictionary else None,
+            "model": subject.model_id,
+            "dictionary": subject.dictionary_id,
             "dictionary_entries": len(dictionary) if dictionary else 0,
             "dictionary_bytes": dictionary.values.nbytes if dictionary else 0,
             "references_per_tile": codec.model.config.references if dictionary else 0,
@@ -141,9 +157,9 @@ def evaluate(
         stage_version=_STAGE_VERSION,
         config={
             "evaluation": config.model_dump(mode="json"),
-            "codecs": [each.name for each in codecs],
-            "model": codec.model_id,
-            "dictionary": dictionary.dictionary_id if dictionary else None,
+            "codecs": [*ours, *(each.name for each in others)],
+            "model": subject.model_id,
+            "dictionary": subject.dictionary_id,
             # Results of an earlier, less suspicious run must not stand in for a check against more photos.
             "seen": canonical_sha256(sorted({photo.photo_sha256 for photo in seen})),
         },
@@ -152,12 +168,9 @@ def evaluate(
     return run_stage(store, Kind.RESULTS, recipe, build, force=force)
 
 
-def codecs_under_test(codec: Codec, config: EvaluationConfig) -> list[ImageCodec]:
-    """What `evaluate` compares, in the order of its tables."""
+def baselines(config: EvaluationConfig) -> list[ImageCodec]:
+    """What `evaluate` compares ours with, in the order of its tables."""
     codecs: list[ImageCodec] = []
-    if codec.latents is not None and codec.retriever is not None:
-        codecs.append(Clc(codec, references=True, qualities=config.clc_qualities))
-    codecs.append(Clc(codec, references=False, qualities=config.clc_qualities))
     if config.jpeg_qualities:
         codecs.append(Jpeg(config.jpeg_qualities))
     if config.webp_qualities:

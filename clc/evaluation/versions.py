@@ -4,9 +4,12 @@ import logging
 from collections.abc import Sequence
 
 from clc.codec.artifact import find_latents
+from clc.codec.codec import Codec
+from clc.dictionary.cache import KeyValueCache
 from clc.dictionary.encoder import open_encoder
-from clc.evaluation.evaluate import EvaluationConfig, evaluate
+from clc.evaluation.evaluate import EvaluationConfig, Subject, evaluate
 from clc.evaluation.overlap import seen_by
+from clc.evaluation.panels import PatchOf
 from clc.images import PhotoSource
 from clc.store import StageResult, Store, Version
 
@@ -31,12 +34,18 @@ def evaluate_versions(
 
     Raises OverlapError for a photo that is, MissingArtifactError without reference latents, and what `evaluate` raises.
     """
-    codec, retriever = open_encoder(store, model, dictionary, backbone=backbone)
+    cache: KeyValueCache | None = None
+
+    def open_subject() -> tuple[Codec, PatchOf]:
+        nonlocal cache
+        codec, retriever = open_encoder(store, model, dictionary, backbone=backbone)
+        cache = retriever.cache
+        return codec, retriever.patch
+
     result = evaluate(
         store=store,
         photos=photos,
-        codec=codec,
-        patches_of=retriever.patch,
+        subject=Subject(model.short_id, dictionary.short_id, open_subject),
         # The latents too: what a result depends on is what garbage collection keeps for it.
         inputs={
             "model": model.ref,
@@ -48,10 +57,10 @@ def evaluate_versions(
         about={"preset": model.attributes["preset"], **model.attributes["training"]},
         force=force,
     )
-    if retriever.cache is not None and not result.skipped:
-        cache = retriever.cache.statistics
+    if cache is not None:
+        held = cache.statistics
         logger.info(
             "stage=results cache_hit_rate=%.3f cache_entries=%d cache_bytes=%d cache_evictions=%d",
-            *(cache.hit_rate, cache.entries, cache.bytes, cache.evictions),
+            *(held.hit_rate, held.entries, held.bytes, held.evictions),
         )
     return result

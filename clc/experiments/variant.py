@@ -9,7 +9,7 @@ from clc.codec.artifact import open_codec, read_config, reference_latents
 from clc.dictionary import cluster, features, index, patches, reduce
 from clc.dictionary.assignments import assign
 from clc.dictionary.dictionary import Dictionary
-from clc.evaluation.evaluate import EvaluationConfig, evaluate
+from clc.evaluation.evaluate import EvaluationConfig, Subject, evaluate
 from clc.evaluation.overlap import seen_by
 from clc.evaluation.versions import evaluate_versions
 from clc.experiments.budget import Budget
@@ -92,9 +92,8 @@ def measured(model: Version, profile: Profile, *, store: Store) -> Version:
         return evaluate(
             store=store,
             photos=photos,
-            codec=open_codec(store, model),
+            subject=Subject(model.short_id, None, lambda: (open_codec(store, model), _no_patch)),
             inputs={"model": model.ref},
-            patches_of=_no_patch,
             config=profile.evaluation,
             seen=seen_by([model]),
             about={"preset": profile.model.preset, **model.attributes["training"]},

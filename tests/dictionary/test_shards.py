@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,23 @@ def test_an_address_where_nobody_answers_is_an_error_that_says_what_to_do() -> N
         DaskWorkers(address=address).require()
     with pytest.raises(ClusterError, match="HOST:PORT"):
         DaskWorkers(address="nonsense").require()
+
+
+def worker_environment(shard: Shard, *, found: Path) -> Done:
+    """A shard that writes down what its process was started with."""
+    found.write_bytes(Path("/proc/self/environ").read_bytes())
+    return Done(shard, skipped=False, seconds=0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_a_worker_computes_on_one_thread_and_with_the_usual_allocator(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    found = tmp_path / "environ"
+    list(DaskWorkers(1).compute(partial(worker_environment, found=found), Extent(1, 1)))
+    names = {variable.partition(b"=")[0] for variable in found.read_bytes().split(b"\0")}
+    assert b"OMP_NUM_THREADS" in names
+    assert b"MALLOC_TRIM_THRESHOLD_" not in names
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning
 from clc.codec.presets import PRESETS
 from clc.codec.references import ReferenceLatents
 from clc.errors import DictionaryError
-from clc.evaluation.evaluate import EvaluationConfig, evaluate
+from clc.evaluation.evaluate import EvaluationConfig, Subject, evaluate
 from clc.images import EncodedPhoto
 from clc.store import StageResult, Store
 
@@ -124,8 +124,16 @@ def run(codec, config, patch_of) -> Callable[..., StageResult]:
     """`evaluate` with the codec and configuration of these tests unless a test says otherwise."""
 
     def run_evaluation(store: Store, photos: MemoryPhotos, **changes: object) -> StageResult:
-        usual = {"codec": codec, "config": config, "patches_of": patch_of, "inputs": {}, "seen": []}
-        return evaluate(store=store, photos=photos, **{**usual, **changes})
+        measured = changes.pop("codec", codec)
+        entry_pictures = changes.pop("patches_of", patch_of)
+        subject = Subject(
+            measured.model_id,
+            measured.latents.dictionary_id if measured.retriever else None,
+            lambda: (measured, entry_pictures),
+        )
+        return evaluate(
+            store=store, photos=photos, subject=subject, **{"config": config, "inputs": {}, "seen": [], **changes}
+        )
 
     return run_evaluation
 
