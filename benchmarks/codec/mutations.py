@@ -61,6 +61,7 @@ class OnePhoto:
     """Every entry was cut from it."""
 
     pixels: NDArray[np.uint8]
+    bytes: int = 0
 
     def photo(self, entry: int) -> NDArray[np.uint8]:
         """The same for each."""

@@ -42,6 +42,12 @@ class ReferenceLookup:
         """Whether there is all that aligned references take."""
         return self._photos is not None and isinstance(self._model.g_a, ConvolutionalAnalysis)
 
+    @property
+    def bytes(self) -> int:
+        """What a decoder needs of the dictionary: int8 latents, and pictures if there is something to align."""
+        latents = 0 if self._latents is None else self._latents.values.nbytes
+        return latents + (self._photos.bytes if self._photos is not None and self.aligns else 0)
+
     def entries(self, entries: NDArray[np.int64], height: int, width: int) -> UsedReferences:
         """Of an image of that size: entries [T, M], or [1, M] for every tile, or those that the model learned.
 

@@ -65,6 +65,11 @@ class DictionaryPhotos:
             return []
         return [int(rows[0]) for rows in self._entries if self._coverage(rows) >= _COVERAGE]
 
+    @property
+    def bytes(self) -> int:
+        """Of the file that holds the pictures; 0 if no photo is shown."""
+        return self._version.manifest.files["entries"].bytes if self.shown() else 0
+
     def photo(self, entry: int) -> NDArray[np.uint8]:
         """uint8 [H, W, 3], grey where no entry shows it, up to the last row and column that one does.
 

@@ -68,6 +68,11 @@ class Alignment:
 class ReferencePhotos(Protocol):
     """What a decoder needs beside `ReferenceLatents` for aligned references."""
 
+    @property
+    def bytes(self) -> int:
+        """What the pictures take that photos can be put together from."""
+        ...
+
     def photo(self, entry: int) -> NDArray[np.uint8]:
         """The photo uint8 [H, W, 3] that an entry was cut from, as far as the dictionary's entries show it."""
         ...

@@ -49,7 +49,7 @@ from clc.store import Draft, Kind, Recipe, StageResult, Store, canonical_sha256,
 
 logger = logging.getLogger(__name__)
 
-_STAGE_VERSION = 2
+_STAGE_VERSION = 3
 
 Quality = Annotated[float, Field(ge=1, le=100)]
 WholeQuality = Annotated[int, Field(ge=1, le=100)]
@@ -119,9 +119,9 @@ def evaluate(
 ) -> StageResult:
     """Stage: measure a codec, with and without references, and the baselines on every photo.
 
-    A photo that cannot be decoded is skipped; a codec
-    that raises ClcError on a photo has no row for it; an encoder that is not installed is not measured. All are named,
-    with the reason, in the statistics `skipped`, `failures` and `missing`.
+    A photo that cannot be decoded is skipped; a codec that raises ClcError on a photo has no row for it; an encoder
+    that is not installed is not measured. All are named, with the reason, in the statistics `skipped`, `failures` and
+    `missing`.
 
     inputs: what the result depends on, for the recipe: "model", "dictionary" → `Version.ref`; the photos are added.
     seen: the photos of the dictionary and of the training set.
@@ -144,7 +144,7 @@ def evaluate(
             "model": subject.model_id,
             "dictionary": subject.dictionary_id,
             "dictionary_entries": len(dictionary) if dictionary else 0,
-            "dictionary_bytes": dictionary.values.nbytes if dictionary else 0,
+            "dictionary_bytes": codec.lookup.bytes if dictionary else 0,
             "references_per_tile": codec.model.config.references if dictionary else 0,
             "codecs": [
                 {"name": each.name, "qualities": list(each.qualities), "settings": each.settings} for each in codecs

@@ -64,6 +64,8 @@ ALIGNED = Alignment(np.array([3, 1]), np.array([[(9, -20), (40, 3), (-5, 66), (7
 class Scenes:
     """A photo for each entry."""
 
+    bytes = 0
+
     def photo(self, entry: int) -> NDArray[np.uint8]:
         return picture(entry, 100, 300)
 
