@@ -173,6 +173,25 @@ def test_a_run_that_was_killed_is_marked_crashed_by_the_next_one_which_finishes_
     assert "production" in printed
 
 
+@pytest.mark.slow
+@needs_postgres
+def test_the_server_schedules_what_is_served(server: Site) -> None:
+    profile = (server.folder / "profile.toml").read_text().replace("small-test", "served")
+    (server.folder / "served.toml").write_text(profile)
+    serve = ("clc", "pipeline", "serve", "--profile", "served.toml")
+    with stopped_afterwards(server.start(*serve, log="serve.log")):
+        assert eventually(
+            lambda: (
+                server.api(
+                    "/flow_runs/count",
+                    deployments={"name": {"any_": ["served"]}},
+                    flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}},
+                )
+                > 0
+            )
+        ), (server.folder / "server.log").read_text()
+
+
 def _all_states(server: Site) -> dict[str, list[str]]:
     return {flow: server.states(flow) for flow in ("build-dictionary", "train", "evaluate", "promote", "rebuild")}
 
