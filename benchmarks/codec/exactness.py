@@ -25,6 +25,7 @@ from benchmarks.codec import subject
 from benchmarks.codec.exactness_process import Action, Job, Settings
 from benchmarks.data import pack
 from benchmarks.report import print_table
+from clc.codec.bitstream import Bitstream, Scope
 from clc.errors import ClcError
 from clc.images import open_source
 
@@ -75,10 +76,12 @@ def run(options: argparse.Namespace) -> int:
     source = options.source or pack("kodak")
     count = sum(1 for _ in itertools.islice(open_source(source).encoded(), options.limit))
     gpu = torch.cuda.is_available()
-    print(f"{count} photos; best instruction set {torch.backends.cpu.get_cpu_capability()}; GPU: {gpu}\n")
+    print(f"{count} photos; best instruction set {torch.backends.cpu.get_cpu_capability()}; GPU: {gpu}")
     with tempfile.TemporaryDirectory() as folder:
         runner = _Runner(versions, source, count, Path(folder))
         streams = {references: runner.encode(_FIRST.settings, references) for references in (True, False)}
+        aligned = sum(Bitstream.from_bytes(path.read_bytes()).header.scope is Scope.ALIGNED for path in streams[True])
+        print(f"{aligned} of {count} with aligned references\n")
         rows = []
         total = 0
         for configuration in (_FIRST, *_OTHERS, *(_GPU if gpu else ())):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.codec import subject
 from benchmarks.codec.timing import interleaved_medians
 from benchmarks.report import print_table
+from clc.codec.bitstream import Bitstream
 from clc.codec.tiles import to_tensor
 from clc.errors import SourceError
 from clc.evaluation.baselines import Clc
@@ -72,7 +73,9 @@ def run(options: argparse.Namespace) -> int:
         rows.append([name, encode[name], decode[name], encode[name] / encode["clc"], ratio, target or ""])
         if target and ratio < target:
             missed.append(name)
-    print(f"\n{_WIDTH}×{_HEIGHT}, {options.threads} threads, clc at quality {_QUALITY:g}, {options.rounds} rounds\n")
+    scope = Bitstream.from_bytes(streams["clc"]).header.scope.name.lower()
+    print(f"\n{_WIDTH}×{_HEIGHT}, {options.threads} threads, clc at quality {_QUALITY:g}, {options.rounds} rounds")
+    print(f"scope of the references of clc: {scope}\n")
     print_table(["codec", "encode, s", "decode, s", "encode / clc", "decode / clc", "target"], rows)
     if missed:
         print(f"missed: {'; '.join(missed)}")

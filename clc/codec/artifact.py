@@ -14,7 +14,7 @@ from clc.codec.attention import EntryCompression
 from clc.codec.codec import Codec
 from clc.codec.model import CompressionModel, ModelConfig
 from clc.codec.photos import DictionaryPhotos
-from clc.codec.references import ReferenceLatents, Retriever, dequantise, quantise
+from clc.codec.references import ReferenceLatents, dequantise, quantise
 from clc.codec.tables import FrequencyTables
 from clc.codec.tiles import LATENT_TILE, TILE_SIZE, to_tensor
 from clc.codec.weights import pack, unpack
@@ -132,18 +132,19 @@ def entry_compression(network: CompressionModel, latents: Version) -> EntryCompr
 
 
 def open_codec(
-    store: Store, model: Version, dictionary: Version | None = None, retriever: Retriever | None = None
+    store: Store, model: Version, dictionary: Version | None = None, photos: DictionaryPhotos | None = None
 ) -> Codec:
     """A codec from versions in a store.
 
     dictionary: whose reference latents to use; None for a codec without references. They are looked up, never
     computed on the fly: another machine's rounding could make them differ from those the encoder had.
+    photos: of the dictionary, if they are open already.
     Raises MissingArtifactError if they were never computed.
     """
     if dictionary is None:
         return Codec(read_model(model), model.short_id)
     latents = read_latents(find_latents(store, dictionary, model))
-    return Codec(read_model(model), model.short_id, latents, retriever, DictionaryPhotos(dictionary))
+    return Codec(read_model(model), model.short_id, latents, photos=photos or DictionaryPhotos(dictionary))
 
 
 def find_latents(store: Store, dictionary: Version, model: Version) -> Version:

@@ -10,23 +10,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clc.codec.references import ReferenceLatents
+from clc.codec.tiles import split_latent
 
 CANDIDATES_PER_REFERENCE = 4
 
 
 def choose(
-    tiles: Tensor, candidates: NDArray[np.int64], latents: ReferenceLatents, gain: Tensor, number: int
+    latent: Tensor, candidates: NDArray[np.int64], latents: ReferenceLatents, gain: Tensor, number: int
 ) -> NDArray[np.int64]:
-    """The `number` of the candidates [Q, N] that together predict latents [T, C, 16, 16] best: int64 [Q, number].
+    """The `number` of the candidates [Q, N] that together predict T tiles best: int64 [Q, number].
 
     Q is T, or 1 for one choice for all tiles. Chosen one by one: each position of a tile uses the best of those chosen,
     and the next one is that which saves most.
-    gain: [1, C, 1, 1], to quantisation steps.
+    latent: [B, C, h, w], of T tiles in all; gain: [1, C, 1, 1], to quantisation steps.
     """
+    tiles = split_latent(latent)
+    inside = split_latent(torch.ones_like(latent[:, :1])).flatten(1)  # what lies beyond the latent is never coded
     offered = np.broadcast_to(candidates, (len(tiles), candidates.shape[1]))
     costs = torch.stack(  # [T, N, 256]
         [_costs(tile, latents.select(own).to(tile), gain) for tile, own in zip(tiles, offered, strict=True)]
     )
+    costs *= inside[:, None]
     per_query = costs.transpose(0, 1).flatten(1)[None] if len(candidates) == 1 else costs
     chosen = np.empty((len(candidates), number), dtype=np.int64)
     for row, (own, cost) in enumerate(zip(candidates, per_query, strict=True)):

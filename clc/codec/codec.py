@@ -20,7 +20,7 @@ from clc.codec.entropy import TableCoder
 from clc.codec.exact import LARGEST_INPUT
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS, Rate, lagrangian
 from clc.codec.lookup import ReferenceLookup
-from clc.codec.model import CompressionModel, Conditioning
+from clc.codec.model import CompressionModel
 from clc.codec.prior import MEAN_EXPONENT
 from clc.codec.references import (
     NO_REFERENCES,
@@ -33,7 +33,7 @@ from clc.codec.references import (
     index_bits,
 )
 from clc.codec.tiles import IMAGE_MULTIPLE, join_latent, padded_size, split_latent, to_padded_tensor
-from clc.codec.transforms import for_decoding
+from clc.codec.transforms import LatentResidual, for_decoding
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
@@ -109,6 +109,10 @@ class Codec:
     def _g_s(self) -> nn.Module:
         return for_decoding(self.model.g_s)  # once the model is where it stays
 
+    @cached_property
+    def _residual(self) -> LatentResidual:
+        return for_decoding(self.model.residual)
+
     @property
     def _device(self) -> torch.device:
         """Where the model is; symbols and bytes are always on the CPU."""
@@ -121,8 +125,9 @@ class Codec:
 
         references: use them where they pay; False writes a stream that needs no dictionary.
         always: use them even where they do not, to measure them.
-        Raises ProfileError for a quality out of range and ImageError for an image that is too large.
+        Raises ProfileError for a quality out of range, and what `analyse` raises.
         """
+        quality = stored_quality(quality)
         analysis = self.analyse(image, references=references)
         return self.code_cheaper(analysis, quality, always=always).data
 
@@ -135,14 +140,18 @@ class Codec:
         return self._decode(Bitstream.from_bytes(data))
 
     def encode(self, image: NDArray[np.uint8], *, quality: float, references: bool) -> tuple[bytes, NDArray[np.int64]]:
-        """`compress`, with the dictionary entries [Q, M] that were used."""
+        """`compress`, with the dictionary entries [Q, M] that were used. Raises what `compress` raises."""
         quality = stored_quality(quality)
         coded = self.code_cheaper(self.analyse(image, references=references), quality)
         return coded.data, coded.references.entries
 
     @torch.inference_mode()
     def analyse(self, image: NDArray[np.uint8], *, references: bool) -> Analysis:
-        """The part of `encode` that does not depend on the quality: g_a, retrieval, conditioning."""
+        """The part of `encode` that does not depend on the quality: g_a, retrieval, conditioning.
+
+        Raises ImageError for an image that this codec does not accept, MissingArtifactError without a dictionary to
+        retrieve from, and what the retriever raises.
+        """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
             raise ImageError(f"an image is uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
         height, width = image.shape[:2]
@@ -164,20 +173,14 @@ class Codec:
 
         A photo that the dictionary has nothing like would pay for indices and for matches that mislead. Where
         references act on the latent itself, D could not be told before g_s, and they are kept.
-        always: keep some in any case.
+        always: keep some in any case. Raises what `code` raises.
         """
         choices = analysis.choices or (NO_REFERENCES,)
-        if not always and self._prior_only:
+        if not always and self.model.config.prior_only:
             choices = (*analysis.choices, NO_REFERENCES)
         if len(choices) == 1:
             return self.code(analysis, quality, choices[0])
         return min((self.code(analysis, quality, choice) for choice in choices), key=self._cost)
-
-    @property
-    def _prior_only(self) -> bool:
-        """Whether an image can be coded with other references, or none, from the same latent."""
-        config = self.model.config
-        return config.conditioning is Conditioning.PRIOR and not config.learns_references
 
     def _cost(self, coded: CodedImage) -> float:
         """R + λ·255²·D, in bits. g_s is nearly orthonormal, so that errors of the latent are those of the pixels."""
@@ -188,7 +191,10 @@ class Codec:
 
     @torch.inference_mode()
     def code(self, analysis: Analysis, quality: float, references: UsedReferences) -> CodedImage:
-        """The part of `encode` that depends on the quality: gain, prior, entropy coding."""
+        """The part of `encode` that depends on the quality: gain, prior, entropy coding.
+
+        Raises ProfileError for a quality out of range.
+        """
         quality = stored_quality(quality)
         scaled = (analysis.latent * self.model.gain.gain(quality)).clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
         scaled = scaled.contiguous()  # as the decoder's: the last digit of g_s depends on the order in memory
@@ -232,11 +238,11 @@ class Codec:
                 "name one with --dictionary, or code without references"
             )
         number = self.model.config.references
-        if not self._prior_only:
+        if not self.model.config.prior_only:
             return (self.lookup.entries(self.retriever.retrieve(image, number), height, width),)
         candidates = self.retriever.retrieve(image, min(CANDIDATES_PER_REFERENCE * number, len(self.latents)))
         gain = self.model.gain.gain(_TYPICAL_QUALITY)
-        chosen = choose(split_latent(latent), candidates, self.latents, gain, number)
+        chosen = choose(latent, candidates, self.latents, gain, number)
         choices = (self.lookup.entries(chosen, height, width),)
         if self.aligner is None or not self.lookup.aligns:
             return choices
@@ -299,7 +305,9 @@ class Codec:
 
     def _synthesise(self, decoded: Tensor, features: Tensor, quality: float, references: Tensor | None) -> Tensor:
         """Everything after the last symbol: the image [1, 3, H', W'], padded, not clamped."""
-        refined = self.model.refine(decoded.float(), features.float(), quality)
+        # In one layout, whoever made them: which kernel runs, and with it how it rounds, depends on that.
+        decoded, features = (each.to(torch.float32, memory_format=torch.channels_last) for each in (decoded, features))
+        refined = self.model.refine(decoded, features, quality, self._residual)
         image: Tensor = self._g_s(self._condition(refined, references))
         return image
 

@@ -28,8 +28,17 @@ def snap(x: Tensor, exponent: int, factor: Tensor | float = 1.0) -> Tensor:
 
     `x` and `factor` are float64 and exact; the result is, too, and their product may be rounded once.
     """
+    return _round_(x * (factor * 2.0**exponent), exponent)
+
+
+def snap_(x: Tensor, exponent: int, factor: Tensor | float = 1.0) -> Tensor:
+    """`snap` in place: fresh memory costs more than the arithmetic."""
+    return _round_(x.mul_(factor * 2.0**exponent), exponent)
+
+
+def _round_(scaled: Tensor, exponent: int) -> Tensor:
     limit = float(2**_INTEGER_BITS - 1)
-    return (x * (factor * 2.0**exponent)).add_(0.5).floor_().clamp_(-limit, limit).mul_(2.0**-exponent)
+    return scaled.add_(0.5).floor_().clamp_(-limit, limit).mul_(2.0**-exponent)
 
 
 class ExactConv2d(nn.Conv2d):
@@ -59,7 +68,7 @@ class ExactConv2d(nn.Conv2d):
             # cuDNN may pick a Winograd or FFT algorithm, which is not a sum of the products above.
             with torch.backends.cudnn.flags(enabled=False):
                 exact = F.conv2d(self._padded(x), weight, self.bias)
-            return snap(exact, int(self.exponent))
+            return snap_(exact, int(self.exponent))
         result = F.conv2d(self._padded(x), weight, self.bias)
         if self.observing:
             self.largest = torch.maximum(self.largest, result.detach().abs().amax())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clc.codec.exact import check_exact_sums, on_bias_grid, snap
+from clc.codec.exact import check_exact_sums, on_bias_grid, snap_
 from clc.codec.transforms import ConvolutionalAnalysis, ResidualBlock
 
 _EXPONENT = 11  # of activations: their 16 bits reach to 16, and a picture in 0..1 does not take them there
@@ -55,7 +55,7 @@ class ExactAnalysis:
 
 def _rectified(x: Tensor) -> Tensor:
     """One multiplication is rounded alike everywhere."""
-    return snap(F.leaky_relu(x), _EXPONENT)
+    return snap_(F.leaky_relu(x), _EXPONENT)
 
 
 def _convolved(layer: nn.Conv2d, x: Tensor) -> Tensor:
@@ -70,4 +70,4 @@ def _convolved(layer: nn.Conv2d, x: Tensor) -> Tensor:
         last = min(start + step, rows) - 1
         seen = padded[:, :, start * stride : last * stride + size]
         parts.append(F.conv2d(seen, layer.weight, layer.bias, stride))
-    return snap(torch.cat(parts, dim=2), _EXPONENT)
+    return snap_(torch.cat(parts, dim=2), _EXPONENT)

@@ -44,9 +44,11 @@ class ReferenceLookup:
 
     @property
     def bytes(self) -> int:
-        """What a decoder needs of the dictionary: int8 latents, and pictures if there is something to align."""
+        """What decoding our encoder's streams takes of the dictionary: int8 latents, and pictures if it aligns some."""
         latents = 0 if self._latents is None else self._latents.values.nbytes
-        return latents + (self._photos.bytes if self._photos is not None and self.aligns else 0)
+        if self._photos is None or not self.aligns or not self._model.config.prior_only:
+            return latents
+        return latents + self._photos.bytes
 
     def entries(self, entries: NDArray[np.int64], height: int, width: int) -> UsedReferences:
         """Of an image of that size: entries [T, M], or [1, M] for every tile, or those that the model learned.

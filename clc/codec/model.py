@@ -25,7 +25,7 @@ from clc.codec.synthesis import ConditionalLatentSynthesis, MeanFusion
 from clc.codec.tables import SCALE_MIN, FrequencyTables, gaussian_tables, trim
 from clc.codec.tcm import TcmConfig
 from clc.codec.tiles import LATENT_TILE
-from clc.codec.transforms import ConvolutionalConfig
+from clc.codec.transforms import ConvolutionalConfig, LatentResidual
 
 _HYPER_RADIUS = 512  # ẑ beyond this is escaped; far outside what training produces
 _START_HYPER_SCALE = 2.0  # z is small at first; the usual 10 costs bits that training takes long to win back
@@ -89,6 +89,13 @@ class ModelConfig(BaseModel):
         return self.conditioning is not Conditioning.NONE and self.reference_source is ReferenceSource.RETRIEVED
 
     @property
+    def prior_only(self) -> bool:
+        """Whether references of a dictionary condition nothing but the prior: an image can then be coded with others,
+        or with none, from the same latent.
+        """
+        return self.conditioning is Conditioning.PRIOR and self.takes_references
+
+    @property
     def learns_references(self) -> bool:
         """Whether the references are parameters, so that there is nothing to retrieve."""
         return self.conditioning is not Conditioning.NONE and self.reference_source is ReferenceSource.LEARNED
@@ -144,11 +151,7 @@ class CompressionModel(nn.Module):
         )
         self.prior = Prior(config.prior, channels, config.prior_matching if config.conditioning.informs_prior else None)
         self.prior.start_at(config.transform.start().latent_deviation(channels))
-        self.residual = nn.Sequential(
-            nn.Conv2d(channels + config.prior.feature_channels, config.prior.slice_width, 3, padding=1),
-            nn.LeakyReLU(),
-            nn.Conv2d(config.prior.slice_width, channels, 1),
-        )
+        self.residual = LatentResidual(channels + config.prior.feature_channels, config.prior.slice_width, channels)
         if config.learns_references:
             shape = (config.references, channels, LATENT_TILE, LATENT_TILE)
             deviation = config.transform.start().latent_deviation(channels)
@@ -231,14 +234,18 @@ class CompressionModel(nn.Module):
         """References that the prior takes: all or none."""
         return references if self.config.conditioning.informs_prior else None
 
-    def refine(self, decoded: Tensor, features: Tensor, quality: float) -> Tensor:
+    def refine(
+        self, decoded: Tensor, features: Tensor, quality: float, residual: LatentResidual | None = None
+    ) -> Tensor:
         """Latent residual prediction (r of §3.3 (3)) and inverse gain: decoded latent [B, C, h, w] → ŷ_f.
 
         It runs after the last symbol, so ordinary floating point is enough.
+        residual: this machine's version of the model's own (`for_decoding`).
         """
         normalised = decoded / self.prior.spread(self.gain.rate(quality))
-        residual = 0.5 * torch.tanh(self.residual(torch.cat([normalised, features], dim=1)))
-        return (decoded + residual) * self.gain.inverse_gain(quality)
+        predict = self.residual if residual is None else residual
+        refined: Tensor = decoded + predict(torch.cat([normalised, features], dim=1))
+        return refined * self.gain.inverse_gain(quality)
 
     @torch.no_grad()
     def freeze(self, calibration: Iterable[CalibrationCrop]) -> None:

@@ -13,7 +13,7 @@ from clc.store import Version
 
 _REMEMBERED = 8
 _CELL = 32  # pixels along each side of what is looked at to tell how much entries show
-_COVERAGE = 0.5  # of a photo worth aligning: what is flat was not kept
+_COVERAGE = 0.5  # of a photo worth aligning, up to the last row and column that is kept: what is flat was not
 
 
 class DictionaryPhotos:
@@ -57,9 +57,9 @@ class DictionaryPhotos:
         return int(self._entries[self._number[entry]][0])
 
     def shown(self) -> list[int]:
-        """The first entry of each photo of which entries show at least half.
+        """The first entry of each photo of which entries show at least half, up to the last row and column they show.
 
-        None without their pictures, or if they are samples from anywhere: they are not meant to show photos.
+        Empty without their pictures, or if they are samples from anywhere: they are not meant to show photos.
         """
         if self._version.attributes.get("stride") is None or not self._pictured:
             return []

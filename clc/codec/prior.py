@@ -1,7 +1,8 @@
 """The prior path: from the decoded hyper-latent and the slices decoded so far to Gaussian parameters (eq. 7 and 8).
 
-Everything here is evaluated by the decoder before the last symbol is known, so it consists of `ExactConv2d` and ReLU
-only, and its inputs and outputs lie on fixed grids. Once frozen, encoder and decoder agree to the last bit.
+Everything here is evaluated by the decoder before the last symbol is known, so it consists of `ExactConv2d`, ReLU,
+gates and the arg max of a matching, and its inputs and outputs lie on fixed grids. Once frozen, encoder and decoder
+agree to the last bit.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from clc.codec.exact import ExactConv2d, snap
+from clc.codec.exact import ExactConv2d, snap, snap_
 from clc.codec.gain import Rate
 from clc.codec.initialisation import starting_at
 from clc.codec.prior_matching import Match, PriorMatcher, PriorMatchingConfig
@@ -151,9 +152,13 @@ class Prior(nn.Module):
         """
         if not self.frozen:
             return latents * gain / spread
-        # One correctly rounded division; what follows is exact.
-        inverse = torch.floor(2.0**_INVERSE_EXPONENT / spread + 0.5) * 2.0**-_INVERSE_EXPONENT
-        return snap(latents, _NORMALISED_EXPONENT, inverse * gain)
+        return snap(latents, _NORMALISED_EXPONENT, _inverse(spread) * gain)
+
+    def _normalised_references(self, references: Tensor, rate: Rate) -> Tensor:
+        spread = self.spread(rate)
+        if not self.frozen:
+            return self.normalised(references, spread, rate.gain)
+        return snap_(references.double(), _NORMALISED_EXPONENT, _inverse(spread) * rate.gain)
 
     @property
     def frozen(self) -> bool:
@@ -185,7 +190,7 @@ class Prior(nn.Module):
         references: latents [T, M, C, 16, 16] of the tiles, before the gain, where the prior matches them.
         """
         if references is not None:
-            references = self.normalised(references.to(features.dtype), self.spread(rate), rate.gain)
+            references = self._normalised_references(references, rate)
         decoded: list[Tensor] = []
         known = features  # and the normalised slices decoded so far
         ends = accumulate(self._widths)
@@ -232,6 +237,11 @@ class Prior(nn.Module):
     def exact_layers(self) -> Iterator[ExactConv2d]:
         """All convolutions of the prior path."""
         return (module for module in self.modules() if isinstance(module, ExactConv2d))
+
+
+def _inverse(spread: Tensor) -> Tensor:
+    """1 / spread, exact from here on: one correctly rounded division."""
+    return torch.floor(2.0**_INVERSE_EXPONENT / spread + 0.5) * 2.0**-_INVERSE_EXPONENT
 
 
 def _saturate(x: Tensor, upper: float) -> Tensor:

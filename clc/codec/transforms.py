@@ -5,7 +5,7 @@ The image is folded into 4×4 blocks first, so that no convolution runs at full 
 """
 
 import copy
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from clc.codec.initialisation import BlockTransform, starting_at
 from clc.codec.prior import HyperAnalysis, PriorConfig
+
+Decoding = TypeVar("Decoding", bound=nn.Module)
 
 _FOLD = 4  # pixels folded into channels before the first convolution
 
@@ -57,7 +59,20 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         branch = F.leaky_relu(x).to(self.conv1.weight.dtype)
-        return x + self.conv2(F.leaky_relu(self.conv1(branch))).to(x.dtype)
+        return x + self.conv2(F.leaky_relu(self.conv1(branch), inplace=True)).to(x.dtype)
+
+
+class LatentResidual(nn.Sequential):
+    """Latent residual prediction, r of §3.3 (3): what is decoded and what is known of it → r [B, C, h, w], at most half
+    a quantisation step.
+    """
+
+    def __init__(self, in_channels: int, width: int, channels: int) -> None:
+        super().__init__(nn.Conv2d(in_channels, width, 3, padding=1), nn.LeakyReLU(), nn.Conv2d(width, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        predicted: Tensor = super().forward(x.to(next(self.parameters()).dtype))
+        return 0.5 * torch.tanh(predicted.to(x.dtype))
 
 
 class ConvolutionalAnalysis(nn.Module):
@@ -103,20 +118,20 @@ class ConvolutionalSynthesis(nn.Module):
         return x + 0.5
 
 
-def for_decoding(synthesis: nn.Module) -> nn.Module:
-    """g_s as this machine evaluates it fastest: a copy whose residual branches multiply in bfloat16, where a CPU has
-    instructions for that; otherwise the module itself.
+def for_decoding(module: Decoding) -> Decoding:
+    """What a decoder runs after the last symbol, as this machine evaluates it fastest: a copy whose residual branches
+    multiply in bfloat16, where a CPU has instructions for that; otherwise the module itself.
 
     Sums stay in float32, and so does what the branches are added to: pictures differ by 1 of 255 here and there.
     """
-    on_cpu = all(parameter.device.type == "cpu" for parameter in synthesis.parameters())
+    on_cpu = all(parameter.device.type == "cpu" for parameter in module.parameters())
     if not on_cpu or not torch.cpu.get_capabilities().get("avx512_bf16", False):
-        return synthesis
-    synthesis = copy.deepcopy(synthesis)
-    for module in synthesis.modules():
-        if isinstance(module, ResidualBlock):
-            module.bfloat16()
-    return synthesis
+        return module
+    module = copy.deepcopy(module)
+    for part in module.modules():
+        if isinstance(part, ResidualBlock | LatentResidual):
+            part.bfloat16()
+    return module
 
 
 def _residual_blocks(config: ConvolutionalConfig) -> list[list[nn.Module]]:

@@ -20,7 +20,7 @@ CORNER_STEPS = 16
 _PHASES = 32  # positions from one pixel to the next
 _ONE = 512  # of the weights: two of them times a pixel, summed, fit into 32 bits
 _TAPS = (-1, 0, 1, 2)  # pixels of the cubic, from the one before a position
-_ROWS = 64  # computed at once
+_ROWS = 128  # computed at once
 _LEAST_DEPTH = 1 / 16  # at any corner, that of the first being 1: nothing lies behind the camera
 
 Plane = tuple[float, float, float]
@@ -37,16 +37,28 @@ def warp(
     shape: of the result uint8 [*shape, 3]; rows and columns may go on beyond the image.
     Raises BitstreamError if no camera sees a rectangle so.
     """
+    if (corners == corners[0]).all() and not (corners[0] % CORNER_STEPS).any():
+        right, down = (corners[0] // CORNER_STEPS).tolist()
+        return _shifted(photo, right, down, shape)
     x, y, depth = _projection(corners, height, width)
-    planes = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1).int().contiguous()
+    pixels = torch.from_numpy(np.ascontiguousarray(photo)).int()
     columns = np.arange(shape[1]) + 0.5
     result = np.empty((*shape, 3), dtype=np.uint8)
     for start in range(0, shape[0], _ROWS):
         rows = np.arange(start, min(start + _ROWS, shape[0]))[:, None] + 0.5
         distance = np.maximum(_at(depth, rows, columns), _LEAST_DEPTH)
         seen = (_at(plane, rows, columns) / distance for plane in (x, y))
-        result[start : start + _ROWS] = _sample(planes, *seen)
+        result[start : start + _ROWS] = _sample(pixels, *seen)
     return result
+
+
+def _shifted(photo: NDArray[np.uint8], right: int, down: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """By whole pixels, where the weights below are 1 and 0: a camera that has not moved is the most frequent one."""
+    rows, columns = (
+        (np.arange(size) + shift).clip(0, length - 1)
+        for size, shift, length in zip(shape, (down, right), photo.shape[:2], strict=True)
+    )
+    return photo[rows[:, None], columns]
 
 
 def _projection(corners: NDArray[np.int32], height: int, width: int) -> tuple[Plane, Plane, Plane]:
@@ -86,21 +98,21 @@ def _at(plane: Plane, rows: Positions, columns: Positions) -> Positions:
 
 
 def _sample(photo: Tensor, x: Positions, y: Positions) -> NDArray[np.uint8]:
-    """Cubic convolution of a photo int32 [3, h, w] at positions [r, c]: uint8 [r, c, 3]."""
-    height, width = photo.shape[1:]
+    """Cubic convolution of a photo int32 [h, w, 3] at positions [r, c]: uint8 [r, c, 3]."""
+    height, width, channels = photo.shape
     left, across = _split(x, width)
     top, down = _split(y, height)
     columns = [(left + tap).clamp(0, width - 1) for tap in _TAPS]
-    total = torch.zeros((3, *x.shape), dtype=torch.int32)
+    pixels = photo.reshape(-1, channels)
+    total = torch.zeros((x.size, channels), dtype=torch.int32)
     for tap, own in zip(_TAPS, down, strict=True):
         row = (top + tap).clamp(0, height - 1) * width
         line = torch.zeros_like(total)
         for column, weight in zip(columns, across, strict=True):
-            line += photo.flatten(1)[:, row + column] * weight
-        total += line * own
-    rounded = (total + _ONE**2 // 2).div(_ONE**2, rounding_mode="floor").clamp(0, 255)
-    pixels: NDArray[np.uint8] = rounded.to(torch.uint8).permute(1, 2, 0).numpy()
-    return pixels
+            line.addcmul_(pixels.index_select(0, (row + column).flatten()), weight.reshape(-1, 1))
+        total.addcmul_(line, own.reshape(-1, 1))
+    rounded = total.add_(_ONE**2 // 2).div_(_ONE**2, rounding_mode="floor").clamp_(0, 255)
+    return rounded.to(torch.uint8).numpy().reshape(*x.shape, channels)
 
 
 def _split(position: Positions, size: int) -> tuple[Tensor, Tensor]:

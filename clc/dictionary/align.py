@@ -23,6 +23,7 @@ from clc.codec.warp import CORNER_STEPS, warp
 from clc.errors import BitstreamError
 
 _CANDIDATES = 8  # photos that are tried, those first which the search found most entries of
+_REMEMBERED = 64  # photos whose keypoints are kept: a megabyte or so each
 _REDUCTION = 2  # of the pictures that are compared: a quarter of the time, and keypoints enough
 _LEAST_SIDE = 32  # of a reduced picture with keypoints
 _RATIO = 0.8  # of the distances of a keypoint's best and second-best match; Lowe's
@@ -48,7 +49,7 @@ class PhotoAligner:
     def __init__(self, photos: DictionaryPhotos) -> None:
         self._photos = photos
         self._shown = set(photos.shown())
-        self._keypoints = lru_cache(maxsize=None)(lambda name: _keypoints(_reduced(photos.photo(name))))
+        self._keypoints = lru_cache(_REMEMBERED)(lambda name: _keypoints(_reduced(photos.photo(name))))
 
     def align(self, image: NDArray[np.uint8], candidates: NDArray[np.int64], number: int) -> Alignment | None:
         """At most `number` photos for an image uint8 [H, W, 3], the best first; None if none is like it.

@@ -18,12 +18,13 @@ def open_encoder(
     backbone: as for `Dictionary`. Raises MissingArtifactError if the reference latents were never computed.
     """
     config = RetrievalConfig.model_validate(model.attributes["retrieval"])
-    codec = open_codec(store, model, dictionary)
+    photos = DictionaryPhotos(dictionary)
+    codec = open_codec(store, model, dictionary, photos)
     compression = entry_compression(codec.model, find_latents(store, dictionary, model)) if config.attention else None
     cache = None if compression is None else _cache(compression, config)
     retriever = Dictionary(dictionary, backbone, queries=config.queries, scope=config.scope, cache=cache)
     codec.retriever = retriever
-    codec.aligner = PhotoAligner(DictionaryPhotos(dictionary))
+    codec.aligner = PhotoAligner(photos)
     return codec, retriever
 
 

@@ -24,6 +24,15 @@ def test_what_predicts_the_latent_is_chosen_for_each_tile() -> None:
     assert all(len(set(row)) == 2 and set(row) <= set(own) for row, own in zip(chosen, candidates, strict=True))
 
 
+def test_what_lies_beyond_the_latent_plays_no_part() -> None:
+    torch.manual_seed(0)
+    latent = torch.randint(10, 50, (1, 2, 8, 4)).float()
+    alike = torch.full((2, 16, 16), 50.0)
+    alike[:, :8, :4] = latent[0] + 2
+    flat = torch.zeros(2, 16, 16)  # as what lies beyond
+    assert choose(latent, np.array([[0, 1]]), latents(flat, alike), GAIN, 1).tolist() == [[1]]
+
+
 def test_the_second_one_helps_where_the_first_does_not() -> None:
     torch.manual_seed(1)
     tile = torch.randint(-50, 50, (1, 2, 16, 16)).float()

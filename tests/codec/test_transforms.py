@@ -9,7 +9,7 @@ from clc.codec.presets import PRESETS
 from clc.codec.prior import PriorConfig
 from clc.codec.tcm import TcmBlock, TcmConfig, WindowAttention
 from clc.codec.tiles import to_tensor
-from clc.codec.transforms import ConvolutionalConfig, ResidualBlock, for_decoding
+from clc.codec.transforms import ConvolutionalConfig, LatentResidual, ResidualBlock, for_decoding
 from tests.conftest import picture
 
 NARROW = {"width": 32, "latent_channels": 48, "blocks": (2, 1, 2), "head_channels": (4, 8, 8), "hyper_head_channels": 8}
@@ -140,6 +140,18 @@ def test_residual_branches_are_decoded_in_bfloat16_where_the_cpu_has_it(
     assert (difference > 0) == native
     assert difference < 1 / 255
     assert all(parameter.dtype == torch.float32 for parameter in g_s.parameters())
+
+
+def test_the_latent_residual_is_predicted_in_bfloat16_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    residual = LatentResidual(24, 8, 16)
+    x = torch.randn(1, 24, 5, 7)
+    predicted = for_decoding(residual)(x)
+    assert predicted.dtype == torch.float32
+    difference = (predicted - residual(x)).abs().max()
+    assert 0 < difference < 0.01  # of a quantisation step
+    assert predicted.abs().max() <= 0.5
 
 
 def _residual_blocks(module: torch.nn.Module) -> list[ResidualBlock]:

@@ -204,3 +204,11 @@ def test_a_model_whose_latents_depend_on_references_aligns_none(world) -> None:
     assert network.config.conditioning is Conditioning.PAPER
     codec = open_encoder(world.store, world.model, world.dictionary)[0]
     assert len(codec.analyse(scene(0), references=True).choices) == 1
+
+
+def test_pictures_count_where_an_encoder_aligns(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert codec.latents is not None
+    pictured = codec.lookup.bytes
+    config = codec.model.config.model_copy(update={"conditioning": Conditioning.BOTH})
+    monkeypatch.setattr(codec.model, "config", config)
+    assert codec.lookup.bytes == codec.latents.values.nbytes < pictured
