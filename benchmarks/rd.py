@@ -2,10 +2,15 @@
 
 Every point is a mean over all photos of whole files that were written and decoded again. Rate differences are
 Bjøntegaard's, by PCHIP, over the PSNR that both curves reach, with the interval of a bootstrap over photos. Encoders
-that are programs are measured if they are installed. Published curves (Kodak) are marked as such.
+that are programs are measured if they are installed. `--published kodak` adds curves that others have published.
+
+With `--anchor MODEL`, that model's files without references are all that ours are compared with.
 """
 
 import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from clc.codec.artifact import open_codec, reference_latents
 from clc.dictionary.encoder import open_encoder
@@ -14,18 +19,19 @@ from clc.evaluation.evaluate import measure
 from clc.evaluation.interval import Interval, interval
 from clc.evaluation.overlap import refuse_overlap, seen_by
 from clc.evaluation.programs import Hevc, JpegXl, ProgramCodec, Vvc, why_missing
-from clc.evaluation.published import VTM, published_curve
+from clc.evaluation.published import PHOTOS, VTM, published_curves
 from clc.evaluation.rate_difference import rate_difference, why_incomparable
 from clc.evaluation.results import ImageRow
 from clc.evaluation.summary import SummaryRow, means
-from clc.images import open_source, read_photos
+from clc.images import PhotoSource, open_source, read_photos
+from clc.images.patch import pixels_sha256
 from clc.loading import DEFAULT, find_model
 from clc.shipped import LayeredStore
-from clc.store import Kind
+from clc.store import Kind, Version
 
 _QUALITIES = (1.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0, 100.0)
 _PROGRAMS: tuple[ProgramCodec, ...] = (JpegXl(), Hevc(), Vvc())
-_BPG = "BPG 0.9.8 (x265, 4:4:4)"
+_PUBLISHED = ("BPG 0.9.8 (x265, 4:4:4)", VTM)
 
 
 def main() -> None:
@@ -34,50 +40,68 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT, help="model version; default: as clc.load")
     parser.add_argument("--store", help="artifact store; default: $CLC_STORE, else ./artifacts")
     parser.add_argument("--dataset", required=True, help="photos, as a source spec")
-    parser.add_argument("--published", default="kodak", help="data set of the published curves; none leaves them out")
+    compared = parser.add_mutually_exclusive_group()
+    compared.add_argument("--published", choices=PHOTOS, help="the photos are this data set: compare with its curves")
+    compared.add_argument("--anchor", help="another model version, such as one trained without references")
     parser.add_argument("--qualities", type=float, nargs="+", default=_QUALITIES, help="of CLC")
     options = parser.parse_args()
 
     store = LayeredStore(options.store)
     model = find_model(store, options.model)
     photos = open_source(options.dataset)
-    refuse_overlap(photos, seen_by([model]))
-    codecs = _codecs(store, model.id, tuple(options.qualities))
+    if options.published and sum(1 for _ in photos.encoded()) != PHOTOS[options.published]:
+        parser.error(f"{options.published} has {PHOTOS[options.published]} photos; these are others")
+    models = [model, *([store.get(Kind.MODEL, options.anchor)] if options.anchor else [])]
+    refuse_overlap(photos, seen_by(models))
+    qualities = tuple(options.qualities)
+    ours = _ours(store, model, photos, qualities)
+    others: list[ImageCodec]
+    if options.anchor:
+        others = [_Anchor(open_codec(store, models[1]), references=False, qualities=qualities)]
+    else:
+        others = [Jpeg(), WebP(), Avif(), *(each for each in _PROGRAMS if not why_missing(each))]
+    codecs = [*ours, *others]
     print(f"model {model.short_id}, {model.attributes['preset']}, {model.statistics['steps']} steps of training")
-    rows = [
-        measure(photo, codec, quality)
-        for photo in read_photos(photos, skipped=[])
-        for codec in codecs
-        for quality in codec.qualities
-    ]
+    rows = [row for photo in read_photos(photos, skipped=[]) for codec in codecs for row in measure(photo, codec)]
     curves = {codec.name: _curve(rows, codec.name) for codec in codecs}
     _print_points(curves)
     by_codec = {codec.name: [row for row in rows if row.codec == codec.name] for codec in codecs}
-    ours = [codec.name for codec in codecs if isinstance(codec, Clc)]
-    for name in ours:
-        test = [(row.bpp, row.psnr) for row in curves[name]]
-        for anchor, points in curves.items():
-            if anchor != name:
-                found = interval(by_codec[anchor], by_codec[name])
-                _print_difference(name, anchor, [(row.bpp, row.psnr) for row in points], test, found)
-        if options.published != "none":
-            for codec in (_BPG, VTM):
-                points = [*published_curve(codec, options.published).points]
-                _print_difference(name, f"{codec}, published", points, test, None)
-    for program in _PROGRAMS:
+    for codec in ours:
+        test = [(row.bpp, row.psnr) for row in curves[codec.name]]
+        for other in others if options.anchor else codecs:
+            if other is not codec:
+                found = interval(by_codec[other.name], by_codec[codec.name])
+                points = [(row.bpp, row.psnr) for row in curves[other.name]]
+                _print_difference(codec.name, other.name, points, test, found)
+        for curve in published_curves():
+            if curve.dataset == options.published and curve.codec in _PUBLISHED:
+                _print_difference(codec.name, f"{curve.codec}, published", [*curve.points], test, None)
+    for program in () if options.anchor else _PROGRAMS:
         if reason := why_missing(program):
             print(f"{program.name} is not measured: {reason}")
 
 
-def _codecs(store: LayeredStore, model_id: str, qualities: tuple[float, ...]) -> list[ImageCodec]:
-    model = store.get(Kind.MODEL, model_id)
-    others: list[ImageCodec] = [Jpeg(), WebP(), Avif(), *(each for each in _PROGRAMS if not why_missing(each))]
+@dataclass(frozen=True)
+class _Anchor(Clc):
+    """Our codec with another model."""
+
+    @property
+    def name(self) -> str:
+        return f"clc, model {self.codec.model_id}"
+
+
+def _ours(
+    store: LayeredStore, model: Version, photos: PhotoSource, qualities: tuple[float, ...]
+) -> Sequence[ImageCodec]:
     if "dictionary" not in model.attributes:
-        return [Clc(open_codec(store, model), references=False, qualities=qualities), *others]
+        return [Clc(open_codec(store, model), references=False, qualities=qualities)]
     dictionary = store.get(Kind.DICTIONARY, model.attributes["dictionary"])
+    entries = set(dictionary.table("entries", columns=["photo_sha256"])["photo_sha256"].to_pylist())
+    if any(pixels_sha256(photo.pixels) in entries for photo in read_photos(photos, skipped=[])):
+        sys.exit("some of these photos went into the model's dictionary; measure on others")
     reference_latents(dictionary, model, store=store)
     codec, _ = open_encoder(store, model, dictionary)
-    return [Clc(codec, references, qualities) for references in (True, False)] + others
+    return [Clc(codec, references, qualities) for references in (True, False)]
 
 
 def _curve(rows: list[ImageRow], name: str) -> list[SummaryRow]:

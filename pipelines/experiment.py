@@ -1,6 +1,5 @@
 """The variants of an experiment, each a whole job, as one Prefect flow that can be run again to go on."""
 
-import logging
 from pathlib import Path
 
 from prefect import flow, task
@@ -11,12 +10,10 @@ from clc.experiments.catalogue import find_experiment
 from clc.experiments.comparison import combined, experiment_seeds, markdown
 from clc.experiments.photos import general
 from clc.experiments.variant import measured, trained, variant_profile
-from clc.loading import find_model
+from clc.loading import DEFAULT, find_model
 from clc.profile import Profile
 from clc.shipped import LayeredStore
 from clc.store import Kind
-
-logger = logging.getLogger(__name__)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="train {profile.name}, seed {profile.training.seed}")
@@ -33,19 +30,22 @@ def measure_variant(profile: Profile, data: str, model: str, store: str) -> str:
 
 
 @flow(name="experiment", flow_run_name="{name}, {budget.name}", validate_parameters=False)
-def experiment(name: str, budget: Budget, store: str, runs: Path) -> list[str]:
-    """Every variant on every data set → one results version a data set."""
+def experiment(name: str, budget: Budget, store: str, runs: Path, anchor: str = DEFAULT) -> list[str]:
+    """Every variant on every data set → one results version a data set.
+
+    anchor: a model that the default one is compared with, where an experiment trains none.
+    """
     chosen = find_experiment(name)
     opened = LayeredStore(store)
     versions = []
-    for data in chosen.data_sets():
+    for data in chosen.data_sets(budget):
         measured_runs = {}
         for variant in chosen.variants(budget, data):
             for seed in experiment_seeds(chosen, budget):
                 if chosen.trained:
                     model = train_variant(variant_profile(chosen, variant, general(), budget, seed), store, runs)
                 else:
-                    model = find_model(opened).ref
+                    model = find_model(opened, anchor if variant.name == chosen.anchor else DEFAULT).ref
                 profile = variant_profile(chosen, variant, data, budget, seed)
                 results = measure_variant(profile, data.name, model, store)
                 measured_runs[variant.name, seed] = opened.get(Kind.RESULTS, results)

@@ -7,11 +7,19 @@ from typing import Annotated
 import typer
 
 from clc.commands.options import StoreOption
+from clc.errors import ProfileError
 
 
 def run_experiment(
     name: Annotated[str, typer.Argument(help="table1 to table3, figure2c, figure4, figure5, conditioning or drift.")],
     budget: Annotated[str, typer.Option(help="smoke (minutes), small (hours on a CPU) or paper (GPUs).")] = "smoke",
+    anchor: Annotated[
+        str | None,
+        typer.Option(
+            help="For figure2c and drift: compare with this model, such as one trained without references.",
+            metavar="MODEL",
+        ),
+    ] = None,
     runs: Annotated[Path, typer.Option(help="Folder for checkpoints of interrupted runs.")] = Path("runs"),
     store: StoreOption = None,
 ) -> None:
@@ -22,11 +30,17 @@ def run_experiment(
     from clc.experiments.budget import find_budget
     from clc.experiments.catalogue import On, find_experiment
     from clc.experiments.photos import DATA, collections
+    from clc.loading import DEFAULT
     from clc.store import Store
     from pipelines.experiment import experiment
 
     logging.getLogger("clc").setLevel(logging.INFO)
     chosen, spent = find_experiment(name), find_budget(budget)
-    if chosen.on is On.BOTH and not collections():
+    if anchor is not None and chosen.trained:
+        raise ProfileError(f"experiment {name} trains its own anchor; --anchor is for figure2c and drift")
+    related = [] if chosen.on is On.GENERAL else collections()
+    if chosen.on is On.BOTH and not related:
         typer.echo(f"{DATA} is not set: there is no collection of related photos to run on, bundled photos only")
-    experiment(name, spent, Store(store).url, runs)
+    if spent.collections is not None and len(related) > spent.collections:
+        typer.echo(f"budget {budget}: the first {spent.collections} of {len(related)} collections")
+    experiment(name, spent, Store(store).url, runs, anchor or DEFAULT)

@@ -4,7 +4,9 @@ Those that are programs of their own are in `clc.evaluation.programs`.
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,17 +44,33 @@ class ImageCodec(Protocol):
         """A whole file → uint8 [H, W, 3]. Raises ClcError if it cannot be decoded."""
 
 
+Encoder = Callable[[float], bytes]
+"""Quality → a whole file of one image."""
+
+
+def encoder(codec: ImageCodec, image: NDArray[np.uint8]) -> Encoder:
+    """For several qualities of one image: what they have in common is done once, here.
+
+    Raises ClcError if the codec cannot code this image.
+    """
+    return codec.prepared(image) if isinstance(codec, Clc) else partial(codec.encode, image)
+
+
 OURS = ("clc", "clc, no references")
 """The names of our codec, with references and without."""
 
 
 @dataclass(frozen=True)
 class Clc:
-    """Our codec. A stream with references names its dictionary and carries its indices: both are in the file size."""
+    """Our codec. A stream with references names its dictionary and carries its indices: both are in the file size.
+
+    always: use references even where they do not pay.
+    """
 
     codec: Codec
     references: bool = True
     qualities: tuple[float, ...] = CLC_QUALITIES
+    always: bool = False
     settings: str = "header and indices included"
 
     @property
@@ -61,8 +79,13 @@ class Clc:
         return OURS[0] if self.references else OURS[1]
 
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
-        """Includes retrieval. Raises what `Codec.encode` raises."""
-        return self.codec.encode(image, quality=quality, references=self.references)[0]
+        """Includes retrieval. Raises what `Codec.compress` raises."""
+        return self.prepared(image)(quality)
+
+    def prepared(self, image: NDArray[np.uint8]) -> Encoder:
+        """`encode`, with analysis and retrieval done once. Raises what `Codec.analyse` raises."""
+        analysis = self.codec.analyse(image, references=self.references)
+        return lambda quality: self.codec.code_cheaper(analysis, quality, always=self.always).data
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """Raises what `Codec.decompress` raises."""

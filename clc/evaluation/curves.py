@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.evaluation.metrics import ms_ssim_db, psnr_of_error, squared_error
+from clc.evaluation.metrics import ms_ssim_db
 from clc.evaluation.results import ImageRow
 
 
@@ -21,7 +21,6 @@ class Metric:
 
 
 PSNR = Metric("PSNR", lambda row: row.psnr, lambda mean: mean)
-PSNR_OF_MEAN_ERROR = Metric("PSNR of the mean squared error", lambda row: squared_error(row.psnr), psnr_of_error)
 MS_SSIM = Metric("MS-SSIM", lambda row: row.ms_ssim, ms_ssim_db)
 
 
@@ -44,11 +43,11 @@ class PhotoCurves:
     def means(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Rates and qualities (dB), each [draws, points], of mean curves that count photos by weights [draws, photos].
 
-        A point at which any photo is lossless is left out: its mean is infinite.
+        A point at which any photo is lossless is left out: its mean is infinite if that photo is drawn alone.
         """
-        finite = np.all(np.isfinite(self.values), axis=0)
-        shares = weights / weights.sum(axis=1, keepdims=True)
         decibels = np.vectorize(self.metric.decibels, otypes=[np.float64])
+        finite = np.all(np.isfinite(decibels(self.values)), axis=0)
+        shares = weights / weights.sum(axis=1, keepdims=True)
         return shares @ self.rates[:, finite], decibels(shares @ self.values[:, finite])
 
 

@@ -24,9 +24,11 @@ from clc.evaluation.baselines import (
     WEBP_QUALITIES,
     Avif,
     Clc,
+    Encoder,
     ImageCodec,
     Jpeg,
     WebP,
+    encoder,
 )
 from clc.evaluation.memory import with_peak_memory
 from clc.evaluation.metrics import bits_per_pixel, ms_ssim, psnr
@@ -72,6 +74,9 @@ class EvaluationConfig(BaseModel):
     panel_quality: Quality = 40.0
     panel_bpp: float | None = Field(
         default=None, gt=0, description="show the quality whose file is nearest to so many bits per pixel instead"
+    )
+    always_references: bool = Field(
+        default=False, description="use references even where they do not pay, to show them"
     )
     allow_near_duplicates: bool = Field(
         default=False, description="measure on photos that look like some of the dictionary, as a fixed camera's do"
@@ -135,7 +140,8 @@ def evaluate(
         refuse_overlap(photos, seen, near_duplicates=not config.allow_near_duplicates)
         codec, patches_of = subject.open()
         dictionary = codec.latents if subject.dictionary_id is not None else None
-        codecs = [*(Clc(codec, name == OURS[0], config.clc_qualities) for name in ours), *others]
+        always = config.always_references
+        codecs = [*(Clc(codec, name == OURS[0], config.clc_qualities, always) for name in ours), *others]
         _measure_all(draft, photos, codecs, config, patches_of)
         draft.statistics["missing"] = [
             {"codec": each.name, "reason": reason} for each in programs(config) if (reason := why_missing(each))
@@ -232,27 +238,44 @@ def _measure_photo(photo: Photo, codecs: list[ImageCodec], failures: list[dict[s
     measured: dict[str, list[ImageRow]] = {}
     for codec in codecs:
         try:
-            measured[codec.name] = [measure(photo, codec, quality) for quality in codec.qualities]
+            measured[codec.name] = measure(photo, codec)
         except ClcError as error:
             logger.warning("stage=evaluate image_id=%s codec=%s failed: %s", photo.image_id, codec.name, error)
             failures.append({"image_id": photo.image_id, "codec": codec.name, "reason": str(error)})
     return measured
 
 
-def measure(photo: Photo, codec: ImageCodec, quality: float) -> ImageRow:
-    """Code and decode a photo once. Raises what the codec raises, ImageError for a picture of another size."""
+def measure(photo: Photo, codec: ImageCodec) -> list[ImageRow]:
+    """Code and decode a photo at each of a codec's qualities.
+
+    What these have in common is done once; its seconds and memory count at each.
+    Raises what the codec raises, ImageError for a picture of another size.
+    """
+    start = time.perf_counter()
+    encode, memory = with_peak_memory(lambda: encoder(codec, photo.pixels))
+    seconds = time.perf_counter() - start
+    return [_measure_quality(photo, codec, quality, encode, seconds, memory) for quality in codec.qualities]
+
+
+def _measure_quality(
+    photo: Photo, codec: ImageCodec, quality: float, encode: Encoder, seconds: float, memory: int | None
+) -> ImageRow:
+    """seconds and memory: what `encode` took before it was told the quality."""
     height, width = photo.pixels.shape[:2]
 
     def code() -> tuple[bytes, NDArray[np.uint8], float, float]:
         start = time.perf_counter()
-        data = codec.encode(photo.pixels, quality)
+        data = encode(quality)
         encoded = time.perf_counter()
         decoded = codec.decode(data)
         return data, decoded, encoded - start, time.perf_counter() - encoded
 
-    (data, decoded, encode_seconds, decode_seconds), memory = with_peak_memory(code)
+    (data, decoded, encode_seconds, decode_seconds), coding_memory = with_peak_memory(code)
     if decoded.shape != photo.pixels.shape:
         raise ImageError(f"{codec.name} decodes a picture of {width}×{height} pixels to one of shape {decoded.shape}")
+    peak = None  # a program's memory is not ours
+    if memory is not None and coding_memory is not None and not isinstance(codec, ProgramCodec):
+        peak = max(memory, coding_memory)
     return ImageRow(
         image_id=photo.image_id,
         codec=codec.name,
@@ -263,7 +286,7 @@ def measure(photo: Photo, codec: ImageCodec, quality: float) -> ImageRow:
         bpp=bits_per_pixel(len(data), height, width),
         psnr=psnr(photo.pixels, decoded),
         ms_ssim=ms_ssim(photo.pixels, decoded),
-        encode_seconds=encode_seconds,
+        encode_seconds=seconds + encode_seconds,
         decode_seconds=decode_seconds,
-        peak_memory=None if isinstance(codec, ProgramCodec) else memory,  # a program's memory is not ours
+        peak_memory=peak,
     )

@@ -14,7 +14,7 @@ from clc.codec.references import Alignment
 from clc.codec.tiles import TILE_SIZE
 from clc.codec.trust import trust_map
 from clc.errors import CorruptArtifactError
-from clc.evaluation.baselines import Clc, ImageCodec
+from clc.evaluation.baselines import Clc, ImageCodec, encoder
 from clc.evaluation.metrics import bits_per_pixel, psnr
 from clc.evaluation.results import PanelRow
 from clc.images import Photo
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 DISPLAY_WIDTH = 768
 """Pictures wider than this are scaled down to it, for display only: numbers are measured on the whole image."""
+_DISPLAY_HEIGHT = 4096  # twice that still fits into a WebP file
 
 PatchOf = Callable[[int], NDArray[np.uint8]]
 """Dictionary entry → its patch, uint8 [256, 256, 3]."""
@@ -54,10 +55,11 @@ def panel_rows(
 def quality_of_size(codec: ImageCodec, image: NDArray[np.uint8], size: int) -> float:
     """The whole quality, within those the codec is measured at, whose file is nearest to `size` bytes."""
     low, high = math.floor(codec.qualities[0]), math.floor(codec.qualities[-1])
-    sizes = {quality: len(codec.encode(image, quality)) for quality in (low, high)}
+    encode = encoder(codec, image)
+    sizes = {quality: len(encode(quality)) for quality in (low, high)}
     while high - low > 1:
         middle = (low + high) // 2
-        sizes[middle] = len(codec.encode(image, middle))
+        sizes[middle] = len(encode(middle))
         low, high = (middle, high) if sizes[middle] <= size else (low, middle)
     return float(min(sizes, key=lambda quality: abs(math.log(sizes[quality] / size))))
 
@@ -79,9 +81,10 @@ def _panel_row(photo: Photo, codec: ImageCodec, quality: float, patch_of: PatchO
 
 
 def display(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture [H, W, 3] at most `DISPLAY_WIDTH` pixels wide."""
+    """The picture [H, W, 3] at most `DISPLAY_WIDTH` pixels wide, and no higher than can be shown."""
     height, width = image.shape[:2]
-    return image if width <= DISPLAY_WIDTH else _resized(image, round(height * DISPLAY_WIDTH / width), DISPLAY_WIDTH)
+    scale = min(DISPLAY_WIDTH / width, _DISPLAY_HEIGHT / height)
+    return image if scale >= 1 else _resized(image, max(1, round(height * scale)), max(1, round(width * scale)))
 
 
 def reference_sheet(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -90,9 +93,10 @@ def reference_sheet(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     The best is shown like the image; below it, side by side and smaller, lie the others.
     """
     nearest, *others = map(display, pictures)
+    shown_width = nearest.shape[1]
+    others = others[:shown_width]  # of a picture that narrow, not all can be shown
     if not others:
         return nearest
-    shown_width = nearest.shape[1]
     edges = np.linspace(0, shown_width, len(others) + 1).round().astype(int)
     row_height = max(1, round(nearest.shape[0] / len(others)))
     row = [_resized(picture, row_height, int(w)) for picture, w in zip(others, np.diff(edges), strict=True)]

@@ -49,8 +49,11 @@ _SHOWN_PUBLISHED = (VTM, "BPG 0.9.8 (x265, 4:4:4)", "TCM-large 2023", "DCAE 2025
 
 @dataclass(frozen=True)
 class PublishedComparison:
-    """Our mean PSNR curve against points that others have published; rate: None for the reason in `gap`."""
+    """The mean PSNR curve of one of our codecs against points that others have published; rate: None for the reason in
+    `gap`.
+    """
 
+    test: str
     anchor: str
     source: str
     rate: RateDifference | None
@@ -110,7 +113,7 @@ def render_report(version: Version, published: str | None = None) -> str:
         comparisons=comparisons(rows, codec_names(version), version.attributes.get("anchor")),
         dataset=published,
         published=curves,
-        published_comparisons=_published_comparisons(means, curves),
+        published_comparisons=_published_comparisons(means, _ours(version), curves),
         charts=_charts(means, curves, styles),
         means=means,
         rows=rows,
@@ -162,15 +165,24 @@ def _published_curves(version: Version, dataset: str) -> list[PublishedCurve]:
     return [curves[codec] for codec in _SHOWN_PUBLISHED if codec in curves]
 
 
-def _published_comparisons(means: Sequence[SummaryRow], curves: Sequence[PublishedCurve]) -> list[PublishedComparison]:
-    ours = next((codec for codec in OURS if any(row.codec == codec for row in means)), None)
-    test = [(row.bpp, row.psnr) for row in means if row.codec == ours]
-    return [
-        PublishedComparison(
-            curve.codec, curve.source, rate_difference(curve.points, test), why_incomparable(curve.points, test)
-        )
-        for curve in curves
-    ]
+def _ours(version: Version) -> list[str]:
+    """The codecs of these results that are ours: the variants of an experiment, else CLC as it is used."""
+    codecs = codec_names(version)
+    if "anchor" in version.attributes:
+        return [codec for codec in codecs if codec in version.attributes["models"]]
+    return [codec for codec in OURS if codec in codecs][:1]
+
+
+def _published_comparisons(
+    means: Sequence[SummaryRow], ours: Sequence[str], curves: Sequence[PublishedCurve]
+) -> list[PublishedComparison]:
+    comparisons = []
+    for codec in ours:
+        test = [(row.bpp, row.psnr) for row in means if row.codec == codec]
+        for curve in curves:
+            found, gap = rate_difference(curve.points, test), why_incomparable(curve.points, test)
+            comparisons.append(PublishedComparison(codec, curve.codec, curve.source, found, gap))
+    return comparisons
 
 
 def _styles(codecs: Sequence[str]) -> dict[str, str]:
@@ -235,7 +247,7 @@ def _figures(rows: list[PanelRow], pixels: int, styles: Mapping[str, str]) -> li
         figures.append(
             _figure(
                 "references",
-                "nearest dictionary patch of each tile, in its place; below, the next nearest",
+                "from the dictionary, as they were used; below, smaller, the second and third",
                 "",
                 first.references,
                 choice=None,

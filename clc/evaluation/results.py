@@ -40,7 +40,7 @@ class ImageRow:
 class PanelRow:
     """One photo beside what a codec makes of it; pictures are lossless WebP at display size.
 
-    references: a sheet of the dictionary patches that were used, None for a codec without references; trust: how much
+    references: a sheet of what was used of the dictionary, None where nothing was; trust: how much
     of each place came from them, black to white.
     """
 

@@ -18,6 +18,7 @@ class Budget(BaseModel):
     batch: int = Field(ge=1, description="crops a step, of 256×256")
     training_photos: int = Field(ge=1, description="at most so many")
     reference_photos: int = Field(ge=1, description="at most so many, of a general data set")
+    collections: int | None = Field(default=None, ge=1, description="at most so many, the first; None for all")
     collection_photos: int = Field(ge=1, description="reference photos at most, of a collection")
     test_photos: int = Field(ge=1, description="at most so many, of each data set")
     per_photo: int = Field(ge=1, description="patches a reference photo")
@@ -44,6 +45,7 @@ BUDGETS = {
         batch=2,
         training_photos=8,
         reference_photos=8,
+        collections=2,
         collection_photos=4,
         test_photos=2,
         per_photo=16,

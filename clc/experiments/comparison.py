@@ -37,7 +37,7 @@ def combined(experiment: Experiment, data: DataSet, budget: Budget, runs: Runs, 
             "experiment": experiment.title,
             "dataset": data.name,
             "anchor": _labels(experiment, experiment.anchor, budget)[0],
-            "budget": str(budget) if experiment.trained else _untrained(budget),
+            "budget": str(budget) if experiment.trained else _untrained(budget, parts),
             "photos": max(part.results.attributes["photos"] for part in parts),
             "codecs": [
                 {**codec, "name": part.names[codec["name"]]}
@@ -52,7 +52,7 @@ def combined(experiment: Experiment, data: DataSet, budget: Budget, runs: Runs, 
             },
         }
         draft.statistics |= {
-            "skipped": [],
+            "skipped": _skipped(parts),
             "missing": parts[0].results.statistics.get("missing", []),
             "failures": [
                 {**failure, "codec": part.names.get(failure["codec"], f"{part.label}: {failure['codec']}")}
@@ -97,6 +97,12 @@ def _parts(experiment: Experiment, data: DataSet, budget: Budget, runs: Runs) ->
                 names |= {name: name for name in codecs if name not in OURS}
             parts.append(_Part(label, variant.references, results, names))
     return parts
+
+
+def _skipped(parts: Sequence[_Part]) -> list[dict[str, str]]:
+    """Photos that could not be decoded, each once."""
+    skipped = [photo for part in parts for photo in part.results.statistics.get("skipped", [])]
+    return list({photo["image_id"]: photo for photo in skipped}.values())
 
 
 def _pictures(parts: Sequence[_Part]) -> list[dict[str, object]]:
@@ -192,10 +198,12 @@ def _break_even(size: int, saved: Difference, anchor: Sequence[ImageRow]) -> int
     return math.ceil(size / (-saved.rate.mean * statistics.fmean(row.bytes for row in anchor)))
 
 
-def _untrained(budget: Budget) -> str:
+def _untrained(budget: Budget, parts: Sequence[_Part]) -> str:
     qualities = ", ".join(f"{quality:g}" for quality in budget.qualities)
+    models = list(dict.fromkeys(part.results.attributes["model"] for part in parts))
+    trained = f"model {models[0]} as it is" if len(models) == 1 else f"models {' and '.join(models)} as they are"
     return (
-        f"Budget {budget.name}: the default model as it is, at most {budget.reference_photos} reference "
+        f"Budget {budget.name}: {trained}, at most {budget.reference_photos} reference "
         f"({budget.collection_photos} of a collection) and {budget.test_photos} test photos, qualities {qualities}"
     )
 

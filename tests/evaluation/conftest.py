@@ -3,7 +3,7 @@
 import io
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,9 +94,22 @@ def photos_of() -> Callable[[dict[str, NDArray[np.uint8] | bytes]], MemoryPhotos
 
 @pytest.fixture(scope="session")
 def codec() -> Codec:
+    return untrained_codec(Conditioning.PAPER)
+
+
+@pytest.fixture(scope="session")
+def reluctant_codec() -> Codec:
+    """It believes references that have nothing to do with a picture, so that they do not pay."""
+    codec = untrained_codec(Conditioning.PRIOR)
+    for network in codec.model.prior.slices:
+        network.gate.bias.data.fill_(1.0)
+    latents = replace(codec.latents, exponents=np.full_like(codec.latents.exponents, 4))
+    return Codec(codec.model, MODEL_ID, latents, LeadingEntries())
+
+
+def untrained_codec(conditioning: Conditioning) -> Codec:
     torch.manual_seed(0)
-    # Untrained, it would leave references of the prior out: they do not pay.
-    model = CompressionModel(PRESETS["tiny"].model_copy(update={"conditioning": Conditioning.PAPER}))
+    model = CompressionModel(PRESETS["tiny"].model_copy(update={"conditioning": conditioning}))
     model.freeze([CalibrationCrop(torch.rand(1, 3, 64, 64), None, quality) for quality in (1.0, 100.0)])
     channels = model.config.transform.latent_channels
     values = np.random.default_rng(0).integers(-127, 128, (ENTRIES, channels, 16, 16), dtype=np.int8)

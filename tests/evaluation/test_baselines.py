@@ -46,3 +46,13 @@ def test_clc_with_references_codes_them_into_the_file_and_without_does_not(codec
     assert Bitstream.from_bytes(with_references.encode(image, 50)).entries.tolist() == [[0, 1, 2]]
     assert Bitstream.from_bytes(without.encode(image, 50)).header.references == 0
     assert without.decode(without.encode(image, 50)).shape == image.shape
+
+
+def test_references_that_do_not_pay_can_be_used_to_show_them(run, store, photos_of, picture, reluctant_codec, config):
+    photos = photos_of({"a": picture(0)})
+    for always in (False, True):
+        asked = config.model_copy(update={"always_references": always})
+        version = run(store, photos, codec=reluctant_codec, config=asked).version
+        shown = {panel["codec"]: panel["references"] for panel in version.table("panels").to_pylist()}
+        assert (shown["clc"] is not None) == always
+        assert shown["clc, no references"] is None

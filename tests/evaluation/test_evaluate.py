@@ -1,4 +1,5 @@
 import math
+import time
 
 import numpy as np
 import pytest
@@ -42,6 +43,22 @@ def test_sizes_and_qualities_are_those_of_files_that_anyone_can_make(run, store,
         assert (row.height, row.width) == image.shape[:2]
         assert (row.psnr, row.ms_ssim) == pytest.approx((psnr(image, decoded), ms_ssim(image, decoded)))
         assert min(row.encode_seconds, row.decode_seconds) > 0.0
+
+
+def test_what_qualities_have_in_common_is_done_once_and_counted_at_each(codec, picture, monkeypatch):
+    analyse, calls = codec.analyse, []
+
+    def slow(*arguments, **options):
+        calls.append(arguments)
+        time.sleep(2.0)
+        return analyse(*arguments, **options)
+
+    monkeypatch.setattr(codec, "analyse", slow)
+    photo = Photo("a", picture(0), source="tests", licence="made for the tests")
+    rows = measure(photo, Clc(codec, qualities=(30, 70)))
+    assert len(calls) == 1
+    assert all(row.encode_seconds > 2.0 for row in rows)
+    assert [row.bytes for row in rows] == [len(Clc(codec).encode(photo.pixels, quality)) for quality in (30, 70)]
 
 
 def test_the_id_of_a_result_does_not_depend_on_timings(run, tmp_path, photos_of, picture):
@@ -110,7 +127,7 @@ def test_a_codec_that_decodes_another_size_is_an_error(picture):
             return super().decode(data)[:-1]
 
     with pytest.raises(ImageError, match=r"192×176 pixels to one of shape \(175, 192, 3\)"):
-        measure(Photo("a", picture(0), source="tests", licence="made for the tests"), Cropping(), 50)
+        measure(Photo("a", picture(0), source="tests", licence="made for the tests"), Cropping((50,)))
 
 
 def test_a_photo_that_cannot_be_decoded_is_skipped_with_its_name(run, store, photos_of, picture):

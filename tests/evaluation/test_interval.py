@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clc.evaluation.curves import MS_SSIM, PSNR_OF_MEAN_ERROR
+from clc.evaluation.curves import MS_SSIM, PSNR
 from clc.evaluation.interval import MIN_PHOTOS, interval
 from clc.evaluation.rate_difference import rate_difference
 from clc.evaluation.results import ImageRow
@@ -82,12 +82,22 @@ def test_the_seed_decides_and_the_order_of_rows_does_not():
     assert interval(ANCHOR, test, seed=1) != interval(ANCHOR, test)
 
 
-@pytest.mark.parametrize("metric", [MS_SSIM, PSNR_OF_MEAN_ERROR])
-def test_other_metrics_have_intervals_too(metric):
-    found = interval(ANCHOR, rows("clc", spread(0.1)), metric=metric)
+def test_ms_ssim_has_intervals_too():
+    found = interval(ANCHOR, rows("clc", spread(0.1)), metric=MS_SSIM)
 
     assert found.low < -0.1 < found.high + 0.1
     assert found.low < found.high
+
+
+@pytest.mark.parametrize("metric", [PSNR, MS_SSIM])
+def test_a_point_at_which_a_photo_is_lossless_is_left_out(metric):
+    def lossless(row):
+        best = (row.image_id, row.quality) == ("photo 0", 90.0)
+        return replace(row, psnr=math.inf, ms_ssim=1.0) if best else row
+
+    test = [lossless(row) for row in rows("clc", spread(0.1))]
+    less = [row for row in rows("clc", spread(0.1)) if row.quality != 90.0]
+    assert interval(ANCHOR, test, metric=metric) == interval(ANCHOR, less, metric=metric)
 
 
 def test_only_photos_that_both_coded_at_every_quality_count():

@@ -1,10 +1,11 @@
 import math
 
 import numpy as np
+import pytest
 
 from clc.evaluation.baselines import Jpeg, WebP
 from clc.evaluation.panels import DISPLAY_WIDTH, display, mosaics, quality_of_size, reference_sheet
-from clc.images.patch import decode_patch
+from clc.images.patch import decode_patch, encode_patch
 
 
 def test_a_sheet_shows_the_nearest_patches_in_place_and_the_others_below(patch_of):
@@ -25,6 +26,13 @@ def test_a_sheet_of_one_reference_per_tile_is_one_mosaic(patch_of):
 def test_wide_pictures_are_scaled_down_for_display_only(picture):
     assert display(picture(0, height=200, width=2 * DISPLAY_WIDTH)).shape == (100, DISPLAY_WIDTH, 3)
     assert np.array_equal(display(picture(0)), picture(0))
+
+
+@pytest.mark.parametrize("size", [(20_000, 60), (70, 1), (1, 90)])
+def test_pictures_of_any_shape_can_be_kept(size):
+    image = np.zeros((*size, 3), np.uint8)
+    for shown in (display(image), reference_sheet([image] * 3)):
+        assert decode_patch(encode_patch(shown)).shape == shown.shape
 
 
 def test_the_first_photos_are_kept_as_pictures_of_about_one_size(run, store, photos_of, picture):

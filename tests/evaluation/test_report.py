@@ -108,7 +108,7 @@ def test_a_dictionary_without_pictures_costs_the_references_only(run, store, pho
     assert shown == [
         f"a: {name}" for name in ("original", "trust in references", "clc", "clc, no references", "JPEG", "WebP")
     ]
-    assert "The references are not shown" in page.text
+    assert "No references are shown" in page.text
 
 
 def test_a_version_always_gives_the_same_page(page, version):

@@ -1,5 +1,6 @@
 """Experiments: variants that differ in what they say, tables that tell the truth, gaps that are stated."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,11 +112,12 @@ def results(
             images.write(to_table(rows, IMAGES_SCHEMA))
         draft.attributes |= {
             "photos": photos,
-            "codecs": [{"name": codec} for codec in savings],
+            "codecs": [{"name": codec, "qualities": [10, 50, 90], "settings": ""} for codec in savings],
             "model": name,
             "dictionary": None,
             "dictionary_bytes": int(400 * saving),
         }
+        draft.statistics |= {"skipped": [{"image_id": "broken", "reason": "truncated"}]}
         draft.statistics |= {"failures": [{"image_id": "x", "codec": "clc", "reason": "why"}] if saving else []}
         return draft.publish()
 
@@ -136,7 +138,23 @@ def test_the_table_compares_with_the_anchor(tmp_path: Path) -> None:
     assert "| prior | -25.0 % [-25.0, -25.0] | -25.0 % [-25.0, -25.0] | 2.00 | 0.0 | 40" in text
     assert "2 steps of 1 crops" in text
     assert version.statistics["failures"] == [{"image_id": "x", "codec": "prior", "reason": "why"}]
+    assert version.statistics["skipped"] == [{"image_id": "broken", "reason": "truncated"}]
     assert combined(TWO, PHOTOS, TINY, runs, store=store) == version
+
+
+def test_every_variant_is_compared_with_published_points(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    runs = {
+        (variant.name, 0): results(store, variant.name, saving, photos=24, quality_of=20.0, others={"JPEG": 0.1})
+        for variant, saving in ((NONE, 0.0), (PRIOR, 0.25))
+    }
+    page = render_report(combined(TWO, PHOTOS, TINY, runs, store=store), "kodak")
+    published = page.partition('<table id="published">')[2].partition("</table>")[0]
+    curves = re.findall("</svg>(.*?), published", page)
+    assert re.findall(r'<th scope="row">([^<]*)</th><td class="name">([^<]*)</td>', published) == [
+        (variant, curve) for variant in (NONE.name, PRIOR.name) for curve in curves
+    ]
+    assert "no answer" not in published
 
 
 def test_other_codecs_come_from_the_first_run_and_are_compared_too(tmp_path: Path) -> None:
@@ -210,17 +228,27 @@ def test_a_model_that_is_there_is_measured_with_other_dictionaries_and_its_pictu
     references = {row["codec"]: row["references"] is not None for row in shown}
     assert not references["no references"]
     text = markdown(drift, related, TINY, version)
-    assert "the default model as it is, at most 4 reference (20 of a collection) and 1 test photos" in text
+    assert f"model {model.short_id} as it is, at most 4 reference (20 of a collection) and 1 test photos" in text
     page = render_report(version)
     assert "What rebuilding the dictionary of a collection buys: related, 1 photo" in page
     assert page.count('class="detail"') >= len(names)
+
+    alone = trained(variant_profile(TWO, NONE, PHOTOS, TINY, 0), store=store, runs=tmp_path / "runs")
+    profile = variant_profile(drift, drift.variants(TINY, related)[0], related, TINY, 0)
+    version = combined(
+        drift, related, TINY, runs | {(drift.anchor, 0): measured(alone, profile, store=store)}, store=store
+    )
+    assert codec_names(version) == names
+    assert version.attributes["models"][drift.anchor] == alone.short_id
+    text = markdown(drift, related, TINY, version)
+    assert f"models {alone.short_id} and {model.short_id} as they are" in text
 
 
 def test_an_experiment_on_collections_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(DATA, raising=False)
     with pytest.raises(ProfileError, match="drift needs collections of related photos; set CLC_DATA"):
-        EXPERIMENTS["drift"].data_sets()
-    assert [data.name for data in EXPERIMENTS["conditioning"].data_sets()] == ["bundled"]
+        EXPERIMENTS["drift"].data_sets(TINY)
+    assert [data.name for data in EXPERIMENTS["conditioning"].data_sets(TINY)] == ["bundled"]
 
 
 def test_names_that_do_not_exist_are_one_line() -> None:
@@ -241,6 +269,9 @@ def test_photos_come_from_the_packs_or_are_the_bundled_ones(tmp_path: Path, monk
     names = [data.name for data in collections()]
     assert names == ["sites-museum", "sites-ams", "sites-pond", "sites-handheld", "aerial"]
     assert all(data.related and data.elsewhere != data.sources.reference for data in collections())
+    assert [data.name for data in EXPERIMENTS["drift"].data_sets(TINY)] == names
+    few = TINY.model_copy(update={"collections": 2})
+    assert [data.name for data in EXPERIMENTS["drift"].data_sets(few)] == names[:2]
     assert collections()[0].sources.test == f"parquet:{tmp_path}/collection-sites.parquet?scene=museum&split=test"
     assert limited(collections()[0].sources.test, 3).endswith("?scene=museum&split=test&limit=3")
     monkeypatch.setenv(DATA, str(tmp_path / "nowhere"))
