@@ -4,7 +4,7 @@ In training, `forward` gives the reconstruction and the estimated bits. `freeze`
 integer arithmetic with frozen tables, after which `clc.codec.codec.Codec` reads and writes bitstreams with it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -100,6 +100,11 @@ class ModelConfig(BaseModel):
         """Whether the references are parameters, so that there is nothing to retrieve."""
         return self.conditioning is not Conditioning.NONE and self.reference_source is ReferenceSource.LEARNED
 
+    @property
+    def codes_apart(self) -> bool:
+        """Whether networks of their own code without references."""
+        return self.conditioning.informs_prior and self.prior_matching.apart
+
 
 @dataclass(frozen=True)
 class Reconstruction:
@@ -149,6 +154,8 @@ class CompressionModel(nn.Module):
         self.h_a = config.transform.hyper_analysis(
             config.prior, channels * (2 if config.conditioning.informs_prior else 1)
         )
+        if config.codes_apart:
+            self.h_a_unmatched = config.transform.hyper_analysis(config.prior, channels)
         self.prior = Prior(config.prior, channels, config.prior_matching if config.conditioning.informs_prior else None)
         self.prior.start_at(config.transform.start().latent_deviation(channels))
         self.residual = LatentResidual(channels + config.prior.feature_channels, config.prior.slice_width, channels)
@@ -222,6 +229,9 @@ class CompressionModel(nn.Module):
         rate = self.gain.rate(quality)
         spread = self.prior.spread(rate)
         seen = scaled / spread
+        if references is None and self.config.codes_apart:
+            unmatched: Tensor = self.h_a_unmatched(seen)
+            return unmatched
         if self.config.conditioning.informs_prior:
             difference = torch.zeros_like(seen)
             if references is not None:
@@ -229,6 +239,25 @@ class CompressionModel(nn.Module):
             seen = torch.cat([seen, difference], dim=1)
         z: Tensor = self.h_a(seen)
         return z
+
+    def unmatched_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the networks that code without references, of a model that `codes_apart`."""
+        yield from self.h_a_unmatched.parameters()
+        yield from self.prior.unmatched.parameters()
+
+    def start_from(self, state: Mapping[str, Tensor]) -> None:
+        """Take the weights of a model of the same configuration, or of one that does not code apart.
+
+        Networks that the other lacks become copies of those that it codes with in any case.
+        """
+        copied = {}
+        for name, own in self.state_dict().items():
+            if name not in state and self.config.codes_apart:
+                other = name.replace("h_a_unmatched.", "h_a.").replace("prior.unmatched.", "prior.slices.")
+                copied[name] = state[other]
+                if own.dim() > 1:  # what follows are inputs that are zero without references
+                    copied[name] = copied[name][:, : own.shape[1]]
+        self.load_state_dict({**state, **copied})
 
     def prior_references(self, references: Tensor | None) -> Tensor | None:
         """References that the prior takes: all or none."""
@@ -261,6 +290,8 @@ class CompressionModel(nn.Module):
         crops = 0
         for crop in calibration:
             self(crop.image, crop.references, crop.quality)
+            if crop.references is not None and self.config.codes_apart:
+                self(crop.image, None, crop.quality)
             crops += 1
         if not crops:
             raise ValueError("freezing needs at least one calibration crop")

@@ -3,6 +3,7 @@
 from clc.codec.matching import MatchingConfig
 from clc.codec.model import Conditioning, ModelConfig
 from clc.codec.prior import PriorConfig
+from clc.codec.prior_matching import PriorMatchingConfig
 from clc.codec.tcm import TcmConfig
 from clc.codec.transforms import ConvolutionalConfig
 
@@ -15,6 +16,7 @@ PRESETS = {
         # Few channels first: they hold most of the energy, and tell the others how far to trust a match.
         prior=PriorConfig(hyper_channels=64, hyper_width=96, slices=(4, 12, 48, 128, 256), slice_width=96),
         matching=MatchingConfig(embedding=256, width=32, groups=4, scales=2),
+        prior_matching=PriorMatchingConfig(apart=True),
         conditioning=Conditioning.PRIOR,
     ),
     # Meant for one GPU.

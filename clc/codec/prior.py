@@ -112,6 +112,7 @@ class Prior(nn.Module):
     rate. In quantisation steps, channels and rates differ by a factor of hundreds, and no learning rate suits all.
 
     matching: how references condition the parameters; None if they do not.
+    Attribute `unmatched`: the networks of slices without references, empty if they are the same ones.
     """
 
     deviation: Tensor
@@ -136,6 +137,10 @@ class Prior(nn.Module):
             network = SliceNetwork(known + matched, config.slice_width, width, matching is not None)
             nn.init.zeros_(network.get_parameter("trunk.0.weight").data[:, known:])  # a match says nothing at first
             self.slices.append(network)
+        self.unmatched = nn.ModuleList()
+        if matching is not None and matching.apart:
+            for start, width in zip(starts, config.slices, strict=True):
+                self.unmatched.append(SliceNetwork(config.feature_channels + start, config.slice_width, width, False))
 
     def features(self, z_hat: Tensor, rate: Rate) -> Tensor:
         """Hyper features [B, hyper_width + 1, h, w] of integer ẑ [B, N, h/4, w/4]; the last channel says the rate."""
@@ -171,8 +176,9 @@ class Prior(nn.Module):
         grid = 2.0**_DEVIATION_EXPONENT
         self.deviation.copy_(torch.round(deviation * grid) / grid)
         levels = torch.log(self.deviation.clamp(min=1 / grid) / SCALE_MIN) / LOG_SCALE_STEP
-        for network, own in zip(self.slices, levels.split(self._widths), strict=True):
-            network.get_parameter("level.bias").copy_(own / _LEVEL_GAIN)
+        for networks in filter(len, (self.slices, self.unmatched)):
+            for network, own in zip(networks, levels.split(self._widths), strict=True):
+                network.get_parameter("level.bias").copy_(own / _LEVEL_GAIN)
 
     def decode(
         self,
@@ -189,14 +195,17 @@ class Prior(nn.Module):
         0..SCALE_LEVELS-1 in training, whole ones once frozen.
         references: latents [T, M, C, 16, 16] of the tiles, before the gain, where the prior matches them.
         """
+        networks = self.slices
         if references is not None:
             references = self._normalised_references(references, rate)
+        elif len(self.unmatched):
+            networks = self.unmatched
         decoded: list[Tensor] = []
         known = features  # and the normalised slices decoded so far
         ends = accumulate(self._widths)
         spreads, offsets = (each.split(self._widths, dim=1) for each in (self.spread(rate), rate.levels))
         match: Match | None = None
-        for index, (network, spread, offset, end) in enumerate(zip(self.slices, spreads, offsets, ends, strict=True)):
+        for index, (network, spread, offset, end) in enumerate(zip(networks, spreads, offsets, ends, strict=True)):
             if references is not None and index < len(self.matches):
                 last = index + 1 == len(self.matches)  # all slices that follow use it
                 match = self.matches[index](known, references, None if last else end)

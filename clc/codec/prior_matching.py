@@ -28,6 +28,7 @@ class PriorMatchingConfig(BaseModel):
 
     dimension: int = Field(default=32, ge=1, description="of the vectors that are compared")
     stages: int = Field(default=2, ge=1, description="slices before which a match is made; later ones use the last")
+    apart: bool = Field(default=False, description="what codes without references are networks of their own")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,13 @@ class Precision(StrEnum):
     BFLOAT16 = "bfloat16"
 
 
+class Part(StrEnum):
+    """What learns; the rest stays as it is."""
+
+    ALL = "all"
+    UNMATCHED = "unmatched"  # the networks that code without references, of a model where they are apart
+
+
 class TrainingConfig(BaseModel):
     """The recipe of a run. The budget is exactly one of `steps`, `epochs` and `minutes`.
 
@@ -61,6 +68,7 @@ class TrainingConfig(BaseModel):
     )
     precision: Precision = Precision.FLOAT32
     compile: bool = Field(default=False, description="let torch.compile fuse the transforms")
+    part: Part = Part.ALL
     unconditioned_share: float = Field(default=0.25, ge=0, le=1, description="share of batches without references")
     related_share: float = Field(
         default=0.5, ge=0, le=1, description="share of crops given simulated related references, one or more"
@@ -79,6 +87,8 @@ class TrainingConfig(BaseModel):
         low, high = self.qualities
         if not QUALITY_MIN <= low <= high <= QUALITY_MAX:
             raise ValueError(f"qualities must ascend within {QUALITY_MIN:g} to {QUALITY_MAX:g}")
+        if self.part is Part.UNMATCHED and self.unconditioned_share < 1:
+            raise ValueError("part unmatched learns from batches without references: set unconditioned_share to 1")
         if self.distortion is Distortion.MS_SSIM and self.crop < MS_SSIM_CROP:
             raise ValueError(f"MS-SSIM has five scales and needs crops of at least {MS_SSIM_CROP} pixels")
         return self

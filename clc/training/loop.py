@@ -21,7 +21,7 @@ from clc.codec.tiles import to_unit_range
 from clc.errors import TrainingError, TrainingStoppedError
 from clc.training.board import Board
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
-from clc.training.config import Precision, TrainingConfig
+from clc.training.config import Part, Precision, TrainingConfig
 from clc.training.data import Batch, TrainingSet
 from clc.training.objective import balance, rate_distortion
 from clc.training.processes import Processes
@@ -81,6 +81,10 @@ class Trainer:
         config = self.config
         devices = config.devices or self.processes.count
         share = self.processes.share(devices)
+        if config.part is Part.UNMATCHED:
+            self.model.requires_grad_(False)
+            for parameter in self.model.unmatched_parameters():
+                parameter.requires_grad_(True)
         network = self.processes.wrapped(self.model)
         if config.compile:
             self.model.g_a.compile()
@@ -132,13 +136,17 @@ class Trainer:
         """Where the run can be continued from."""
         return self.folder / CHECKPOINT
 
-    def draw(self, step: int, index: int) -> DrawnBatch:
-        """Batch `index` of a step: it depends on nothing else but the seed, the data and the model."""
+    def draw(self, step: int, index: int, unconditioned_share: float | None = None) -> DrawnBatch:
+        """Batch `index` of a step: it depends on nothing else but the seed, the data and the model.
+
+        unconditioned_share: instead of the configuration's.
+        """
         config = self.config
+        share = config.unconditioned_share if unconditioned_share is None else unconditioned_share
         generator = np.random.default_rng((config.seed, step, index))
         quality = float(generator.uniform(*config.qualities))
         crops = self.data.batch(generator, size=config.batch, crop=config.crop)
-        if self.pool is None or generator.random() < config.unconditioned_share:
+        if self.pool is None or generator.random() < share:
             return DrawnBatch(crops, None, quality)
         assert self.data.windows.entries is not None
         references = self.pool.select(self.data.windows.entries[crops.rows])

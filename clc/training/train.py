@@ -20,7 +20,7 @@ from clc.errors import TrainingError
 from clc.images import PhotoSource, fingerprint
 from clc.images.seen import seen_photos, seen_table
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
-from clc.training.config import TrainingConfig
+from clc.training.config import Part, TrainingConfig
 from clc.training.data import TrainingSet
 from clc.training.loop import CHECKPOINT, Trainer
 from clc.training.photos import TrainingPhoto, decode_photos
@@ -84,10 +84,15 @@ class TrainingJob:
     def check(self) -> None:
         """Raises TrainingError for inputs that do not belong together."""
         network = self.choice.config
-        if self.start is not None and read_config(self.start) != network:
+        if self.start is not None and not _continues(read_config(self.start), network):
             raise TrainingError(
                 f"{self.start} is another network than the one to train; start from a model of the same preset and "
                 "conditioning"
+            )
+        if self.config.part is Part.UNMATCHED and (self.start is None or not network.codes_apart):
+            raise TrainingError(
+                "training the networks that code without references needs a model to start from (--from), of a preset "
+                "that has such networks"
             )
         if not network.takes_references:
             if self.dictionary is not None or self.assignments is not None:
@@ -204,6 +209,14 @@ def take_part(job: TrainingJob, *, store: Store, runs: Path, device: str, proces
         _trainer(job, recipe, runs, device, processes)[0].train()
 
 
+def _continues(start: ModelConfig, network: ModelConfig) -> bool:
+    """Whether a network can start from the weights of another: it may code apart where the other did not."""
+    matching = start.prior_matching
+    if network.codes_apart and not matching.apart:
+        start = start.model_copy(update={"prior_matching": matching.model_copy(update={"apart": True})})
+    return start == network
+
+
 def _folder(runs: Path, recipe: Recipe) -> Path:
     return runs / recipe.hash[:16]
 
@@ -234,7 +247,7 @@ def _trainer(
     torch.manual_seed(job.config.seed)
     model = CompressionModel(job.choice.config)
     if job.start is not None:
-        model.load_state_dict(unpack(job.start.tensors("weights"), model))
+        model.start_from(unpack(job.start.tensors("weights"), model))
     model.to(place).use_channels_last()
     trainer = Trainer(
         model=model,
@@ -260,8 +273,10 @@ def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:
     trainer.model.eval()
     if trainer.pool is not None:
         trainer.pool.refresh(trainer.model.g_a)
+    # Where other networks code without references, `freeze` shows every crop to both, whatever was trained.
+    share = 0.0 if trainer.model.config.codes_apart else None
     for index, quality in enumerate(np.linspace(*trainer.config.qualities, _CALIBRATION_STEPS)):
-        batch = trainer.draw(step, index)
+        batch = trainer.draw(step, index, share)
         for row, image in enumerate(to_unit_range(batch.crops.pixels)):
             own = None if batch.references is None else batch.references[row : row + 1]
             yield CalibrationCrop(image[None].cpu(), own if own is None else own.cpu(), float(quality))

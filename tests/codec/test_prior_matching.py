@@ -13,7 +13,7 @@ from clc.codec.codec import Codec
 from clc.codec.gain import GainUnit
 from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ReferenceSource
 from clc.codec.presets import PRESETS
-from clc.codec.prior_matching import PriorMatcher, nearest
+from clc.codec.prior_matching import PriorMatcher, PriorMatchingConfig, nearest
 from clc.codec.references import ReferenceLatents
 from clc.codec.tiles import split_latent
 from clc.codec.trust import trust_map
@@ -84,7 +84,7 @@ def test_the_nearest_reference_is_chosen_position_by_position() -> None:
 
 def test_the_encoder_says_in_z_how_near_the_references_are() -> None:
     torch.manual_seed(9)
-    model = CompressionModel(PRESETS["tiny"]).eval()
+    model = CompressionModel(PRESETS["tiny"].model_copy(update={"prior_matching": PriorMatchingConfig()})).eval()
     latent = torch.randn(1, CODED, 16, 16)
     far = torch.randn(1, 3, CODED, 16, 16)
     near = torch.cat([far[:, :2], latent[:, None]], dim=1)
@@ -92,6 +92,28 @@ def test_the_encoder_says_in_z_how_near_the_references_are() -> None:
     hyper = [model.hyper_latent(latent * rate.gain, 50.0, each) for each in (None, near, far)]
     assert torch.allclose(hyper[0], hyper[1], atol=1e-5)  # no difference
     assert not torch.allclose(hyper[0], hyper[2], atol=1e-2)
+
+
+@torch.inference_mode()
+def test_networks_that_code_apart_start_as_copies_and_are_used_without_references_only() -> None:
+    torch.manual_seed(11)
+    shared = CompressionModel(PRESETS["tiny"].model_copy(update={"prior_matching": PriorMatchingConfig()})).eval()
+    apart = CompressionModel(PRESETS["tiny"]).eval()
+    apart.start_from(shared.state_dict())
+    image, references = torch.rand(1, 3, 128, 128), torch.randn(1, 3, CODED, 16, 16)
+    either = (None, references)
+
+    def bits(model: CompressionModel) -> list[float]:
+        results = [model(image, each, 50.0) for each in either]
+        return [float(result.latent_bits + result.hyper_bits) for result in results]
+
+    before = bits(apart)
+    assert before == pytest.approx(bits(shared), rel=1e-5)
+    for parameter in apart.unmatched_parameters():
+        parameter.mul_(0.9)
+    without, matched = bits(apart)
+    assert matched == before[1]
+    assert without != pytest.approx(before[0], rel=1e-5)
 
 
 @torch.inference_mode()

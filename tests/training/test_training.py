@@ -6,6 +6,8 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,13 +15,15 @@ import pytest
 import torch
 from PIL import Image
 
-from clc.codec.model import CompressionModel, Conditioning
+from clc.codec.model import CompressionModel, Conditioning, ModelConfig
 from clc.codec.presets import PRESETS
+from clc.codec.prior_matching import PriorMatchingConfig
 from clc.errors import ProfileError, TrainingError, TrainingStoppedError
 from clc.images import open_source
 from clc.profile_file import validated
+from clc.store import Version
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
-from clc.training.config import TrainingConfig
+from clc.training.config import Part, TrainingConfig
 from clc.training.data import TrainingSet
 from clc.training.loop import Trainer
 from clc.training.photos import decode_photos
@@ -245,6 +249,39 @@ def test_training_starts_from_the_weights_of_another_model(world: World, tmp_pat
     before, after = (version.tensors("weights") for version in (world.model, started))
     for name in ("g_a.layers.1.weight", "gain.log_gain"):
         assert np.allclose(before[name], after[name], rtol=1e-3)
+
+
+def test_what_codes_without_references_can_learn_alone(trainer: Trainer) -> None:
+    trainer.config = CONFIG.model_copy(update={"part": Part.UNMATCHED, "unconditioned_share": 1.0})
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.train()
+    changed = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])}
+    names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
+    assert changed == {names[id(parameter)] for parameter in trainer.model.unmatched_parameters()}
+
+
+def test_what_codes_without_references_learns_without_them() -> None:
+    with pytest.raises(ProfileError, match="unconditioned_share to 1"):
+        validated(TrainingConfig, {"steps": 1, "part": "unmatched", "unconditioned_share": 0.5}, "profile x")
+
+
+def test_what_codes_without_references_alone_needs_a_start(world: World, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"part": Part.UNMATCHED, "unconditioned_share": 1.0})
+    with pytest.raises(TrainingError, match="--from"):
+        train(job(world, config=config), store=world.store, runs=tmp_path)
+
+
+def test_a_start_that_codes_both_with_the_same_networks_is_taken(world: World, tmp_path: Path) -> None:
+    shared = PRESETS["tiny"].model_copy(update={"prior_matching": PriorMatchingConfig()})
+    assert job(world, start=version_of(shared)).check() is None  # type: ignore[func-returns-value]
+    narrower = shared.model_copy(update={"references": 2})
+    with pytest.raises(TrainingError, match="another network"):
+        job(world, start=version_of(narrower)).check()
+
+
+def version_of(config: ModelConfig) -> Version:
+    """What `TrainingJob.check` looks at."""
+    return cast(Version, SimpleNamespace(attributes={"config": config.model_dump(mode="json")}))
 
 
 def test_a_model_names_every_photo_it_has_seen(world: World) -> None:
