@@ -62,7 +62,9 @@ class PriorMatcher(nn.Module):
         positions = references.flatten(3).transpose(1, 2).flatten(2)  # [T, C, M·256]
         keys = self.key(positions.unflatten(2, (-1, LATENT_TILE))).flatten(2)  # [T, d, M·256]
         values = positions[:, :channels]
-        bias = self.bias.flatten()[self.displacement].repeat(1, references.shape[1])
+        # Not by indexing: its gradient is summed by all threads at once, in an order that differs from run to run.
+        bias = self.bias.flatten().index_select(0, self.displacement.flatten()).view(self.displacement.shape)
+        bias = bias.repeat(1, references.shape[1])
         scores = torch.baddbmm(bias, queries.transpose(1, 2), keys, alpha=_SCORE_SCALE)  # [T, 256, M·256]
         best, place = scores.max(dim=2)  # the first of equal ones
         matched = torch.gather(values, 2, place[:, None].expand(-1, values.shape[1], -1))

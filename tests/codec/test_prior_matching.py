@@ -73,6 +73,24 @@ def test_every_tile_has_references_of_its_own(matcher: PriorMatcher) -> None:
     assert torch.equal(matcher(latent, references).latents, latent)
 
 
+def test_gradients_are_the_same_in_every_run() -> None:
+    torch.manual_seed(12)
+    matcher = PriorMatcher(CHANNELS, CHANNELS, dimension=CHANNELS)
+    support, references = torch.randn(4, CHANNELS, 16, 16), torch.randn(4, 3, CHANNELS, 16, 16)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        gradients = []
+        for _ in range(10):
+            matcher.bias.grad = None
+            matcher(support, references).score.sum().backward()  # type: ignore[no-untyped-call]
+            assert matcher.bias.grad is not None
+            gradients.append(matcher.bias.grad.clone())
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(each, gradients[0]) for each in gradients)
+
+
 def test_the_nearest_reference_is_chosen_position_by_position() -> None:
     torch.manual_seed(8)
     latent = torch.randn(1, CHANNELS, 16, 20)  # two tiles, the second mostly beyond the latent
