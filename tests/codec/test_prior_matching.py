@@ -77,13 +77,14 @@ def test_gradients_are_the_same_in_every_run() -> None:
     torch.manual_seed(12)
     matcher = PriorMatcher(CHANNELS, CHANNELS, dimension=CHANNELS)
     support, references = torch.randn(4, CHANNELS, 16, 16), torch.randn(4, 3, CHANNELS, 16, 16)
+    weights = torch.randn(4, CHANNELS, 16, 16)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         gradients = []
         for _ in range(10):
             matcher.bias.grad = None
-            matcher(support, references).score.sum().backward()  # type: ignore[no-untyped-call]
+            (matcher(support, references).latents * weights).sum().backward()  # type: ignore[no-untyped-call]
             assert matcher.bias.grad is not None
             gradients.append(matcher.bias.grad.clone())
     finally:
