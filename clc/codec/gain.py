@@ -19,7 +19,7 @@ from clc.codec.tables import LOG_SCALE_STEP
 
 QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 LEVELS = 8
-_LAMBDA_MIN, _LAMBDA_MAX = 0.0004, 0.05
+_LAMBDA_MIN, _LAMBDA_MAX = 0.0004, 0.065
 # At high rate, uniform quantisation with step Δ (8-bit levels) is optimal for λ = 6 / (ln 2 · Δ²). In the middle of the
 # range of λ that is a step of 39 levels; the latent starts as an orthonormal transform of pixels in [0, 1].
 _START_GAIN = 255.0 / math.sqrt(6.0 / (math.log(2.0) * math.sqrt(_LAMBDA_MIN * _LAMBDA_MAX)))

@@ -110,7 +110,7 @@ class ModelConfig(BaseModel):
 class Reconstruction:
     """What `forward` returns."""
 
-    image: Tensor  # [B, 3, H, W], not clamped
+    image: Tensor | None  # [B, 3, H, W], not clamped; None if only rates were asked for
     latent_bits: Tensor  # estimated bits of ŷ_f, whole batch
     hyper_bits: Tensor  # estimated bits of ẑ, whole batch
 
@@ -180,11 +180,13 @@ class CompressionModel(nn.Module):
         assert isinstance(self.matching, ConditionalLatentMatching)
         return self.matching.attention
 
-    def forward(self, image: Tensor, references: Tensor | None, quality: float) -> Reconstruction:
+    def forward(
+        self, image: Tensor, references: Tensor | None, quality: float, synthesise: bool = True
+    ) -> Reconstruction:
         """Training pass over tiles.
 
         image: [B, 3, s, s] in [0, 1], s a multiple of 64 up to 256; references: [B, M, C, 16, 16] or None to code
-        without any. A model that learns references uses its own.
+        without any. A model that learns references uses its own. synthesise: False leaves g_s, half of the work, out.
         """
         if self.config.learns_references:
             references = self.learned_references.expand(len(image), -1, -1, -1, -1)
@@ -206,12 +208,11 @@ class CompressionModel(nn.Module):
                 return round_half_up(slices[index] - mean) + mean
 
             decoded = self.prior.decode(features, rate, quantise, known)
+            latent_bits, hyper_bits = torch.stack(bits).sum(), _bits(hyper_likelihood)
+            if not synthesise:
+                return Reconstruction(None, latent_bits, hyper_bits)
             restored = self.condition(self.refine(decoded, features, quality), references)
-        return Reconstruction(
-            image=self.g_s(restored).float(),
-            latent_bits=torch.stack(bits).sum(),
-            hyper_bits=_bits(hyper_likelihood),
-        )
+        return Reconstruction(self.g_s(restored).float(), latent_bits, hyper_bits)
 
     def condition(self, tiles: Tensor, references: Tensor | None) -> Tensor:
         """CLM and CLS on latents of tiles [T, C, 16, 16] with references [T, M, C, 16, 16]; identity without any.
@@ -240,24 +241,27 @@ class CompressionModel(nn.Module):
         z: Tensor = self.h_a(seen)
         return z
 
-    def unmatched_parameters(self) -> Iterator[nn.Parameter]:
-        """Parameters of the networks that code without references, of a model that `codes_apart`."""
-        yield from self.h_a_unmatched.parameters()
-        yield from self.prior.unmatched.parameters()
+    def matched_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the networks that only code with references, of a model that `codes_apart`."""
+        for networks in (self.h_a, self.prior.slices, self.prior.matches):
+            yield from networks.parameters()
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
-        """Take the weights of a model of the same configuration, or of one that does not code apart.
+        """Take the weights of a model that has the same configuration, up to its conditioning.
 
-        Networks that the other lacks become copies of those that it codes with in any case.
+        What codes without references becomes what it is there, so nothing changes for photos that no reference helps.
+        Networks that only code with references, where the other model has none, become copies of those that it codes
+        with in any case; their inputs from references say nothing yet.
         """
-        copied = {}
-        for name, own in self.state_dict().items():
-            if name not in state and self.config.codes_apart:
-                other = name.replace("h_a_unmatched.", "h_a.").replace("prior.unmatched.", "prior.slices.")
-                copied[name] = state[other]
-                if own.dim() > 1:  # what follows are inputs that are zero without references
-                    copied[name] = copied[name][:, : own.shape[1]]
-        self.load_state_dict({**state, **copied})
+        if not self.config.codes_apart:
+            apart = [name for name in state if name != _shared_name(name)]
+            state = {**state, **{_shared_name(name): state[name] for name in apart}}
+        started = self.state_dict()
+        for name, own in started.items():
+            found = state.get(name, state.get(_shared_name(name)))
+            if found is not None:
+                common = tuple(slice(min(sizes)) for sizes in zip(own.shape, found.shape, strict=True))
+                own.zero_()[common] = found[common]
 
     def prior_references(self, references: Tensor | None) -> Tensor | None:
         """References that the prior takes: all or none."""
@@ -328,6 +332,11 @@ class CompressionModel(nn.Module):
         _, likelihood = self.hyper_prior(grid, training=False)
         probabilities = likelihood[0].double().numpy().astype(np.float64)
         return FrequencyTables.from_probabilities([trim(row) for row in probabilities])
+
+
+def _shared_name(name: str) -> str:
+    """Of the parameter that does, in a model that does not code apart, what this one does without references."""
+    return name.replace("h_a_unmatched.", "h_a.").replace("prior.unmatched.", "prior.slices.")
 
 
 def _bits(likelihood: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class Part(StrEnum):
     """What learns; the rest stays as it is."""
 
     ALL = "all"
-    UNMATCHED = "unmatched"  # the networks that code without references, of a model where they are apart
+    MATCHED = "matched"  # the networks that only code with references, of a model where they are apart
 
 
 class TrainingConfig(BaseModel):
@@ -87,8 +87,8 @@ class TrainingConfig(BaseModel):
         low, high = self.qualities
         if not QUALITY_MIN <= low <= high <= QUALITY_MAX:
             raise ValueError(f"qualities must ascend within {QUALITY_MIN:g} to {QUALITY_MAX:g}")
-        if self.part is Part.UNMATCHED and self.unconditioned_share < 1:
-            raise ValueError("part unmatched learns from batches without references: set unconditioned_share to 1")
+        if self.part is Part.MATCHED and self.unconditioned_share > 0:
+            raise ValueError("part matched learns from batches with references: set unconditioned_share to 0")
         if self.distortion is Distortion.MS_SSIM and self.crop < MS_SSIM_CROP:
             raise ValueError(f"MS-SSIM has five scales and needs crops of at least {MS_SSIM_CROP} pixels")
         return self

@@ -81,9 +81,9 @@ class Trainer:
         config = self.config
         devices = config.devices or self.processes.count
         share = self.processes.share(devices)
-        if config.part is Part.UNMATCHED:
+        if config.part is Part.MATCHED:
             self.model.requires_grad_(False)
-            for parameter in self.model.unmatched_parameters():
+            for parameter in self.model.matched_parameters():
                 parameter.requires_grad_(True)
         network = self.processes.wrapped(self.model)
         if config.compile:
@@ -177,6 +177,7 @@ class Trainer:
             group["lr"] = learning_rate * group["share"]
         optimiser.zero_grad(set_to_none=True)
         losses = []
+        synthesise = self.config.part is Part.ALL  # what only informs the prior does not change the picture
         for index in share:
             batch = self.draw(step, index)
             image = to_unit_range(batch.crops.pixels).contiguous(memory_format=torch.channels_last)
@@ -184,7 +185,7 @@ class Trainer:
             torch.manual_seed((self.config.seed * _SEED_STRIDE + step) * _MOST_DEVICES + index)
             half = self.config.precision is Precision.BFLOAT16
             with torch.autocast(image.device.type, torch.bfloat16, enabled=half):
-                result = network(image, batch.references, batch.quality)
+                result = network(image, batch.references, batch.quality, synthesise=synthesise)
             loss = rate_distortion(result, image, batch.quality, self.config.distortion)
             if not torch.isfinite(loss.total):
                 raise self._diverged("loss", step, batch)

@@ -30,7 +30,7 @@ class Distortion(StrEnum):
 
 @dataclass(frozen=True)
 class Loss:
-    """A batch's loss, differentiable, with what it is made of."""
+    """A batch's loss, differentiable, with what it is made of; mse is NaN where there is no picture."""
 
     total: Tensor
     bpp: float
@@ -39,12 +39,14 @@ class Loss:
     @property
     def psnr(self) -> float:
         """dB, of values in [0, 1]."""
-        return -10.0 * math.log10(max(self.mse, 1e-10))
+        return -10.0 * math.log10(max(self.mse, 1e-10))  # NaN stays NaN
 
 
 def rate_distortion(result: Reconstruction, image: Tensor, quality: float, distortion: Distortion) -> Loss:
-    """Of a batch [B, 3, s, s] in [0, 1], at the λ of a quality."""
+    """Of a batch [B, 3, s, s] in [0, 1], at the λ of a quality; the rate alone of a result without a picture."""
     bpp = (result.latent_bits + result.hyper_bits) / image[:, 0].numel()
+    if result.image is None:
+        return Loss(bpp, bpp.item(), math.nan)
     mse = torch.mean((result.image - image) ** 2)
     if distortion is Distortion.MSE:
         penalty = 255.0**2 * mse

@@ -71,7 +71,7 @@ class TrainingJob:
     """What to train, on what.
 
     assignments, dictionary: for a model that takes references from a dictionary, and only for one.
-    start: a model of the same network whose weights training starts from.
+    start: a model of the same network, up to its conditioning, whose weights training starts from.
     """
 
     photos: PhotoSource
@@ -86,13 +86,13 @@ class TrainingJob:
         network = self.choice.config
         if self.start is not None and not _continues(read_config(self.start), network):
             raise TrainingError(
-                f"{self.start} is another network than the one to train; start from a model of the same preset and "
-                "conditioning"
+                f"{self.start} is another network than the one to train; start from a model of the same preset"
             )
-        if self.config.part is Part.UNMATCHED and (self.start is None or not network.codes_apart):
+        apart = network.codes_apart and network.prior_only
+        if self.config.part is Part.MATCHED and (self.start is None or not apart):
             raise TrainingError(
-                "training the networks that code without references needs a model to start from (--from), of a preset "
-                "that has such networks"
+                "training the networks that code with references alone needs a model to start from (--from), of a "
+                "preset that has such networks and lets references condition the prior only"
             )
         if not network.takes_references:
             if self.dictionary is not None or self.assignments is not None:
@@ -210,11 +210,9 @@ def take_part(job: TrainingJob, *, store: Store, runs: Path, device: str, proces
 
 
 def _continues(start: ModelConfig, network: ModelConfig) -> bool:
-    """Whether a network can start from the weights of another: it may code apart where the other did not."""
-    matching = start.prior_matching
-    if network.codes_apart and not matching.apart:
-        start = start.model_copy(update={"prior_matching": matching.model_copy(update={"apart": True})})
-    return start == network
+    """Whether a network can start from the weights of another: where references condition it may differ."""
+    free = {"conditioning": network.conditioning, "prior_matching": network.prior_matching}
+    return start.model_copy(update=free) == network
 
 
 def _folder(runs: Path, recipe: Recipe) -> Path:
@@ -247,7 +245,8 @@ def _trainer(
     torch.manual_seed(job.config.seed)
     model = CompressionModel(job.choice.config)
     if job.start is not None:
-        model.start_from(unpack(job.start.tensors("weights"), model))
+        start = CompressionModel(read_config(job.start))  # whose shapes the stored weights have
+        model.start_from(unpack(job.start.tensors("weights"), start))
     model.to(place).use_channels_last()
     trainer = Trainer(
         model=model,

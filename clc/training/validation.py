@@ -36,6 +36,7 @@ class Validation:
         rows, columns = [], [image]
         for quality in QUALITIES:
             result = model(image, None, quality)
+            assert result.image is not None
             columns.append(result.image.clamp(0.0, 1.0))
             mse = ((columns[-1] - image) ** 2).mean(dim=(1, 2, 3))
             rows.append(

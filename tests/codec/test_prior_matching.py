@@ -113,26 +113,50 @@ def test_the_encoder_says_in_z_how_near_the_references_are() -> None:
     assert not torch.allclose(hyper[0], hyper[2], atol=1e-2)
 
 
+def bits(model: CompressionModel, image: Tensor, references: Tensor | None) -> float:
+    result = model(image, references, 50.0)
+    return float(result.latent_bits + result.hyper_bits)
+
+
 @torch.inference_mode()
-def test_networks_that_code_apart_start_as_copies_and_are_used_without_references_only() -> None:
+def test_a_model_that_starts_from_one_without_references_is_that_model_where_none_are_used() -> None:
+    torch.manual_seed(11)
+    plain = CompressionModel(PRESETS["tiny"].model_copy(update={"conditioning": Conditioning.NONE})).eval()
+    image, references = torch.rand(1, 3, 128, 128), torch.randn(1, 3, CODED, 16, 16)
+    before = bits(plain, image, None)
+    apart = CompressionModel(PRESETS["tiny"]).eval()
+    apart.start_from(plain.state_dict())
+    assert bits(apart, image, None) == before
+    matched = bits(apart, image, references)
+    for parameter in apart.matched_parameters():
+        parameter.mul_(0.9)
+    assert bits(apart, image, None) == before
+    assert bits(apart, image, references) != pytest.approx(matched, rel=1e-5)
+    again = CompressionModel(plain.config).eval()
+    again.start_from(apart.state_dict())
+    assert bits(again, image, None) == before
+
+
+@torch.inference_mode()
+def test_networks_that_code_apart_start_as_copies_of_those_that_did_both() -> None:
     torch.manual_seed(11)
     shared = CompressionModel(PRESETS["tiny"].model_copy(update={"prior_matching": PriorMatchingConfig()})).eval()
     apart = CompressionModel(PRESETS["tiny"]).eval()
     apart.start_from(shared.state_dict())
-    image, references = torch.rand(1, 3, 128, 128), torch.randn(1, 3, CODED, 16, 16)
-    either = (None, references)
+    image = torch.rand(1, 3, 128, 128)
+    for references in (None, torch.randn(1, 3, CODED, 16, 16)):
+        assert bits(apart, image, references) == pytest.approx(bits(shared, image, references), rel=1e-5)
 
-    def bits(model: CompressionModel) -> list[float]:
-        results = [model(image, each, 50.0) for each in either]
-        return [float(result.latent_bits + result.hyper_bits) for result in results]
 
-    before = bits(apart)
-    assert before == pytest.approx(bits(shared), rel=1e-5)
-    for parameter in apart.unmatched_parameters():
-        parameter.mul_(0.9)
-    without, matched = bits(apart)
-    assert matched == before[1]
-    assert without != pytest.approx(before[0], rel=1e-5)
+@torch.inference_mode()
+def test_rates_can_be_had_without_the_picture() -> None:
+    torch.manual_seed(12)
+    model = CompressionModel(PRESETS["tiny"]).eval()
+    image = torch.rand(1, 3, 128, 128)
+    whole, rates = model(image, None, 50.0), model(image, None, 50.0, synthesise=False)
+    assert rates.image is None
+    assert torch.equal(rates.latent_bits, whole.latent_bits)
+    assert torch.equal(rates.hyper_bits, whole.hyper_bits)
 
 
 @torch.inference_mode()

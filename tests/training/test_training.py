@@ -239,41 +239,42 @@ def test_the_published_model_is_the_moving_average(world: World, tmp_path: Path)
     assert not torch.equal(averaged.model.g_s.layers[0].weight, plain.model.g_s.layers[0].weight)
 
 
-def test_training_starts_from_the_weights_of_another_model(world: World, tmp_path: Path) -> None:
-    choice = ModelChoice(conditioning=Conditioning.PAPER)
+def test_training_starts_from_the_weights_of_a_model_conditioned_elsewhere(world: World, tmp_path: Path) -> None:
+    assert world.model.attributes["config"]["conditioning"] == Conditioning.PAPER
     still = CONFIG.model_copy(update={"steps": 1, "learning_rate": 1e-12})
-    started = train(
-        job(world, choice=choice, config=still, start=world.model), store=world.store, runs=tmp_path
-    ).version
+    prior = ModelChoice(conditioning=Conditioning.PRIOR)
+    started = train(job(world, choice=prior, config=still, start=world.model), store=world.store, runs=tmp_path).version
     assert started.manifest.recipe.inputs["start"] == world.model.ref
     before, after = (version.tensors("weights") for version in (world.model, started))
     for name in ("g_a.layers.1.weight", "gain.log_gain"):
         assert np.allclose(before[name], after[name], rtol=1e-3)
 
 
-def test_what_codes_without_references_can_learn_alone(trainer: Trainer) -> None:
-    trainer.config = CONFIG.model_copy(update={"part": Part.UNMATCHED, "unconditioned_share": 1.0})
+def test_what_only_codes_with_references_can_learn_alone(trainer: Trainer) -> None:
+    trainer.config = CONFIG.model_copy(update={"part": Part.MATCHED, "unconditioned_share": 0.0})
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.train()
     changed = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])}
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
-    assert changed == {names[id(parameter)] for parameter in trainer.model.unmatched_parameters()}
+    assert changed == {names[id(parameter)] for parameter in trainer.model.matched_parameters()}
 
 
-def test_what_codes_without_references_learns_without_them() -> None:
-    with pytest.raises(ProfileError, match="unconditioned_share to 1"):
-        validated(TrainingConfig, {"steps": 1, "part": "unmatched", "unconditioned_share": 0.5}, "profile x")
+def test_what_only_codes_with_references_learns_with_them() -> None:
+    with pytest.raises(ProfileError, match="unconditioned_share to 0"):
+        validated(TrainingConfig, {"steps": 1, "part": "matched", "unconditioned_share": 0.5}, "profile x")
 
 
-def test_what_codes_without_references_alone_needs_a_start(world: World, tmp_path: Path) -> None:
-    config = CONFIG.model_copy(update={"part": Part.UNMATCHED, "unconditioned_share": 1.0})
+def test_what_only_codes_with_references_needs_a_start(world: World, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"part": Part.MATCHED, "unconditioned_share": 0.0})
     with pytest.raises(TrainingError, match="--from"):
         train(job(world, config=config), store=world.store, runs=tmp_path)
 
 
-def test_a_start_that_codes_both_with_the_same_networks_is_taken(world: World, tmp_path: Path) -> None:
-    shared = PRESETS["tiny"].model_copy(update={"prior_matching": PriorMatchingConfig()})
-    assert job(world, start=version_of(shared)).check() is None  # type: ignore[func-returns-value]
+def test_a_start_may_be_conditioned_elsewhere_or_not_at_all(world: World, tmp_path: Path) -> None:
+    preset = PRESETS["tiny"]
+    shared = preset.model_copy(update={"prior_matching": PriorMatchingConfig()})
+    for start in (shared, preset.model_copy(update={"conditioning": Conditioning.NONE})):
+        assert job(world, start=version_of(start)).check() is None  # type: ignore[func-returns-value]
     narrower = shared.model_copy(update={"references": 2})
     with pytest.raises(TrainingError, match="another network"):
         job(world, start=version_of(narrower)).check()
@@ -291,7 +292,7 @@ def test_a_model_names_every_photo_it_has_seen(world: World) -> None:
 
 def test_a_start_from_another_network_is_refused(world: World, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="another network"):
-        train(job(world, start=world.model), store=world.store, runs=tmp_path)
+        train(job(world, choice=ModelChoice(references=2), start=world.model), store=world.store, runs=tmp_path)
 
 
 def test_assignments_of_other_photos_are_refused(world: World, tmp_path: Path) -> None:
