@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from clc.codec.initialisation import BlockTransform, starting_at
 from clc.codec.prior import HyperAnalysis, PriorConfig
+from clc.codec.processor import multiplies_bfloat16
 
 Decoding = TypeVar("Decoding", bound=nn.Module)
 
@@ -124,8 +125,8 @@ def for_decoding(module: Decoding) -> Decoding:
 
     Sums stay in float32, and so does what the branches are added to: pictures differ by 1 of 255 here and there.
     """
-    on_cpu = all(parameter.device.type == "cpu" for parameter in module.parameters())
-    if not on_cpu or not torch.cpu.get_capabilities().get("avx512_bf16", False):
+    device = next(module.parameters()).device
+    if device.type != "cpu" or not multiplies_bfloat16(device):
         return module
     module = copy.deepcopy(module)
     for part in module.modules():

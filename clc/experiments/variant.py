@@ -48,7 +48,6 @@ def variant_profile(experiment: Experiment, variant: Variant, data: DataSet, bud
             "crop": 256,
             "learning_rate": 1e-3,
             "transform_rate": 0.25,
-            "precision": "bfloat16",
             "average": 0.99,
             "held_out": 0,
             "seed": seed,

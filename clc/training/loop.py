@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from clc.codec.model import CompressionModel
+from clc.codec.processor import multiplies_bfloat16
 from clc.codec.tiles import to_unit_range
 from clc.errors import TrainingError, TrainingStoppedError
 from clc.training.board import Board
@@ -79,6 +80,10 @@ class Trainer:
         crops. Raises TrainingStoppedError after SIGTERM or SIGINT, once a checkpoint is written.
         """
         config = self.config
+        if config.precision is Precision.BFLOAT16 and not multiplies_bfloat16(next(self.model.parameters()).device):
+            logger.warning(
+                "stage=train precision=bfloat16: this CPU has no instructions for it; float32 is faster here"
+            )
         devices = config.devices or self.processes.count
         share = self.processes.share(devices)
         if config.part is Part.MATCHED:

@@ -23,7 +23,7 @@ from clc.images import open_source
 from clc.profile_file import validated
 from clc.store import Version
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
-from clc.training.config import Part, TrainingConfig
+from clc.training.config import Part, Precision, TrainingConfig
 from clc.training.data import TrainingSet
 from clc.training.loop import Trainer
 from clc.training.photos import decode_photos
@@ -359,3 +359,14 @@ def test_a_run_can_be_watched_in_tensorboard(world: World, tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
     with pytest.raises(TrainingError, match="TensorBoard is not installed"):
         trainer.train()
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_cpu_without_bfloat16_is_told_of(
+    native: bool, trainer: Trainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
+    trainer.config = trainer.config.model_copy(update={"precision": Precision.BFLOAT16, "steps": 1})
+    with caplog.at_level("WARNING", logger="clc"):
+        trainer.train()
+    assert ("precision=bfloat16" in caplog.text) == (not native)
