@@ -9,7 +9,6 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import deform_conv2d
 
 from clc.codec.attention import AttentionConfig, EntryAttention
 from clc.codec.initialisation import starting_at
@@ -90,6 +89,8 @@ class DeformableAlignment(nn.Module):
         self.expand = starting_at(0.0, nn.Conv2d(width, channels, 1))  # no correction to the match
 
     def forward(self, query: Tensor, match: Tensor) -> Tensor:
+        from torchvision.ops import deform_conv2d  # takes as long to import as PyTorch, and few models need it
+
         offsets = self.offsets(torch.cat([query, match], dim=1))
         shift, mask = offsets[:, : 2 * self.taps], torch.sigmoid(offsets[:, 2 * self.taps :])
         weight, bias = self.deformed.weight, self.deformed.bias

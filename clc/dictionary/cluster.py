@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
 from clc.dictionary.duplicates import find_distinct
@@ -124,6 +123,8 @@ def _fit(reduced: Version, distinct: NDArray[np.bool_], config: ClusterConfig) -
     """Centroids float32 [K, dim] of the distinct patches."""
     if config.entries is None:
         return np.concatenate(list(_chosen(reduced, distinct)))
+    from sklearn.cluster import MiniBatchKMeans  # takes seconds, which a stage that was done before need not wait for
+
     entries = min(config.entries, int(distinct.sum()))
     means = MiniBatchKMeans(
         entries,

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from sklearn.decomposition import IncrementalPCA
 from threadpoolctl import threadpool_limits
 
 from clc.dictionary.features import vector_schema, vector_table, vectors_of
@@ -82,6 +81,8 @@ def reduce(features: Version, *, config: ReduceConfig, store: Store, force: bool
 
 
 def _fit(features: Version, config: ReduceConfig) -> Basis:
+    from sklearn.decomposition import IncrementalPCA  # takes seconds, see `clc.dictionary.cluster`
+
     pca = IncrementalPCA(n_components=config.dim)
     with threadpool_limits(1), np.errstate(invalid="ignore"):  # no variance at all: 0/0, mended below
         for batch in _batches(features, config.dim):

@@ -6,15 +6,16 @@ ones give the same answer (unless more entries tie at the border than are propos
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import faiss
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from sklearn.metrics import DistanceMetric
-from sklearn.neighbors import BallTree
 from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:
+    from sklearn.neighbors import BallTree
 
 DERIVED = {"clc.identity": "derived"}
 """Metadata of columns that can be rebuilt from the keys."""
@@ -91,17 +92,22 @@ class FaissIndex:
 class KeyBallTree:
     """scikit-learn's ball tree, kept as plain arrays: the order of the keys and the nodes."""
 
-    def __init__(self, tree: BallTree) -> None:
+    def __init__(self, tree: "BallTree") -> None:
         self.tree = tree
 
     @classmethod
     def build(cls, keys: NDArray[np.float32], leaf_size: int) -> "KeyBallTree":
         """Over keys float32 [K, dim]."""
+        from sklearn.neighbors import BallTree  # takes seconds, see `clc.dictionary.cluster`
+
         return cls(BallTree(keys.astype(np.float64), leaf_size=leaf_size))
 
     @classmethod
     def load(cls, keys: NDArray[np.float32], leaf_size: int, order: pa.Table, nodes: pa.Table) -> "KeyBallTree":
         """From the keys and the tables of `order_table` and `node_table`."""
+        from sklearn.metrics import DistanceMetric
+        from sklearn.neighbors import BallTree
+
         count = len(nodes)
         node_data = np.zeros(
             count, dtype=[("idx_start", "<i8"), ("idx_end", "<i8"), ("is_leaf", "<i8"), ("radius", "<f8")]
