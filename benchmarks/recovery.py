@@ -1,8 +1,9 @@
-"""Kill a rebuild at random moments, run it again: are the final versions those of an undisturbed run?
+"""Kill rebuilds at random moments, run them again: are the final versions those of an undisturbed run?
 
-Every trial has a folder and a store of its own. What is killed takes turns: the process of the flow, one of its two
-Dask workers, the trainer, and the private Prefect server of the run; the moment lies anywhere in the life that the
-victim had in the undisturbed run. Ends with 1 unless every trial recovers to the same ids and a whole store.
+A trial is one rebuild in a folder and a store of its own, killed up to four times on its way, in random order: one of
+its two Dask workers, the process of the flow, the trainer, and the private Prefect server of the run. Each moment lies
+anywhere in the life that the victim had in the undisturbed run, counted over all runs of the trial. Ends with 1 unless
+every trial comes to the same ids and to a whole store.
 
 `python -m benchmarks.recovery --kills 20`
 """
@@ -14,36 +15,44 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count, cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import psutil
 
 from benchmarks.report import print_machine, print_table
 from clc.store import Store, verify_store
 
 _VICTIMS = {"flow": None, "worker": "spawn_main", "trainer": "clc.training", "server": "uvicorn"}
 """What is killed → what its command line contains; None for the process that was started."""
-_POLL_SECONDS = 0.05
-_ATTEMPTS = 3
+_POLL_SECONDS = 0.25
+_MORE_RUNS = 3
+"""Than kills, before a trial is given up."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """after: seconds of the runs of its trial; stage: the last that the log named."""
+
+    victim: str
+    after: float
+    stage: str
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One kill. killed_after: seconds; stage: the last that the log named; attempts: runs until one went through."""
+    """One rebuild. runs: until one went through."""
 
-    victim: str
-    killed_after: float
-    stage: str
-    attempts: int
+    kills: list[Kill]
+    runs: int
     same_ids: bool
     problems: int
 
     @property
     def recovered(self) -> bool:
-        """Whether the disturbed run came to the same end."""
+        """Whether the disturbed rebuild came to the same end."""
         return self.same_ids and self.problems == 0
 
 
@@ -96,21 +105,28 @@ def main() -> None:
             sys.exit(f"the undisturbed run had no {', '.join(missing)} to kill")
         print(f"undisturbed: {time.monotonic() - start:.0f} s\n{undisturbed.result()}\n", flush=True)
         trials: list[Trial] = []
-        sites = (Site(_made(Path(root, str(number))), profile) for number in count())
-        for victim in islice(cycle(_VICTIMS), arguments.kills):
-            trial = None
-            while trial is None:
-                trial = _trial(next(sites), victim, chance.uniform(*lives[victim]), undisturbed.result())
-            trials.append(trial)
-            print(f"{len(trials)}: {trial}", flush=True)
+        left = arguments.kills
+        while left > 0:
+            victims = chance.sample(list(_VICTIMS), min(left, len(_VICTIMS)))
+            moments = sorted((chance.uniform(*lives[victim]), victim) for victim in victims)
+            site = Site(_made(Path(root, str(len(trials)))), profile)
+            trials.append(_trial(site, moments, undisturbed.result()))
+            if not trials[-1].kills:
+                sys.exit(f"there was nothing to kill:\n{(site.folder / 'log').read_text()}")
+            left -= len(trials[-1].kills)
+            print(f"{len(trials)}: {trials[-1]}", flush=True)
     print()
     print_table(
-        ["killed", "after s", "stage", "runs until done", "same ids", "store problems"],
-        [[t.victim, t.killed_after, t.stage, t.attempts, "yes" if t.same_ids else "no", t.problems] for t in trials],
+        ["rebuild", "killed", "after s", "stage", "runs until done", "same ids", "store problems"],
+        [
+            [number, kill.victim, kill.after, kill.stage, trial.runs, "yes" if trial.same_ids else "no", trial.problems]
+            for number, trial in enumerate(trials, 1)
+            for kill in trial.kills
+        ],
     )
-    recovered = sum(trial.recovered for trial in trials)
-    print(f"{recovered} of {len(trials)} recovered to the same ids")
-    if recovered < len(trials):
+    recovered = sum(len(trial.kills) for trial in trials if trial.recovered)
+    print(f"{recovered} of {arguments.kills} recovered to the same ids")
+    if recovered < arguments.kills:
         sys.exit(1)
 
 
@@ -119,58 +135,55 @@ def _lives(process: subprocess.Popen[str]) -> dict[str, tuple[float, float]]:
     start = time.monotonic()
     lives: dict[str, tuple[float, float]] = {}
     while process.poll() is None:
-        for victim in _VICTIMS:
-            if _find(victim, process) is not None:
-                now = time.monotonic() - start
-                lives[victim] = (lives.get(victim, (now, now))[0], now)
+        now = time.monotonic() - start
+        for victim in _victims(process):
+            lives[victim] = (lives.get(victim, (now, now))[0], now)
         time.sleep(_POLL_SECONDS)
     return lives
 
 
-def _trial(site: Site, victim: str, moment: float, expected: str) -> Trial | None:
-    """None if the victim was gone at that moment."""
-    start = time.monotonic()
-    process = site.start()
-    target = None
-    while process.poll() is None and target is None:
-        time.sleep(_POLL_SECONDS)
-        if time.monotonic() - start >= moment:  # and later if it is not there yet
-            target = _find(victim, process)
-    if target is None:
-        return None
-    killed_after, stage = time.monotonic() - start, site.stage()
-    os.kill(target, signal.SIGKILL)
-    process.wait()
-    attempts = 1
-    while site.start().wait() and attempts < _ATTEMPTS:
-        attempts += 1
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # the private server of a flow that was killed stays behind
+def _trial(site: Site, moments: list[tuple[float, str]], expected: str) -> Trial:
+    """moments: seconds over all runs, ascending, and who is killed then; those that come too late are left out."""
+    kills: list[Kill] = []
+    waiting = list(moments)
+    spent = 0.0
+    runs: list[subprocess.Popen[str]] = []
+    while (not runs or runs[-1].returncode) and len(runs) < len(moments) + _MORE_RUNS:
+        start = time.monotonic()
+        process = site.start()
+        runs.append(process)
+        while process.poll() is None:
+            time.sleep(_POLL_SECONDS)
+            now = spent + time.monotonic() - start
+            due = [victim for moment, victim in waiting if moment <= now]
+            there = _victims(process) if due else {}
+            victim = next((each for each in due if each in there), None)
+            if victim is None:
+                continue  # whoever is not there at its moment is killed when it is, or else let live
+            os.kill(there[victim], signal.SIGKILL)
+            kills.append(Kill(victim, now, site.stage()))
+            waiting = [each for each in waiting if each[1] != victim]
+        spent += time.monotonic() - start
+    for process in runs:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the private server of a flow that was killed stays behind
     problems = verify_store(Store(site.folder / "artifacts"))
-    return Trial(victim, killed_after, stage, attempts, site.result() == expected, len(problems))
+    same_ids = runs[-1].returncode == 0 and site.result() == expected
+    return Trial(kills, len(runs), same_ids, len(problems))
 
 
-def _find(victim: str, process: subprocess.Popen[str]) -> int | None:
-    """The process to kill, if it is there now."""
-    mark = _VICTIMS[victim]
-    if mark is None:
-        return process.pid if process.poll() is None else None
-    return next((pid for pid, line in _descendants(process.pid) if mark in line), None)
-
-
-def _descendants(pid: int) -> Iterator[tuple[int, str]]:
-    """Processes below one, with their command lines."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            status = (entry / "stat").read_text()
-            line = (entry / "cmdline").read_text().replace("\0", " ")
-        except OSError:
-            continue
-        if int(status.rpartition(")")[2].split()[1]) == pid:
-            yield int(entry.name), line
-            yield from _descendants(int(entry.name))
+def _victims(process: subprocess.Popen[str]) -> dict[str, int]:
+    """Those that are there now → the process to kill."""
+    found: dict[str, int] = {}
+    with suppress(psutil.NoSuchProcess):
+        flow = psutil.Process(process.pid)
+        for each in [flow, *flow.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                line = " ".join(each.cmdline())
+                for victim, mark in _VICTIMS.items():
+                    if mark in line if mark else each is flow:
+                        found.setdefault(victim, each.pid)
+    return found
 
 
 def _made(folder: Path) -> Path:
