@@ -8,6 +8,7 @@ _BENCHMARKS = {
     "features": "patches a second of stage `features`, beside a bare ResNet-50 forward in memory; target: 90 %% of it",
     "scale_out": "stage `features` with 0, 1 and 2 Dask workers; target: same id, 2 as fast as 1, < 5 %% for shards",
     "scale": "reduce, cluster and index of a million 256-d vectors, K = 3000; target: < 4 GB, < 15 minutes, linear",
+    "sizes": "a dictionary of 50, 150 and 450 photos: seconds, memory, disk; extrapolated to 1 M and 100 M",
     "components": "peak memory of PCA over 43008-d features; target: 30000 patches take at most 1.1 x that of 3000",
     "retrieval": "time and recall of a query at K = 3000, 30000, 300000; target: median <= 1 ms at 3000 for M = 3",
     "publish": "8 publishers at once, 100 publishers killed; target: no broken version, no lost alias",
