@@ -155,6 +155,7 @@ def train_codec(
     if published is None:
         raise TrainingError(f"profile {reference} changed while it was trained; run again")
     result = StageResult(published, skipped=False, seconds=time.monotonic() - start)
+    logger.info("stage=train finished version=%s seconds=%.1f", published, result.seconds)
     return Outcome.of("train", _as_latest(opened, result))
 
 

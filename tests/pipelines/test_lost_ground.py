@@ -1,0 +1,80 @@
+"""What a run stands on gives way: a full disk, photos that are gone. It ends in one line, and the store is whole."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clc.store import Kind, Store, verify_store
+from tests.conftest import write_photos
+from tests.pipelines.test_rebuild import PROFILE, clean_environment
+
+pytestmark = pytest.mark.slow
+
+_ROOM = "300k"  # for the patches of four photos, and not for all that is made from them
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with little room."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() or not shutil.which("mount"):
+        pytest.skip("a full disk needs a file system to fill, and mounting one needs root")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_ROOM}", "clc-test", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"a full disk needs a file system to fill: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With a profile and photos of its own."""
+    reference = write_photos(tmp_path / "reference", range(4))
+    test = write_photos(tmp_path / "test-photos", range(100, 102))
+    (tmp_path / "profile.toml").write_text(PROFILE.format(reference=reference, test=test))
+    return tmp_path
+
+
+def started(folder: Path, store: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "clc", "pipeline", "run", "--profile", "profile.toml", "--store", str(store)]
+    return subprocess.Popen(command, cwd=folder, env=clean_environment(), stderr=subprocess.PIPE, text=True)
+
+
+def last_words(process: subprocess.Popen[str]) -> str:
+    """What a run that fails says for itself."""
+    _, log = process.communicate()
+    assert process.returncode == 2, log
+    assert "Traceback" not in log
+    [line] = [line for line in log.splitlines() if line.startswith("clc: ")]
+    return line
+
+
+def test_a_full_disk_ends_the_run_in_one_line(folder: Path, small_disk: Path) -> None:
+    line = last_words(started(folder, small_disk / "store"))
+    assert "No space left on device" in line
+    store = Store(small_disk / "store")
+    assert not store.versions(Kind.MODEL)
+    assert verify_store(store) == []
+
+
+def test_photos_that_vanish_end_the_run_in_one_line(folder: Path) -> None:
+    process = started(folder, folder / "store")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "stage=crop published" in line:
+            break
+    shutil.rmtree(folder / "reference")
+    line = last_words(process)
+    assert str(folder / "reference") in line
+    store = Store(folder / "store")
+    assert store.versions(Kind.PATCHES)
+    assert not store.versions(Kind.MODEL)
+    assert verify_store(store) == []
