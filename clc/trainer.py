@@ -1,6 +1,5 @@
 """Training as a process of its own, or several: it may be killed, stopped or run out of memory without its caller."""
 
-import ctypes
 import os
 import re
 import signal
@@ -11,10 +10,9 @@ from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from clc.child import STOP_WITH_PARENT
 from clc.errors import TrainingError, TrainingStoppedError
 
-_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
-_C_LIBRARY = ctypes.CDLL(None)  # loaded here: between fork and exec nothing may be
 _LAST_LINES = 5
 _STOP_SECONDS = 120.0  # to write a checkpoint
 
@@ -48,7 +46,7 @@ def run_trainer(
         errors="replace",
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         pass_fds=keep_open,
-        preexec_fn=_stop_with_parent if sys.platform == "linux" else None,
+        preexec_fn=STOP_WITH_PARENT,  # a trainer left behind would fight with the next one
     ) as process:
         assert process.stdout is not None
         last: deque[str] = deque(maxlen=_LAST_LINES)
@@ -79,8 +77,3 @@ def _failure(code: int, last: list[str]) -> Exception:
             f"the trainer was killed by {signal.Signals(-code).name}; run again: it continues from its last checkpoint"
         )
     return TrainingError(f"the trainer ended with {code}: {' | '.join(last) or 'it printed nothing'}")
-
-
-def _stop_with_parent() -> None:
-    # Between fork and exec: a caller killed outright must not leave a trainer behind that fights with the next one.
-    _C_LIBRARY.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)

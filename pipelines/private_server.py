@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from prefect.context import refresh_global_settings_context
 
+from clc.child import STOP_WITH_PARENT
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -43,6 +45,7 @@ def start_private_server() -> str:
             [*command, "--fd", str(listening.fileno())],
             env={**os.environ, **_ENVIRONMENT},
             pass_fds=[listening.fileno()],
+            preexec_fn=STOP_WITH_PARENT,
         )
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
     atexit.register(_stop, process)  # the last logs and events are sent before, when Python joins Prefect's threads
