@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from clc.errors import TrainingError
 from clc.store import Kind, Store
+from clc.training.processes import Processes
 from tests.conftest import World
 
 PROFILE = """
@@ -67,8 +69,6 @@ def test_two_processes_have_the_losses_of_one_with_both_batches(world: World, fo
             assert one[name] == pytest.approx(two[name], rel=1e-3), (one["step"], name)
 
 
-@pytest.mark.slow
-def test_batches_that_cannot_be_spread_are_refused(world: World, folders: tuple[Path, Path]) -> None:
-    result = run(world, folders[0], processes=3)
-    assert result.returncode != 0
-    assert "cannot be spread over 3 processes; set devices to a multiple of 3" in result.stderr
+def test_batches_that_cannot_be_spread_are_refused() -> None:
+    with pytest.raises(TrainingError, match="cannot be spread over 3 processes; set devices to a multiple of 3"):
+        Processes(rank=0, count=3).share(2)
