@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clc.codec.winograd import HALVINGS, convolved, largest_sums, transformed
+
 _INTEGER_BITS = 15  # magnitude bits of a 16-bit integer
 _MANTISSA_BITS = 53
 LARGEST_INPUT = 2.0**12
@@ -50,6 +52,7 @@ class ExactConv2d(nn.Conv2d):
 
     exponent: Tensor
     largest: Tensor
+    transformed: Tensor | None
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, output_exponent: int | None = None
@@ -60,19 +63,25 @@ class ExactConv2d(nn.Conv2d):
         self.observing = False
         self.register_buffer("exponent", torch.tensor(output_exponent or 0, dtype=torch.int32))
         self.register_buffer("largest", torch.zeros(()), persistent=False)
+        self.register_buffer("transformed", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, c, h, w] → [B, out_channels, h, w]; input channels beyond the first c are zero."""
-        weight = self.weight[:, : x.shape[1]]
         if self.frozen:
-            # cuDNN may pick a Winograd or FFT algorithm, which is not a sum of the products above.
-            with torch.backends.cudnn.flags(enabled=False):
-                exact = F.conv2d(self._padded(x), weight, self.bias)
-            return snap_(exact, int(self.exponent))
-        result = F.conv2d(self._padded(x), weight, self.bias)
+            return snap_(self._exact(self._padded(x)), int(self.exponent))
+        result = F.conv2d(self._padded(x), self.weight[:, : x.shape[1]], self.bias)
         if self.observing:
             self.largest = torch.maximum(self.largest, result.detach().abs().amax())
         return result
+
+    def _exact(self, padded: Tensor) -> Tensor:
+        channels = padded.shape[1]
+        assert self.bias is not None
+        if self.transformed is not None:
+            return convolved(padded, self.transformed[:, :, :channels], self.bias)
+        # cuDNN may pick a Winograd or FFT algorithm whose sums have not been checked.
+        with torch.backends.cudnn.flags(enabled=False):
+            return F.conv2d(padded, self.weight[:, :channels], self.bias)
 
     def _padded(self, x: Tensor) -> Tensor:
         """With border values repeated: the small crops of training are mostly border, and zeros would tell them so."""
@@ -106,6 +115,8 @@ class ExactConv2d(nn.Conv2d):
         assert self.bias is not None
         self.bias.data = self.bias.data.double()
         check_exact_sums(self.weight, self.bias, LARGEST_INPUT, FINEST_INPUT_EXPONENT)
+        if self.kernel_size == (3, 3):
+            self.transformed = transformed_if_exact(self.weight, self.bias, LARGEST_INPUT, FINEST_INPUT_EXPONENT)
         self.requires_grad_(False)
         self.frozen = True
 
@@ -116,12 +127,24 @@ def check_exact_sums(weight: Tensor, bias: Tensor, largest_input: float, input_e
 
     weight: [out, ...]; inputs are at most `largest_input`, and multiples of 2^-input_exponent.
     """
-    for own, offset in zip(weight, bias, strict=True):
-        finest = min(-grid_of(own) - input_exponent, -_BIAS_EXPONENT)
-        largest = float(own.abs().sum()) * largest_input + abs(float(offset))
-        bits = math.log2(max(largest, 1.0)) - finest
-        if bits > _MANTISSA_BITS:
-            raise ValueError(f"a layer's exact sums need {bits:.1f} bits, {_MANTISSA_BITS} are available")
+    bits = _bits(weight.flatten(1).abs().sum(dim=1) * largest_input, weight, bias, input_exponent)
+    if bits > _MANTISSA_BITS:
+        raise ValueError(f"a layer's exact sums need {bits:.1f} bits, {_MANTISSA_BITS} are available")
+
+
+@torch.no_grad()
+def transformed_if_exact(weight: Tensor, bias: Tensor, largest_input: float, input_exponent: int) -> Tensor | None:
+    """Weights of a 3×3 layer for `clc.codec.winograd`, given as for `check_exact_sums`; None if sums may not fit."""
+    weights = transformed(weight)
+    bits = _bits(largest_sums(weights, largest_input), weight, bias, input_exponent + HALVINGS)
+    return weights if bits <= _MANTISSA_BITS else None
+
+
+def _bits(sums: Tensor, weight: Tensor, bias: Tensor, input_exponent: int) -> float:
+    """Of the widest sum, for the largest of each output channel."""
+    finest = [min(-grid_of(own) - input_exponent, -_BIAS_EXPONENT) for own in weight]
+    largest = (sums + bias.abs()).clamp(min=1.0).log2().tolist()
+    return max(bits - lowest for bits, lowest in zip(largest, finest, strict=True))
 
 
 def on_bias_grid(bias: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clc.codec.exact import check_exact_sums, on_bias_grid, snap_
+from clc.codec.exact import check_exact_sums, on_bias_grid, snap_, transformed_if_exact
 from clc.codec.transforms import ConvolutionalAnalysis, ResidualBlock
+from clc.codec.winograd import convolved
 
 _EXPONENT = 11  # of activations: their 16 bits reach to 16, and a picture in 0..1 does not take them there
 _LARGEST = 2.0**5  # where a branch is added to them
@@ -28,6 +29,7 @@ class ExactAnalysis:
 
     def __init__(self, analysis: ConvolutionalAnalysis) -> None:
         self._layers = copy.deepcopy(analysis.layers).cpu()
+        self._transformed: dict[nn.Conv2d, Tensor | None] = {}
         inputs = (1.0, _PIXEL_EXPONENT)  # of the first convolution
         for module in self._layers.modules():
             if isinstance(module, nn.Conv2d):
@@ -36,6 +38,8 @@ class ExactAnalysis:
                 module.weight.data = module.weight.data.half().double().contiguous()
                 module.bias.data = on_bias_grid(module.bias.data)
                 check_exact_sums(module.weight, module.bias, *inputs)
+                if module.kernel_size == (3, 3) and module.stride == (1, 1):
+                    self._transformed[module] = transformed_if_exact(module.weight, module.bias, *inputs)
                 inputs = (_LARGEST, _EXPONENT)
 
     @torch.inference_mode()
@@ -44,13 +48,21 @@ class ExactAnalysis:
         x = pixels.double() * _PIXEL - 0.5
         for layer in self._layers:
             if isinstance(layer, nn.Conv2d):
-                x = _convolved(layer, x)
+                x = self._convolved(layer, x)
             elif isinstance(layer, ResidualBlock):
-                branch = _convolved(layer.conv1, _rectified(x))
-                x = x + _convolved(layer.conv2, _rectified(branch))
+                branch = self._convolved(layer.conv1, _rectified(x))
+                x = x + self._convolved(layer.conv2, _rectified(branch))
             else:
                 x = layer(x)
         return x
+
+    def _convolved(self, layer: nn.Conv2d, x: Tensor) -> Tensor:
+        padded = F.pad(x, (int(layer.padding[0]),) * 4)
+        weight = self._transformed.get(layer)
+        if weight is None:
+            return snap_(_summed(layer, padded), _EXPONENT)
+        assert layer.bias is not None
+        return snap_(convolved(padded, weight, layer.bias), _EXPONENT)
 
 
 def _rectified(x: Tensor) -> Tensor:
@@ -58,10 +70,9 @@ def _rectified(x: Tensor) -> Tensor:
     return snap_(F.leaky_relu(x), _EXPONENT)
 
 
-def _convolved(layer: nn.Conv2d, x: Tensor) -> Tensor:
+def _summed(layer: nn.Conv2d, padded: Tensor) -> Tensor:
     """Some rows at a time: the convolution of 64-bit numbers copies every pixel once for each weight that meets it."""
-    size, stride, margin = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
-    padded = F.pad(x, (margin,) * 4)
+    size, stride = layer.kernel_size[0], layer.stride[0]
     rows = (padded.shape[2] - size) // stride + 1
     columns = (padded.shape[3] - size) // stride + 1
     step = max(1, _UNFOLDED_BYTES // (8 * layer.in_channels * size**2 * columns))
@@ -70,4 +81,4 @@ def _convolved(layer: nn.Conv2d, x: Tensor) -> Tensor:
         last = min(start + step, rows) - 1
         seen = padded[:, :, start * stride : last * stride + size]
         parts.append(F.conv2d(seen, layer.weight, layer.bias, stride))
-    return snap_(torch.cat(parts, dim=2), _EXPONENT)
+    return torch.cat(parts, dim=2)
