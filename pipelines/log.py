@@ -2,20 +2,30 @@
 
 import logging
 
+import httpx
+
 from clc.errors import ClcError
 
+_SAY_ALL = (ClcError, httpx.TransportError)
 
-class WithoutTracebackOfUserErrors(logging.Filter):
-    """Prefect logs a failed task, and again its flow, with a traceback; a `ClcError` says all in its message."""
+
+class WithoutTraceback(logging.Filter):
+    """Prefect logs a failed task, and again its flow, with a traceback; some errors say all in their message.
+
+    They are ours, and those of a server that is gone.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep every record; strip the traceback of a `ClcError`."""
-        if record.exc_info and isinstance(record.exc_info[1], ClcError):
+        """Keep every record; strip the traceback of such an error."""
+        if record.exc_info and isinstance(record.exc_info[1], _SAY_ALL):
             record.exc_info = None
         return True
+
+
+_FILTER = WithoutTraceback()
 
 
 def quieten_user_errors() -> None:
     """Install the filter on Prefect's run loggers. Call it once Prefect has set up logging."""
     for name in ("prefect.task_runs", "prefect.flow_runs"):
-        logging.getLogger(name).addFilter(WithoutTracebackOfUserErrors())
+        logging.getLogger(name).addFilter(_FILTER)

@@ -1,0 +1,27 @@
+"""A run's log has a traceback for bugs only."""
+
+import logging
+import sys
+
+import httpx
+import pytest
+
+from clc.errors import DictionaryError
+from pipelines.log import quieten_user_errors
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(DictionaryError("no photos"), False), (httpx.ConnectError("refused"), False), (ZeroDivisionError("bug"), True)],
+)
+def test_only_a_bug_is_logged_with_its_traceback(error: Exception, told: bool) -> None:
+    quieten_user_errors()
+    quieten_user_errors()
+    logger = logging.getLogger("prefect.task_runs")
+    assert len(logger.filters) == len(set(map(type, logger.filters)))
+    try:
+        raise error
+    except Exception:
+        record = logger.makeRecord(logger.name, logging.ERROR, __file__, 1, "failed", (), sys.exc_info())
+    assert logger.filter(record)
+    assert bool(record.exc_info) == told
