@@ -88,13 +88,22 @@ def load_checkpoint(path: Path, run: str, modules: Modules) -> Progress:
         raise TrainingError(f"checkpoint {path} belongs to another configuration; delete it to start again")
     for name, module in modules._named().items():
         module.load_state_dict(_section(tensors, name))
+    parameters = [each for group in modules.optimiser.param_groups for each in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in _section(tensors, "optimiser").items():
-        parameter, _, name = key.partition("/")
-        state.setdefault(int(parameter), {})[name] = tensor
+        number, _, name = key.partition("/")
+        state.setdefault(int(number), {})[name] = _laid_out_as(parameters[int(number)], tensor)
     groups = modules.optimiser.state_dict()["param_groups"]
     modules.optimiser.load_state_dict({"state": state, "param_groups": groups})
     return Progress(**json.loads(metadata["progress"]))
+
+
+def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """A fused optimiser walks through the memory of a parameter and its moments side by side, whatever their strides.
+
+    A moment in another layout than its parameter, which may be channels-last, would meet other weights than its own.
+    """
+    return tensor if tensor.shape != parameter.shape else torch.empty_like(parameter).copy_(tensor)
 
 
 def _section(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:

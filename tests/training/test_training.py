@@ -54,8 +54,10 @@ def trainer(world: World, tmp_path: Path) -> Trainer:
 def new_trainer(world: World, folder: Path, config: TrainingConfig = CONFIG) -> Trainer:
     torch.manual_seed(0)
     photos = decode_photos(open_source(f"folder:{world.photos}"), CPU)
+    model = CompressionModel(PRESETS["tiny"])
+    model.use_channels_last()
     return Trainer(
-        model=CompressionModel(PRESETS["tiny"]),
+        model=model,
         data=TrainingSet(photos, assigned_windows(photos, world.assignments)),
         pool=ReferencePool(world.dictionary, CPU),
         validation=Validation(photos[:1]),
