@@ -166,7 +166,7 @@ def _trial(site: Site, moments: list[tuple[float, str]], expected: str) -> Trial
         spent += time.monotonic() - start
     for process in runs:
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # the private server of a flow that was killed stays behind
+            os.killpg(process.pid, signal.SIGKILL)  # nothing of a run may stay behind
     problems = verify_store(Store(site.folder / "artifacts"))
     same_ids = runs[-1].returncode == 0 and site.result() == expected
     return Trial(kills, len(runs), same_ids, len(problems))
