@@ -251,6 +251,7 @@ def test_a_frozen_prior_with_references_does_not_care_for_threads_or_the_order_o
             order = torch.randperm(each.query.weight.shape[0])
             for layer in (each.query, each.key):
                 layer.weight.data, layer.bias.data = layer.weight.data[order], layer.bias.data[order]
+                layer.restore()
         assert torch.equal(decode(1), single)
     finally:
         torch.set_num_threads(threads)
