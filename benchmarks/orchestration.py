@@ -47,16 +47,7 @@ def main() -> None:
                 figure = wall if run == "unchanged" else wall - stages
                 missed |= target is not None and figure > target
                 rows.append([server, run, wall, stages, trainer, wall - stages, "" if target is None else target])
-    columns = [
-        "server",
-        "rebuild",
-        "wall s",
-        "stages s",
-        "of them the trainer's start and end s",
-        "overhead s",
-        "target s",
-    ]
-    print_table(columns, rows)
+    print_table(["server", "rebuild", "wall s", "stages s", "trainer's start, end s", "overhead s", "target s"], rows)
     if missed:
         sys.exit("missed: a figure is above its target (of the overhead; of the wall clock where unchanged)")
 
