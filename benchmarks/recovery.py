@@ -66,7 +66,7 @@ class Site:
     def start(self) -> subprocess.Popen[str]:
         """A rebuild, its output in `log` and its result in `out`."""
         command = [sys.executable, "-m", "clc", "pipeline", "run", "--profile", self.profile, "--workers", "2"]
-        environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CLC_"))}
         with (self.folder / "log").open("a") as log, (self.folder / "out").open("w") as out:
             return subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdout=out, stderr=log, text=True, start_new_session=True

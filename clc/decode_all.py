@@ -1,5 +1,7 @@
 """`python -m clc.decode_all STORE STREAM…`: decode streams to PNG files beside them, knowing nothing but the store.
 
+What is wrong with a stream that cannot be decoded is written beside it, too (`.error`).
+
 The gate before production runs it, so that a codec is judged by what another process makes of its streams.
 """
 
@@ -7,16 +9,20 @@ import sys
 from pathlib import Path
 
 from clc.decoder import StoreDecoder
+from clc.errors import ClcError
 from clc.exit import one_line_errors
 from clc.shipped import LayeredStore
 
 
 def main() -> None:
-    """Decode every stream; the first that cannot be decoded ends the program, as it ends `clc decompress`."""
+    """Decode every stream that can be."""
     store, *streams = sys.argv[1:]
     decoder = StoreDecoder(LayeredStore(store))
     for stream in map(Path, streams):
-        decoder.decompress_file(stream, stream.with_suffix(".png"))
+        try:
+            decoder.decompress_file(stream, stream.with_suffix(".png"))
+        except ClcError as error:
+            stream.with_suffix(".error").write_text(str(error))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +21,7 @@ from clc.store import Kind, Store, Version
 
 _QUANTILES = (0.1, 0.5, 0.9)
 _BASELINE_PATCHES = 4096
+_BATCH_ROWS = 4096
 
 
 class Rebuild(StrEnum):
@@ -69,9 +71,12 @@ class Drift:
         return f"drift={ratio} new_photos={self.photos} windows={self.windows}"
 
 
-def measure_drift(photos: PhotoSource, dictionary: Version, *, crop: CropConfig, store: Store) -> Drift:
+def measure_drift(
+    photos: PhotoSource, dictionary: Version, *, crop: CropConfig, store: Store, backbone: str | None = None
+) -> Drift:
     """Look up every window of the photos that the dictionary was not built from.
 
+    backbone: what new dictionaries are built with; used if it is that of this one, which may have named it otherwise.
     Raises SourceError if the photos cannot be read, MissingArtifactError if the store no longer holds the patches or
     keys that the dictionary was made from, DictionaryError if its features cannot be computed.
     """
@@ -79,7 +84,7 @@ def measure_drift(photos: PhotoSource, dictionary: Version, *, crop: CropConfig,
     if patches.manifest.recipe.inputs["photos"] == f"photos/{fingerprint(photos)}":
         return Drift(0, 0, None, None)
     known = set(patches.table("photos", columns=["photo_sha256"])["photo_sha256"].to_pylist())
-    opened = Dictionary(dictionary)
+    opened = _opened(dictionary, backbone)
     skipped: list[SkippedPhoto] = []
     distances: list[NDArray[np.float32]] = []
     for photo in read_photos(photos, skipped):
@@ -98,16 +103,34 @@ def measure_drift(photos: PhotoSource, dictionary: Version, *, crop: CropConfig,
     )
 
 
+def _opened(dictionary: Version, backbone: str | None) -> Dictionary:
+    try:
+        return Dictionary(dictionary, backbone)
+    except DictionaryError:  # from now on another one is asked for
+        return Dictionary(dictionary)
+
+
 def _own_distances(dictionary: Version, patches: Version, opened: Dictionary, store: Store) -> NDArray[np.float32]:
     """From patches of the dictionary's photos, evenly chosen, to the nearest entry of another photo."""
     reduced = store.get(Kind.REDUCED, dictionary.manifest.recipe.inputs["reduced"])
-    sources = patches.table("patches", columns=["photo_sha256"])["photo_sha256"].to_pylist()
-    chosen = np.unique(np.linspace(0, len(sources) - 1, _BASELINE_PATCHES).astype(int))
-    keys = vectors_of(reduced.table("keys")["key"])[chosen]
+    chosen = np.unique(np.linspace(0, patches.rows("patches") - 1, _BASELINE_PATCHES).astype(int))
+    sources = _rows(patches, "patches", "photo_sha256", chosen).to_pylist()
+    keys = vectors_of(_rows(reduced, "keys", "key", chosen))
     try:
-        return opened.search(keys, 1, [sources[i] for i in chosen])[1][:, 0]
+        return opened.search(keys, 1, sources)[1][:, 0]
     except DictionaryError:  # all entries are from one photo
         return opened.search(keys, 1)[1][:, 0]
+
+
+def _rows(version: Version, table: str, column: str, chosen: NDArray[np.int64]) -> pa.ChunkedArray:
+    """The chosen rows, ascending, of a column that need not fit into memory."""
+    parts: list[pa.Array] = []
+    first = 0
+    for batch in version.batches(table, [column], batch_rows=_BATCH_ROWS):
+        start, stop = np.searchsorted(chosen, [first, first + len(batch)])
+        parts.append(batch[column].take(pa.array(chosen[start:stop] - first)))
+        first += len(batch)
+    return pa.chunked_array(parts)
 
 
 def _windows(photo: Photo, size: int, min_contrast: float) -> Iterator[NDArray[np.uint8]]:

@@ -77,10 +77,10 @@ def judge(candidate: Version, production: Version | None, config: GateConfig) ->
     return Verdict(tuple(reasons), difference)
 
 
-def inexact_photos(codec: Codec, photos: Sequence[Photo], quality: float, store: Store) -> list[str]:
-    """The image_ids that a fresh process, given streams and store only, decodes to other pictures than the encoder's.
+def inexact_photos(codec: Codec, photos: Sequence[Photo], quality: float, store: Store) -> dict[str, str]:
+    """The image_ids that a fresh process, given streams and store only, does not decode to the encoder's pictures.
 
-    A stream that it cannot decode at all counts too.
+    With what it does instead.
     """
     with tempfile.TemporaryDirectory(prefix="clc-gate-") as name:
         folder = Path(name)
@@ -91,21 +91,24 @@ def inexact_photos(codec: Codec, photos: Sequence[Photo], quality: float, store:
             stream.write_bytes(coded.data)
             expected[stream] = photo.image_id, codec.reconstruct(coded)
         command = [sys.executable, "-m", "clc.decode_all", store.url, *map(str, expected)]
-        subprocess.run(command, capture_output=True, check=False)
-        return [
-            image_id
-            for stream, (image_id, picture) in expected.items()
-            if not _same(stream.with_suffix(".png"), picture)
-        ]
+        finished = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        inexact = {}
+        for stream, (image_id, picture) in expected.items():
+            decoded, error = stream.with_suffix(".png"), stream.with_suffix(".error")
+            if error.exists():
+                inexact[image_id] = f"cannot be decoded by another process: {error.read_text()}"
+            elif not decoded.exists():
+                last = finished.stderr.strip().rpartition("\n")[2]
+                inexact[image_id] = f"is not decoded by another process, which ended with {finished.returncode}: {last}"
+            elif not _same(read_image(decoded), picture):
+                inexact[image_id] = "is decoded differently by another process"
+        return inexact
 
 
-def _same(path: Path, picture: NDArray[np.uint8]) -> bool:
+def _same(decoded: NDArray[np.uint8], picture: NDArray[np.uint8]) -> bool:
     """Equal to a level: g_s runs in floating point, which another number of threads rounds otherwise. Latents that
     differ are refused by the stream's checksum, so that there is no picture at all.
     """
-    if not path.exists():
-        return False
-    decoded = read_image(path)
     return decoded.shape == picture.shape and int(np.abs(decoded.astype(np.int16) - picture).max()) <= 1
 
 

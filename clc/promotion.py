@@ -73,12 +73,13 @@ def promote(
         codec, _ = open_encoder(store, model, dictionary, backbone=backbone)
         shown = list(islice(read_photos(photos, []), gate.exact_photos))
         inexact = inexact_photos(codec, shown, gate.exact_quality, store)
-        reasons = (f"photo {name!r} is decoded differently by another process" for name in inexact)
+        reasons = (f"photo {name!r} {reason}" for name, reason in inexact.items())
         verdict = Verdict(tuple(reasons), verdict.difference)
     if verdict.passed:
-        # The model's alias is what programs load by, and it names its dictionary: it moves last.
-        store.aliases.set(Kind.DICTIONARY, PRODUCTION, dictionary)
+        # The model's alias is what programs load by, and the model names its dictionary. Where it cannot be moved,
+        # because another promotion was faster or the disk is full, nothing has changed.
         store.aliases.set(Kind.MODEL, PRODUCTION, model, expected=current.revision if current else 0)
+        store.aliases.set(Kind.DICTIONARY, PRODUCTION, dictionary)
     return Promotion(model, dictionary, verdict, moved=verdict.passed)
 
 
@@ -91,6 +92,16 @@ def rollback(store: Store) -> tuple[Version, Version]:
     dictionary = store.get(Kind.DICTIONARY, model.attributes["dictionary"])
     store.aliases.set(Kind.DICTIONARY, PRODUCTION, dictionary)
     return model, dictionary
+
+
+def dictionary_in_use(store: Store) -> Version | None:
+    """That of the model in production; without one, the last that was built; None if there is none either.
+
+    Raises MissingArtifactError if the store no longer holds it.
+    """
+    if PRODUCTION in store.aliases.list(Kind.MODEL):
+        return store.get(Kind.DICTIONARY, store.get(Kind.MODEL, PRODUCTION).attributes["dictionary"])
+    return store.get(Kind.DICTIONARY, "latest") if "latest" in store.aliases.list(Kind.DICTIONARY) else None
 
 
 def patches_of(dictionary: Version, store: Store) -> Version:

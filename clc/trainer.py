@@ -14,6 +14,7 @@ from clc.child import STOP_WITH_PARENT
 from clc.errors import TrainingError, TrainingStoppedError
 
 _LAST_LINES = 5
+_OWN_WORD = "clc: "
 _STOP_SECONDS = 120.0  # to write a checkpoint
 
 
@@ -50,9 +51,12 @@ def run_trainer(
     ) as process:
         assert process.stdout is not None
         last: deque[str] = deque(maxlen=_LAST_LINES)
+        said: str | None = None  # torchrun prints much after it
         try:
             for line in process.stdout:
                 last.append(line.rstrip())
+                if last[-1].startswith(_OWN_WORD):
+                    said = last[-1].removeprefix(_OWN_WORD)
                 on_line(last[-1])
         except BaseException:
             process.terminate()
@@ -62,11 +66,10 @@ def run_trainer(
                 process.kill()
             raise
     if process.returncode:
-        raise _failure(process.returncode, list(last))
+        raise _failure(process.returncode, said, list(last))
 
 
-def _failure(code: int, last: list[str]) -> Exception:
-    said = next((line.removeprefix("clc: ") for line in reversed(last) if line.startswith("clc: ")), None)
+def _failure(code: int, said: str | None, last: list[str]) -> Exception:
     stopped = re.match(r"training stopped at step (\d+)", said or "")
     if stopped:
         return TrainingStoppedError(int(stopped[1]), code - 128 if code > 128 else signal.SIGTERM)

@@ -16,6 +16,7 @@ from pathlib import Path
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext
 from prefect.states import Crashed
 
@@ -84,5 +85,6 @@ def _mark_crashed(client: SyncPrefectClient, run: FlowRun) -> None:
     called = FlowRunFilter.model_validate({"parent_flow_run_id": {"any_": [run.id]}, "state": _UNFINISHED})
     for child in client.read_flow_runs(flow_run_filter=called):
         _mark_crashed(client, child)
-    client.set_flow_run_state(run.id, state, force=True)
-    logger.warning("run=%s crashed flow_run=%s: its process died", run.name, run.id)
+    # Not by force: a run that let go of the lock and ends in this moment stays as it ends.
+    if client.set_flow_run_state(run.id, state).status is SetStateStatus.ACCEPT:
+        logger.warning("run=%s crashed flow_run=%s: its process died", run.name, run.id)

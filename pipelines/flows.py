@@ -36,11 +36,10 @@ def build_dictionary(
         keys = reduce_features(work.profile, work.store, features.version)
         clusters = cluster_keys(work.profile, work.store, keys.version)
         dictionary = index_entries(work.profile, work.store, clusters.version, keys.version, patches.version)
+        announce(work, dictionary)
         outcomes = [patches, features, keys, clusters, dictionary]
         show_stages(work, outcomes)
         show_entries(work, dictionary.version)
-        if not dictionary.skipped:
-            announce(work, dictionary)
     return outcomes
 
 
@@ -51,9 +50,9 @@ def train(profile: str, dictionary: str, store: str | None = None) -> list[Outco
         assigned = assign_references(work.profile, work.store, dictionary)
         model = train_codec(work.profile, work.reference, work.store, assigned.version, dictionary, work.lock)
         latents = compute_latents(work.store, dictionary, model.version)
+        announce(work, model)
         outcomes = [assigned, model, latents]
         show_stages(work, outcomes)
-        announce(work, model)
     return outcomes
 
 
@@ -62,9 +61,9 @@ def evaluate(profile: str, model: str, store: str | None = None) -> list[Outcome
     """Model version, with the dictionary that it was trained against → results."""
     with begin(profile, store) as work:
         results = evaluate_codec(work.profile, work.store, model)
+        announce(work, results)
         show_stages(work, [results])
         show_curve(work, results.version)
-        announce(work, results)
     return [results]
 
 

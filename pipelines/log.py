@@ -6,13 +6,13 @@ import httpx
 
 from clc.errors import ClcError
 
-_SAY_ALL = (ClcError, httpx.TransportError)
+_SAY_ALL = (ClcError, httpx.HTTPError)
 
 
 class WithoutTraceback(logging.Filter):
     """Prefect logs a failed task, and again its flow, with a traceback; some errors say all in their message.
 
-    They are ours, and those of a server that is gone.
+    They are ours, and those of a server that is gone or fails.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -9,11 +9,14 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect.context import refresh_global_settings_context
+from prefect.settings import PREFECT_HOME
 
 from clc.child import STOP_WITH_PARENT
+from clc.errors import ServerError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -34,8 +37,17 @@ def start_private_server() -> str:
     """Start a server with its database in PREFECT_HOME that ends with this process, and let Prefect here know its URL.
 
     Does not wait for it: requests before it is ready are answered late. Returns its URL.
+    Raises ServerError if PREFECT_HOME cannot be written.
     """
-    with socket.socket() as listening:
+    try:
+        private_log().parent.mkdir(parents=True, exist_ok=True)
+        log = private_log().open("wb")
+    except OSError as error:
+        raise ServerError(
+            f"{private_log()} cannot be written ({error.strerror or error}); "
+            "work in another folder, or set PREFECT_HOME"
+        ) from error
+    with log, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(128)
         # uvicorn takes a socket it is given for one of Unix, and leaves the delays of TCP in every answer.
@@ -45,13 +57,21 @@ def start_private_server() -> str:
             [*command, "--fd", str(listening.fileno())],
             env={**os.environ, **_ENVIRONMENT},
             pass_fds=[listening.fileno()],
+            stdout=log,
+            stderr=log,
             preexec_fn=STOP_WITH_PARENT,
+            process_group=0,  # Ctrl-C is for the run, which then tells this server how it ended
         )
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
     atexit.register(_stop, process)  # the last logs and events are sent before, when Python joins Prefect's threads
     os.environ |= {"PREFECT_API_URL": url, "PREFECT_UI_URL": ""}  # no links to pages that are not served
     refresh_global_settings_context()
     return url
+
+
+def private_log() -> Path:
+    """What the server has to say that is no answer; of the last run."""
+    return PREFECT_HOME.value() / "server.log"
 
 
 def create_app() -> "FastAPI":

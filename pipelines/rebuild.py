@@ -10,15 +10,16 @@ import httpx
 from prefect import flow
 
 from clc.dictionary.workers import DaskWorkers
-from clc.errors import ServerError
+from clc.drift import Drift
+from clc.errors import ClcError, MissingArtifactError, ServerError
 from clc.exit import one_line_errors
-from clc.promotion import PRODUCTION
-from clc.store import Kind, Store, Version
+from clc.promotion import PRODUCTION, dictionary_in_use
+from clc.store import Kind, Store
 from pipelines.flows import build_dictionary, evaluate, promote, train
 from pipelines.server import require_server
 from pipelines.show import show_drift, show_stages
 from pipelines.stages import compare_with, render_report
-from pipelines.work import begin, ended
+from pipelines.work import Work, begin, ended
 
 logger = logging.getLogger("clc.pipeline")
 
@@ -33,13 +34,11 @@ def rebuild(
     the dictionary in use expects.
     """
     with begin(profile, store) as work:
-        current = _dictionary_in_use(Store(work.store))
-        if current is not None:
-            drift = compare_with(work.profile, work.store, current.ref)
-            show_drift(work, current, drift)
-            logger.info("stage=drift dictionary=%s %s", current, drift)
-            if not drift.asks_for_rebuild(work.profile.drift):
-                return ended("NothingToDo", f"nothing to do: {drift} threshold={work.profile.drift.threshold:g}", {})
+        drift = _drift(work)
+        # What never came into production is finished, whatever the photos.
+        in_production = PRODUCTION in Store(work.store).aliases.list(Kind.MODEL)
+        if in_production and drift is not None and not drift.asks_for_rebuild(work.profile.drift):
+            return ended("NothingToDo", f"nothing to do: {drift} threshold={work.profile.drift.threshold:g}", {})
         built = build_dictionary(profile, work.store, workers, dask_address)
         trained = train(profile, built[-1].version, work.store)
         assigned, model, latents = trained
@@ -71,10 +70,8 @@ def run(profile: str, store: str | None, workers: int | None, dask_address: str 
     require_server()
     try:
         outcome = rebuild(profile, store, workers, dask_address)
-    except httpx.TransportError as error:
-        raise ServerError(
-            f"the Prefect server stopped answering ({error}); run again: finished stages are skipped"
-        ) from error
+    except httpx.HTTPError as error:
+        raise _reason(error) from error
     production = Store(store).aliases.list(Kind.MODEL).get(PRODUCTION)
     if production is not None:
         outcome["production"] = f"{Kind.MODEL}/{production.id[:16]}"
@@ -95,10 +92,29 @@ def main() -> None:
         run(arguments.profile, arguments.store, arguments.workers, arguments.dask_address)
 
 
-def _dictionary_in_use(store: Store) -> Version | None:
-    aliases = store.aliases.list(Kind.DICTIONARY)
-    name = next((name for name in (PRODUCTION, "latest") if name in aliases), None)
-    return None if name is None else store.get(Kind.DICTIONARY, name)
+def _drift(work: Work) -> Drift | None:
+    """How far the photos are from the dictionary in use; None if there is none, or it is damaged: it is built again."""
+    try:
+        current = dictionary_in_use(Store(work.store))
+        if current is None:
+            return None
+        drift = compare_with(work.profile, work.store, current.ref)
+    except MissingArtifactError as error:
+        logger.warning("stage=drift not measured: %s", error)
+        return None
+    show_drift(work, current, drift)
+    logger.info("stage=drift dictionary=%s %s", current, drift)
+    return drift
+
+
+def _reason(error: httpx.HTTPError) -> ClcError:
+    """Why a run ended that could not tell its server: what went wrong before, if anything did."""
+    before: BaseException | None = error
+    while before is not None:
+        if isinstance(before, ClcError):
+            return before
+        before = before.__context__
+    return ServerError(f"the Prefect server stopped answering ({error}); run again: finished stages are skipped")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterator
 from typing import Any
+from urllib.error import URLError
 
 from prefect.client.schemas.objects import State
 
@@ -36,4 +37,6 @@ def _with_causes(error: BaseException) -> Iterator[BaseException]:
     seen: BaseException | None = error
     while seen is not None:
         yield seen
-        seen = seen.__cause__
+        # urllib names the cause of a connection that failed in its own way.
+        reason = seen.reason if isinstance(seen, URLError) else None
+        seen = reason if isinstance(reason, BaseException) else seen.__cause__

@@ -4,7 +4,7 @@ import httpx
 from prefect.settings import PREFECT_API_URL
 
 from clc.errors import ServerError
-from pipelines.private_server import START_SECONDS, start_private_server
+from pipelines.private_server import START_SECONDS, private_log, start_private_server
 
 _SECONDS = 10.0
 _private: str | None = None
@@ -39,7 +39,7 @@ def require_server(*, own: bool = True) -> None:
         httpx.get(f"{url.rstrip('/')}/health", timeout=START_SECONDS if private else _SECONDS).raise_for_status()
     except httpx.HTTPError as error:
         if private:
-            raise ServerError(f"Prefect's private server did not start ({error}); what it printed says why") from error
+            raise ServerError(f"Prefect's private server did not start ({error}); {private_log()} says why") from error
         raise ServerError(
             f"the Prefect server at {url} does not answer ({error}); start it, or unset PREFECT_API_URL "
             "to run without one"

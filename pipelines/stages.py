@@ -221,7 +221,13 @@ def compare_with(profile: Profile, store: str, dictionary: str) -> Drift:
     """Reference photos and the dictionary in use → how far the new ones are from it."""
     opened = Store(store)
     version = opened.get(Kind.DICTIONARY, dictionary)
-    return measure_drift(open_source(profile.sources.reference), version, crop=profile.crop, store=opened)
+    return measure_drift(
+        open_source(profile.sources.reference),
+        version,
+        crop=profile.crop,
+        store=opened,
+        backbone=profile.features.backbone,
+    )
 
 
 def _as_latest(store: Store, result: StageResult) -> StageResult:

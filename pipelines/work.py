@@ -50,6 +50,7 @@ def begin(profile: str, store: str | None) -> Iterator[Work]:
 def announce(work: Work, outcome: Outcome) -> None:
     """Tell the server that a version is there, so that deployments that wait for it start.
 
+    Also of one that was there before: whoever made it may have died before telling. Who is told skips what is done.
     A flow that was called by another tells nobody: its caller goes on itself.
     """
     if flow_run.parent_flow_run_id is not None:

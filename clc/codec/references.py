@@ -127,7 +127,7 @@ def quantise(
 
 def dequantise(values: Tensor, exponents: Tensor) -> Tensor:
     """The inverse of `quantise`, for values [..., C, s, s]: float32."""
-    return values.float() * torch.exp2(-exponents.float())[:, None, None]
+    return values.float().mul_(torch.exp2(-exponents.float())[:, None, None])
 
 
 def index_bits(entries: int) -> int:

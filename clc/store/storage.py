@@ -10,7 +10,7 @@ import inspect
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -100,9 +100,8 @@ class Storage:
         with self._reported("write", path):
             if self.sha256(path) == sha256 and not self._is_link(path):
                 return
-            temporary = self._temporary_beside(path)
-            self.file_system.put_file(str(source), temporary)
-            self._replace(temporary, path)
+            with self._taking_the_place_of(path) as temporary:
+                self.file_system.put_file(str(source), temporary)
         if self.sha256(path) != sha256:
             raise StoreError(f"{self.display(path)} does not read back as written; check the disk, then retry")
 
@@ -120,10 +119,8 @@ class Storage:
 
     def replace(self, path: str, data: bytes) -> None:
         """Write a small file, whole, over whatever was there."""
-        with self._reported("write", path):
-            temporary = self._temporary_beside(path)
+        with self._reported("write", path), self._taking_the_place_of(path) as temporary:
             self.file_system.pipe_file(temporary, data)
-            self._replace(temporary, path)
 
     def modified(self, path: str) -> datetime | None:
         """Return when a file or directory was last written, None if it is gone or the file system does not say."""
@@ -220,14 +217,24 @@ class Storage:
         _sync_directory(final)
         return True
 
-    def _replace(self, temporary: str, path: str) -> None:
-        final = self.full_path(path)
-        if self.is_local:
-            _sync(temporary)
-            os.replace(temporary, final)
-            _sync_directory(final)
-        else:
-            self.file_system.mv(temporary, final)
+    @contextmanager
+    def _taking_the_place_of(self, path: str) -> Iterator[str]:
+        """The name of a file to write, which then becomes `path`. If that fails, nothing is left of it: on a full disk
+        it would keep what little room there is.
+        """
+        temporary, final = self._temporary_beside(path), self.full_path(path)
+        try:
+            yield temporary
+            if self.is_local:
+                _sync(temporary)
+                os.replace(temporary, final)
+                _sync_directory(final)
+            else:
+                self.file_system.mv(temporary, final)
+        except BaseException:
+            with suppress(OSError):
+                self.file_system.rm_file(temporary)
+            raise
 
     def _temporary_beside(self, path: str) -> str:
         """Return a fresh name in the directory of `path`, which then exists: renames need one file system."""

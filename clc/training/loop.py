@@ -233,14 +233,17 @@ class Trainer:
     def _save(self, modules: Modules, progress: Progress) -> None:
         save_checkpoint(self.checkpoint, self.run, modules, progress)
         self._saved_at = time.monotonic()
-        for name, rows in (("log", progress.log), ("validation", progress.validation)):
-            if rows:
-                pq.write_table(pa.Table.from_pylist(rows), self.folder / f"{name}.parquet")
+        with _writing_to(self.folder):
+            for name, rows in (("log", progress.log), ("validation", progress.validation)):
+                if rows:
+                    pq.write_table(pa.Table.from_pylist(rows), self.folder / f"{name}.parquet")
 
     def _validate(self, average: AveragedModel | None, step: int, reporter: Reporter) -> None:
         model = self.model if average is None else average.module
         assert isinstance(model, CompressionModel)
-        reporter.validated(self.validation.measure(model, step, self.folder / f"sheet-{step:07d}.png"))
+        with _writing_to(self.folder):
+            measured = self.validation.measure(model, step, self.folder / f"sheet-{step:07d}.png")
+        reporter.validated(measured)
 
     def _diverged(self, what: str, step: int, batch: DrawnBatch) -> TrainingError:
         """The error that ends the run, with the batch's photos and places written down."""
@@ -251,6 +254,18 @@ class Trainer:
         return TrainingError(
             f"the {what} is not finite at step {step}; lower learning_rate, or look at the crops that {path} lists"
         )
+
+
+@contextlib.contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Raises TrainingError if a file cannot be written: the last checkpoint is whole."""
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"{folder} cannot be written ({error.strerror or error}); free some space or make the folder writable, and "
+            "run the same command again: it continues from its last checkpoint"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -63,6 +63,7 @@ def test_a_full_disk_ends_the_run_in_one_line(folder: Path, small_disk: Path) ->
     store = Store(small_disk / "store")
     assert not store.versions(Kind.MODEL)
     assert verify_store(store) == []
+    assert not list(small_disk.rglob(".tmp-*"))
 
 
 def test_photos_that_vanish_end_the_run_in_one_line(folder: Path) -> None:

@@ -25,6 +25,7 @@ def test_the_private_server_ends_with_a_run_that_is_killed(tmp_path: Path) -> No
         assert run.stdout is not None
         assert run.stdout.readline().startswith("http://127.0.0.1:")
         [server] = psutil.Process(run.pid).children()
+        assert os.getpgid(server.pid) == server.pid  # Ctrl-C reaches the run alone
         os.kill(run.pid, signal.SIGKILL)
     assert _ends_within(60, server)
 

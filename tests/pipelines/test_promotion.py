@@ -17,7 +17,7 @@ from clc.evaluation.results import IMAGES_SCHEMA, ImageRow, to_table
 from clc.evaluation.versions import evaluate_versions
 from clc.gate import GateConfig, inexact_photos, judge
 from clc.images import PhotoSource, open_source, read_photos
-from clc.promotion import Promotion, patches_of, promote, rollback
+from clc.promotion import Promotion, dictionary_in_use, patches_of, promote, rollback
 from clc.store import Kind, Recipe, Store, Version
 from clc.training.config import TrainingConfig
 from clc.training.train import ModelChoice, TrainingJob, train
@@ -137,8 +137,10 @@ def test_streams_that_another_process_cannot_decode_are_named(site: Site, tmp_pa
     dictionary = site.store.get(Kind.DICTIONARY, site.first.attributes["dictionary"])
     codec, _ = open_encoder(site.store, model, dictionary)
     [photo] = islice(read_photos(site.photos, []), 1)
-    assert inexact_photos(codec, [photo], 50.0, site.store) == []
-    assert inexact_photos(codec, [photo], 50.0, Store(tmp_path / "empty")) == [photo.image_id]
+    assert inexact_photos(codec, [photo], 50.0, site.store) == {}
+    found = inexact_photos(codec, [photo], 50.0, Store(tmp_path / "empty"))
+    assert list(found) == [photo.image_id]
+    assert "is not in" in found[photo.image_id]
 
 
 def test_the_first_candidate_goes_into_production_with_its_dictionary(site: Site) -> None:
@@ -166,6 +168,17 @@ def test_a_rollback_restores_the_model_before_which_no_rebuild_replaces_by_the_s
     again = site.promote(site.second, ANY_SIZE)
     assert not again.moved
     assert "was rolled back" in str(again)
+
+
+def test_the_dictionary_in_use_is_that_of_the_model_in_production(site: Site) -> None:
+    latest = site.store.aliases.resolve(Kind.DICTIONARY, "latest").id
+    in_use = dictionary_in_use(site.store)
+    assert in_use is not None
+    assert in_use.id == latest
+    site.promote(site.first, FIRST)
+    shutil.rmtree(Path(site.store.url, "dictionary", in_use.short_id))
+    with pytest.raises(MissingArtifactError):
+        dictionary_in_use(site.store)
 
 
 def test_there_is_nothing_to_roll_back_to_before_the_second_promotion(site: Site) -> None:

@@ -89,10 +89,20 @@ def test_a_rebuild_makes_every_artifact_and_the_second_one_skips_them_all(photos
 
 
 @pytest.mark.slow
-def test_a_test_photo_that_was_trained_on_stops_the_run_in_one_line(photos: Path, tmp_path: Path) -> None:
-    (tmp_path / "profile.toml").write_text(PROFILE.format(reference=photos, test=photos))
+def test_a_test_photo_that_was_trained_on_stops_the_run_in_one_line_and_another_run_ends_it(
+    photos: Path, tmp_path: Path
+) -> None:
+    profile = f'{PROFILE}\n[drift]\nrebuild = "above"\n'
+    (tmp_path / "profile.toml").write_text(profile.format(reference=photos, test=photos))
     result = run(tmp_path, module=True)
     assert result.returncode == 2
     [line] = [line for line in result.stderr.splitlines() if line.startswith("clc: ")]
     assert "is the same as" in line
     assert "Traceback" not in result.stderr
+
+    # The photos are those of the last dictionary, but nothing that was made of it is in production.
+    mended = profile.format(reference=photos, test=write_photos(tmp_path / "test-photos", range(100, 102)))
+    (tmp_path / "profile.toml").write_text(mended)
+    result = run(tmp_path, module=True)
+    assert result.returncode == 0, result.stderr
+    assert "production" in result.stdout

@@ -1,6 +1,7 @@
 """What is tried again, and what is not."""
 
 import errno
+from urllib.error import URLError
 
 import pytest
 from prefect.states import Failed
@@ -24,6 +25,8 @@ def caused_by(error: Exception, cause: Exception) -> Exception:
         (caused_by(SourceError("cannot list"), FileNotFoundError(errno.ENOENT, "gone")), False),
         (caused_by(StoreError("cannot write"), OSError(errno.ENOSPC, "No space left on device")), False),
         (caused_by(StoreError("cannot write"), OSError(errno.EROFS, "Read-only file system")), False),
+        (caused_by(SourceError("cannot download"), URLError(OSError(errno.ECONNREFUSED, "refused"))), True),
+        (caused_by(SourceError("cannot download"), URLError("unknown url type")), False),
         (ProfileError("unknown key"), False),
         (ValueError("a bug"), False),
     ],

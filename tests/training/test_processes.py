@@ -9,6 +9,7 @@ import pytest
 
 from clc.errors import TrainingError
 from clc.store import Kind, Store
+from clc.trainer import TrainerConfig, run_trainer
 from clc.training.processes import Processes
 from tests.conftest import World
 
@@ -67,6 +68,16 @@ def test_two_processes_have_the_losses_of_one_with_both_batches(world: World, fo
     for one, two in zip(*logs, strict=True):
         for name in ("loss", "bpp", "psnr", "gradient_norm"):
             assert one[name] == pytest.approx(two[name], rel=1e-3), (one["step"], name)
+
+
+@pytest.mark.slow
+def test_several_processes_fail_with_the_word_of_the_first(tmp_path: Path) -> None:
+    (tmp_path / "wrong.toml").write_text('name = "wrong"\n[training]\nstepz = 6\n')
+    arguments = ["--profile", str(tmp_path / "wrong.toml"), "--data", "bundled", "--store", str(tmp_path / "store")]
+    lines: list[str] = []
+    with pytest.raises(TrainingError, match=r"wrong\.toml.*stepz"):
+        run_trainer(arguments, TrainerConfig(processes=2), on_line=lines.append)
+    assert not lines[-1].startswith("clc: ")
 
 
 def test_batches_that_cannot_be_spread_are_refused() -> None:
