@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from clc.codec.artifact import open_codec, reference_latents
 from clc.dictionary.encoder import open_encoder
 from clc.evaluation.baselines import Avif, Clc, ImageCodec, Jpeg, WebP
-from clc.evaluation.evaluate import measure
+from clc.evaluation.evaluate import measure_photo
 from clc.evaluation.interval import Interval, interval
 from clc.evaluation.overlap import refuse_overlap, seen_by
 from clc.evaluation.programs import Hevc, JpegXl, ProgramCodec, Vvc, why_missing
-from clc.evaluation.published import PHOTOS, VTM, published_curves
+from clc.evaluation.published import PHOTOS, VTM, published_curves, why_other_photos
 from clc.evaluation.rate_difference import rate_difference, why_incomparable
 from clc.evaluation.results import ImageRow
 from clc.evaluation.summary import SummaryRow, means
-from clc.images import PhotoSource, open_source, read_photos
+from clc.images import PhotoSource, SkippedPhoto, open_source, read_photos
 from clc.images.patch import pixels_sha256
 from clc.loading import DEFAULT, find_model
 from clc.shipped import LayeredStore
@@ -49,8 +49,6 @@ def main() -> None:
     store = LayeredStore(options.store)
     model = find_model(store, options.model)
     photos = open_source(options.dataset)
-    if options.published and sum(1 for _ in photos.encoded()) != PHOTOS[options.published]:
-        parser.error(f"{options.published} has {PHOTOS[options.published]} photos; these are others")
     models = [model, *([store.get(Kind.MODEL, options.anchor)] if options.anchor else [])]
     refuse_overlap(photos, seen_by(models))
     qualities = tuple(options.qualities)
@@ -62,7 +60,21 @@ def main() -> None:
         others = [Jpeg(), WebP(), Avif(), *(each for each in _PROGRAMS if not why_missing(each))]
     codecs = [*ours, *others]
     print(f"model {model.short_id}, {model.attributes['preset']}, {model.statistics['steps']} steps of training")
-    rows = [row for photo in read_photos(photos, skipped=[]) for codec in codecs for row in measure(photo, codec)]
+    skipped: list[SkippedPhoto] = []
+    rows: list[ImageRow] = []
+    for photo in read_photos(photos, skipped):
+        failures: list[dict[str, str]] = []
+        measured = measure_photo(photo, codecs, failures)
+        if failures:  # a mean is over photos that all have coded
+            skipped += [SkippedPhoto(photo.image_id, f"{each['codec']}: {each['reason']}") for each in failures]
+        else:
+            rows += [row for own in measured.values() for row in own]
+    for left_out in skipped:
+        print(f"without {left_out.image_id}: {left_out.reason}")
+    if options.published:
+        sizes = {row.image_id: (row.height, row.width) for row in rows}
+        if other := why_other_photos(options.published, list(sizes.values())):
+            sys.exit(f"these cannot be compared with what is published: {other}")
     curves = {codec.name: _curve(rows, codec.name) for codec in codecs}
     _print_points(curves)
     by_codec = {codec.name: [row for row in rows if row.codec == codec.name] for codec in codecs}

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from clc.codec.artifact import open_codec
+from clc.codec.artifact import open_codec, other_latents
 from clc.codec.bitstream import Bitstream, Header
 from clc.codec.codec import Codec
 from clc.codec.stream_file import read_stream
-from clc.errors import ProfileError
+from clc.errors import BitstreamError, ProfileError
 from clc.images import write_png
 from clc.store import Kind, Store
 
@@ -61,14 +62,30 @@ class StoreDecoder:
         return Image.fromarray(pixels)
 
     def _pixels(self, data: bytes) -> NDArray[np.uint8]:
-        return self._decoder(Bitstream.from_bytes(data).header).decompress(data)
+        header = Bitstream.from_bytes(data).header
+        try:
+            return self._decoder(header).decompress(data)
+        except BitstreamError:
+            # It names model and dictionary; what its encoder's machine made of the two may have come here later.
+            for latents in self._other_latents(header):
+                with suppress(BitstreamError):
+                    return self._open(header.model_id, header.dictionary_id, latents).decompress(data)
+            raise
 
     def _decoder(self, header: Header) -> Codec:
         return self._open(header.model_id, header.dictionary_id if header.references else None)
 
-    def _open_codec(self, model: str, dictionary: str | None) -> Codec:
+    def _open_codec(self, model: str, dictionary: str | None, latents: str | None = None) -> Codec:
         named = None if dictionary is None else self.store.get(Kind.DICTIONARY, dictionary)
-        return self._placed(open_codec(self.store, self.store.get(Kind.MODEL, model), named))
+        others = None if latents is None else self.store.get(Kind.LATENTS, latents)
+        return self._placed(open_codec(self.store, self.store.get(Kind.MODEL, model), named, latents=others))
+
+    def _other_latents(self, header: Header) -> list[str]:
+        if not header.references:
+            return []
+        dictionary = self.store.get(Kind.DICTIONARY, header.dictionary_id)
+        model = self.store.get(Kind.MODEL, header.model_id)
+        return [version.id for version in other_latents(self.store, dictionary, model)]
 
     def _placed(self, codec: Codec) -> Codec:
         codec.model.to(self.device)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -17,8 +18,8 @@ from PIL import Image
 
 import clc
 from clc import decoder, loading
-from clc.codec.artifact import open_codec, read_model, write_model
-from clc.codec.bitstream import describe
+from clc.codec.artifact import find_latents, open_codec, read_model, write_model
+from clc.codec.bitstream import describe, tile_count
 from clc.codec.codec import Codec
 from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning
 from clc.codec.presets import PRESETS
@@ -213,6 +214,36 @@ def test_a_stream_of_an_unknown_model_says_what_to_import(
     data = Codec(read_model(world.model), "ab" * 8).compress(photo[:9, :9], references=False)
     with pytest.raises(MissingArtifactError, match=r"abababababababab.*import"):
         codec.decompress(data)
+
+
+def test_a_stream_coded_with_what_another_machine_made_of_the_dictionary_decodes(
+    world: World, photo: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    store = Store(shutil.copytree(world.store.url, tmp_path / "store"))
+    model = find_model(store)
+    dictionary = store.get(Kind.DICTIONARY, model.attributes["dictionary"])
+    other = latents_of_another_machine(store, find_latents(store, dictionary, model))
+    coder = open_codec(store, model, dictionary, latents=other)
+    tiles, number = tile_count(*photo.shape[:2]), coder.model.config.references
+    used = coder.lookup.entries(np.tile(np.arange(number), (tiles, 1)), *photo.shape[:2])
+    data = coder.code(coder.analyse(photo, references=False), 50.0, used).data
+    assert np.array_equal(np.asarray(StoreDecoder(store).decompress(data)), coder.decompress(data))
+    with pytest.raises(BitstreamError):
+        StoreDecoder(world.store).decompress(data)
+
+
+def latents_of_another_machine(store: Store, own: Version) -> Version:
+    """A version that differs from `own` in every value, as if rounding had been that different."""
+    recipe = own.manifest.recipe.model_copy(update={"config": {"machine": "another"}})
+    with store.draft(Kind.LATENTS, recipe) as draft:
+        column = own.table("latents")["latent"].combine_chunks()
+        changed = pa.array(np.roll(column.flatten().to_numpy(), 1))
+        schema = pa.schema([pa.field("latent", column.type)])
+        with draft.table("latents", schema) as table:
+            table.write(pa.table([pa.FixedSizeListArray.from_arrays(changed, column.type.list_size)], schema=schema))
+        draft.tensors("exponents", own.tensors("exponents"))
+        draft.attributes |= own.attributes
+        return draft.publish()
 
 
 def test_a_decoder_needs_no_alias_and_reads_a_model_once(

@@ -132,19 +132,23 @@ def entry_compression(network: CompressionModel, latents: Version) -> EntryCompr
 
 
 def open_codec(
-    store: Store, model: Version, dictionary: Version | None = None, photos: DictionaryPhotos | None = None
+    store: Store,
+    model: Version,
+    dictionary: Version | None = None,
+    photos: DictionaryPhotos | None = None,
+    latents: Version | None = None,
 ) -> Codec:
     """A codec from versions in a store.
 
     dictionary: whose reference latents to use; None for a codec without references. They are looked up, never
     computed on the fly: another machine's rounding could make them differ from those the encoder had.
-    photos: of the dictionary, if they are open already.
+    photos: of the dictionary, if they are open already. latents: others than `find_latents` gives.
     Raises MissingArtifactError if they were never computed.
     """
     if dictionary is None:
         return Codec(read_model(model), model.short_id)
-    latents = read_latents(find_latents(store, dictionary, model))
-    return Codec(read_model(model), model.short_id, latents, photos=photos or DictionaryPhotos(dictionary))
+    values = read_latents(latents or find_latents(store, dictionary, model))
+    return Codec(read_model(model), model.short_id, values, photos=photos or DictionaryPhotos(dictionary))
 
 
 def find_latents(store: Store, dictionary: Version, model: Version) -> Version:
@@ -156,6 +160,17 @@ def find_latents(store: Store, dictionary: Version, model: Version) -> Version:
             "`clc latents import FILE` brings in those that the stream was coded with"
         )
     return latents
+
+
+def other_latents(store: Store, dictionary: Version, model: Version) -> list[Version]:
+    """What other machines made of the same dictionary and model, and rounded otherwise; the oldest first."""
+    own = find_latents(store, dictionary, model)
+    made_of = {"dictionary": dictionary.id, "model": model.id}
+    return [
+        version
+        for version in store.versions(Kind.LATENTS)
+        if version.id != own.id and made_of.items() <= version.attributes.items()
+    ]
 
 
 def _latents_recipe(dictionary: Version, model: Version) -> Recipe:

@@ -75,7 +75,8 @@ class Codec:
     latents: needed to decode streams that have references, and to write such streams.
     photos: needed as well to decode streams whose references are aligned.
     retriever: needed to write streams with references; aligner: to align some. Decoding never searches.
-    max_pixels: larger images are refused, when decoding before anything is allocated for them.
+    max_pixels: larger images are refused, when decoding before anything is allocated for them. What decoding takes
+    grows with the tiles that an image touches, which reach beyond one that is narrower than a tile.
     Attribute `lookup`: what references mean, for `code`.
     """
 

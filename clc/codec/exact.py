@@ -7,6 +7,7 @@ numbers only: small integers times a power of two, carried in float64. Every pro
 """
 
 import math
+import threading
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ FINEST_INPUT_EXPONENT = 12
 """Inputs of exact layers are multiples of 2^-FINEST_INPUT_EXPONENT."""
 _BIAS_EXPONENT = 20
 _FINEST_WEIGHT_EXPONENT = 24  # channels that hardly respond need no finer weights
+_CUDNN = threading.Lock()
 _HEADROOM = 4.0  # activations may grow this much beyond what calibration saw before they saturate
 
 
@@ -79,8 +81,10 @@ class ExactConv2d(nn.Conv2d):
         assert self.bias is not None
         if self.transformed is not None:
             return convolved(padded, self.transformed[:, :, :channels], self.bias)
-        # cuDNN may pick a Winograd or FFT algorithm whose sums have not been checked.
-        with torch.backends.cudnn.flags(enabled=False):
+        if not padded.is_cuda:
+            return F.conv2d(padded, self.weight[:, :channels], self.bias)
+        # cuDNN may pick a Winograd or FFT algorithm whose sums have not been checked. All threads share its switch.
+        with _CUDNN, torch.backends.cudnn.flags(enabled=False):
             return F.conv2d(padded, self.weight[:, :channels], self.bias)
 
     def _padded(self, x: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from clc.codec.transforms import ConvolutionalAnalysis, ResidualBlock
 from clc.codec.winograd import convolved
 
 _EXPONENT = 11  # of activations: their 16 bits reach to 16, and a picture in 0..1 does not take them there
-_LARGEST = 2.0**5  # where a branch is added to them
+_LARGEST = 2.0 ** (15 - _EXPONENT)  # of what is rounded to 16 bits; a sum with n branches is n + 1 times as large
 _PIXEL = 257 / 2**16  # nearly 1/255, and a dyadic number
 _PIXEL_EXPONENT = 16
 _UNFOLDED_BYTES = 2**25  # that a convolution may hold at once
@@ -31,16 +31,23 @@ class ExactAnalysis:
         self._layers = copy.deepcopy(analysis.layers).cpu()
         self._transformed: dict[nn.Conv2d, Tensor | None] = {}
         inputs = (1.0, _PIXEL_EXPONENT)  # of the first convolution
-        for module in self._layers.modules():
-            if isinstance(module, nn.Conv2d):
-                assert module.bias is not None
-                # A model that was never stored has more digits than its file would have.
-                module.weight.data = module.weight.data.half().double().contiguous()
-                module.bias.data = on_bias_grid(module.bias.data)
-                check_exact_sums(module.weight, module.bias, *inputs)
-                if module.kernel_size == (3, 3) and module.stride == (1, 1):
-                    self._transformed[module] = transformed_if_exact(module.weight, module.bias, *inputs)
+        for layer in self._layers:
+            if isinstance(layer, ResidualBlock):
+                for convolution in (layer.conv1, layer.conv2):
+                    self._prepare(convolution, _LARGEST, _EXPONENT)
+                inputs = (inputs[0] + _LARGEST, _EXPONENT)
+            elif isinstance(layer, nn.Conv2d):
+                self._prepare(layer, *inputs)
                 inputs = (_LARGEST, _EXPONENT)
+
+    def _prepare(self, layer: nn.Conv2d, largest_input: float, input_exponent: int) -> None:
+        assert layer.bias is not None
+        # A model that was never stored has more digits than its file would have.
+        layer.weight.data = layer.weight.data.half().double().contiguous()
+        layer.bias.data = on_bias_grid(layer.bias.data)
+        check_exact_sums(layer.weight, layer.bias, largest_input, input_exponent)
+        if layer.kernel_size == (3, 3) and layer.stride == (1, 1):
+            self._transformed[layer] = transformed_if_exact(layer.weight, layer.bias, largest_input, input_exponent)
 
     @torch.inference_mode()
     def __call__(self, picture: NDArray[np.uint8]) -> Tensor:

@@ -125,7 +125,8 @@ def _split(position: Positions, size: int) -> tuple[Tensor, Tensor]:
 def _cubic_weights() -> Tensor:
     """int32 [taps, phases]: Keys's cubic convolution (a = −1/2) in 512ths; those of a phase add up to 1."""
     t = np.arange(_PHASES) / _PHASES
-    cubic = np.stack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]) / 2
+    t2, t3 = t * t, t * t * t  # exact; what ** gives is a matter of the mathematics library
+    cubic = np.stack([-t + 2 * t2 - t3, 2 - 5 * t2 + 3 * t3, t + 4 * t2 - 3 * t3, t3 - t2]) / 2
     weights = np.rint(_ONE * cubic).astype(np.int32)
     weights[weights.argmax(axis=0), np.arange(_PHASES)] += _ONE - weights.sum(axis=0, dtype=np.int32)
     return torch.from_numpy(weights)

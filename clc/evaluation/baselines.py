@@ -151,7 +151,7 @@ def _pillow_encode(image: NDArray[np.uint8], file_format: str, **options: Any) -
     buffer = io.BytesIO()
     try:
         Image.fromarray(image).save(buffer, file_format, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:  # AVIF's encoder refuses with RuntimeError
         height, width = image.shape[:2]
         raise ImageError(f"{file_format} cannot code this image of {width}×{height} pixels: {error}") from error
     return buffer.getvalue()
@@ -161,5 +161,5 @@ def _pillow_decode(data: bytes, file_format: str) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=[file_format]) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
         raise ImageError(f"{file_format} cannot be decoded: {error}") from error

@@ -11,6 +11,7 @@ from clc.evaluation.rate_difference import (
     quality_difference,
     rate_difference,
     why_incomparable,
+    why_no_quality_difference,
 )
 from clc.evaluation.results import ImageRow
 
@@ -19,13 +20,14 @@ NO_COMMON_PHOTO = "no photo was coded by both at all their qualities"
 
 @dataclass(frozen=True)
 class Difference:
-    """By one metric. rate, quality: None where the curves do not allow an answer, with the reason in `gap`."""
+    """By one metric. rate, quality: None where the curves allow no answer, for the reasons `gap` and `quality_gap`."""
 
     photos: int
     rate: RateDifference | None
     interval: Interval | None
     quality: QualityDifference | None
     gap: str | None
+    quality_gap: str | None
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def difference(anchor: Sequence[ImageRow], test: Sequence[ImageRow], metric: Met
     """Compare the rows of two codecs by one metric."""
     photos = common_photos(anchor, test, metric)
     if not photos:
-        return Difference(0, None, None, None, NO_COMMON_PHOTO)
+        return Difference(0, None, None, None, NO_COMMON_PHOTO, NO_COMMON_PHOTO)
     curves = [photo_curves(rows, photos, metric).mean() for rows in (anchor, test)]
     return Difference(
         photos=len(photos),
@@ -60,4 +62,5 @@ def difference(anchor: Sequence[ImageRow], test: Sequence[ImageRow], metric: Met
         interval=interval(anchor, test, metric=metric),
         quality=quality_difference(*curves),
         gap=why_incomparable(*curves),
+        quality_gap=why_no_quality_difference(*curves),
     )

@@ -36,8 +36,9 @@ class PhotoCurves:
     metric: Metric
 
     def mean(self) -> list[tuple[float, float]]:
-        """The points (bpp, dB) of the mean curve."""
-        rates, values = self.rates.mean(axis=0), self.values.mean(axis=0)
+        """The points (bpp, dB) of the mean curve, without those at which any photo is lossless (see `means`)."""
+        finite = self._finite()
+        rates, values = self.rates[:, finite].mean(axis=0), self.values[:, finite].mean(axis=0)
         return [(float(rate), self.metric.decibels(float(value))) for rate, value in zip(rates, values, strict=True)]
 
     def means(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -45,10 +46,16 @@ class PhotoCurves:
 
         A point at which any photo is lossless is left out: its mean is infinite if that photo is drawn alone.
         """
-        decibels = np.vectorize(self.metric.decibels, otypes=[np.float64])
-        finite = np.all(np.isfinite(decibels(self.values)), axis=0)
+        finite = self._finite()
         shares = weights / weights.sum(axis=1, keepdims=True)
-        return shares @ self.rates[:, finite], decibels(shares @ self.values[:, finite])
+        return shares @ self.rates[:, finite], self._decibels(shares @ self.values[:, finite])
+
+    def _finite(self) -> NDArray[np.bool_]:
+        return np.all(np.isfinite(self._decibels(self.values)), axis=0)
+
+    def _decibels(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        decibels: NDArray[np.float64] = np.vectorize(self.metric.decibels, otypes=[np.float64])(values)
+        return decibels
 
 
 def photo_curves(rows: Iterable[ImageRow], photos: Sequence[str], metric: Metric) -> PhotoCurves:

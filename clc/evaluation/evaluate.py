@@ -207,7 +207,7 @@ def _measure_all(
     with draft.table("images", IMAGES_SCHEMA) as images, draft.table("panels", PANELS_SCHEMA) as panels:
         for photo in read_photos(photos, skipped):
             start = time.perf_counter()
-            measured = _measure_photo(photo, codecs, failures)
+            measured = measure_photo(photo, codecs, failures)
             for rows in measured.values():
                 images.write(to_table(rows, IMAGES_SCHEMA))
             if measured_photos < config.panel_images:
@@ -233,7 +233,7 @@ def _measure_all(
     }
 
 
-def _measure_photo(photo: Photo, codecs: list[ImageCodec], failures: list[dict[str, str]]) -> dict[str, list[ImageRow]]:
+def measure_photo(photo: Photo, codecs: list[ImageCodec], failures: list[dict[str, str]]) -> dict[str, list[ImageRow]]:
     """The rows of every codec that codes this photo at all its qualities; the others go to `failures`."""
     measured: dict[str, list[ImageRow]] = {}
     for codec in codecs:

@@ -84,8 +84,10 @@ class Vvc:
     package: str = "vvenc and vvdec of Fraunhofer HHI"
 
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
-        """Raises ImageError if the program fails."""
+        """Raises ImageError if the program fails, and for sides beyond 65,535 pixels."""
         height, width = image.shape[:2]
+        if max(height, width) > _MAX_SIDE:
+            raise ImageError(f"VVC is measured up to {_MAX_SIDE:,} pixels a side; this image has {width}×{height}")
         even = f"{width + width % 2}x{height + height % 2}"
         with TemporaryDirectory() as folder:
             source, target = Path(folder, "in.yuv"), Path(folder, "out.266")
@@ -109,6 +111,7 @@ class Vvc:
 ProgramCodec = JpegXl | Hevc | Vvc
 
 _SIZE = struct.Struct("<HH")
+_MAX_SIDE = 2**16 - 1
 
 
 def why_missing(codec: ProgramCodec) -> str | None:

@@ -4,6 +4,7 @@ PSNR is over RGB, a mean over the images of the data set, as the rate is.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,6 +21,8 @@ PHOTOS = {
     "clic2020-mobile": 178,
 }
 """How many photos each data set has: results of fewer are not results on it."""
+_SIDES = {"kodak": (512, 768), "tecnick": (1200, 1200)}
+"""Of data sets whose photos all have the same, the shorter one first."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,18 @@ class PublishedCurve:
     dataset: str
     source: str
     points: tuple[tuple[float, float], ...]
+
+
+def why_other_photos(dataset: str, sizes: Sequence[tuple[int, int]]) -> str | None:
+    """Why photos of these sizes (height, width) are not the data set; None if they may be."""
+    if len(sizes) != PHOTOS[dataset]:
+        return f"{dataset} has {PHOTOS[dataset]} photos, these are {len(sizes)}"
+    sides = _SIDES.get(dataset)
+    others = [size for size in sizes if sides and tuple(sorted(size)) != sides]
+    if sides and others:
+        height, width = others[0]
+        return f"the photos of {dataset} have {sides[1]}×{sides[0]} pixels, one of these has {width}×{height}"
+    return None
 
 
 @cache

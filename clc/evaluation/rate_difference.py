@@ -97,9 +97,8 @@ def quality_difference(
 def why_incomparable(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]) -> str | None:
     """Why two curves have no rate difference, for people; None if they have one."""
     curves = [_curve(points) for points in (anchor, test)]
-    for curve in curves:
-        if fault := _fault(curve):
-            return fault
+    if fault := _fault(*curves):
+        return fault
     low, high = _common([curve.qualities for curve in curves])
     if high - low >= MIN_COMMON_RANGE:
         return None
@@ -107,16 +106,28 @@ def why_incomparable(anchor: Sequence[tuple[float, float]], test: Sequence[tuple
     return f"the curves reach {ranges}, which is less than {MIN_COMMON_RANGE:g} dB in common"
 
 
+def why_no_quality_difference(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]) -> str | None:
+    """Why two curves have no quality difference, for people; None if they have one."""
+    curves = [_curve(points) for points in (anchor, test)]
+    if fault := _fault(*curves):
+        return fault
+    low, high = _common([curve.log_rates for curve in curves])
+    if high - low >= np.log(MIN_COMMON_RATES):
+        return None
+    return f"the rates that both reach differ by less than a factor of {MIN_COMMON_RATES:g}"
+
+
 def _curve(points: Sequence[tuple[float, float]]) -> _Curve:
     rates, qualities = np.array(sorted(point for point in points if np.isfinite(point[1]))).reshape(-1, 2).T
     return _Curve(np.log(rates), qualities)
 
 
-def _fault(curve: _Curve) -> str | None:
-    if len(curve.qualities) < 2:
-        return "a curve has fewer than two points of finite quality"
-    if np.any(np.diff(curve.qualities) <= 0.0) or np.any(np.diff(curve.log_rates) <= 0.0):
-        return "quality does not rise with the rate on one of the curves"
+def _fault(*curves: _Curve) -> str | None:
+    for curve in curves:
+        if len(curve.qualities) < 2:
+            return "a curve has fewer than two points of finite quality"
+        if np.any(np.diff(curve.qualities) <= 0.0) or np.any(np.diff(curve.log_rates) <= 0.0):
+            return "quality does not rise with the rate on one of the curves"
     return None
 
 

@@ -22,7 +22,7 @@ from clc.evaluation.comparison import Comparison, compare
 from clc.evaluation.lineage_chart import lineage_columns
 from clc.evaluation.metrics import ms_ssim_db
 from clc.evaluation.panels import DISPLAY_WIDTH
-from clc.evaluation.published import PHOTOS, VTM, PublishedCurve, published_curves
+from clc.evaluation.published import PHOTOS, VTM, PublishedCurve, published_curves, why_other_photos
 from clc.evaluation.rate_difference import RateDifference, rate_difference, why_incomparable
 from clc.evaluation.results import ImageRow, PanelRow
 from clc.evaluation.summary import SummaryRow, codec_names, common_images, image_rows, summary
@@ -152,13 +152,13 @@ def comparisons(rows: Sequence[ImageRow], codecs: Sequence[str], anchor: str | N
 
 
 def _published_curves(version: Version, dataset: str) -> list[PublishedCurve]:
-    """Raises ProfileError unless the results are of as many photos as the data set has."""
+    """Raises ProfileError unless the results can be of the data set's photos."""
     if dataset not in PHOTOS:
         raise ProfileError(f"nothing is published of data set {dataset!r}; there are curves of {', '.join(PHOTOS)}")
-    photos = len(common_images(version))
-    if photos != PHOTOS[dataset]:
+    sizes = {row.image_id: (row.height, row.width) for row in image_rows(version)}
+    if other := why_other_photos(dataset, [sizes[image_id] for image_id in common_images(version)]):
         raise ProfileError(
-            f"{version} has means of {photos} photos and {dataset} has {PHOTOS[dataset]}: they cannot be compared; "
+            f"the means of {version} cannot be compared with what is published: {other}; "
             f"evaluate on all of {dataset}, or leave --published out"
         )
     curves = {curve.codec: curve for curve in published_curves() if curve.dataset == dataset}
@@ -192,16 +192,16 @@ def _styles(codecs: Sequence[str]) -> dict[str, str]:
 
 
 def _charts(means: Sequence[SummaryRow], published: Sequence[PublishedCurve], styles: Mapping[str, str]) -> list[Chart]:
-    def curves(quality_of: Callable[[SummaryRow], float]) -> list[Curve]:
+    def curves(rate_of: Callable[[SummaryRow], float], quality_of: Callable[[SummaryRow], float]) -> list[Curve]:
         return [
             Curve(
                 codec,
                 styles[codec],
                 tuple(
                     Point(
-                        row.bpp,
+                        rate_of(row),
                         quality_of(row),
-                        f"{codec}, quality {row.quality:g}: {row.bpp:.3f} bpp, {quality_of(row):.2f} dB",
+                        f"{codec}, quality {row.quality:g}: {rate_of(row):.3f} bpp, {quality_of(row):.2f} dB",
                     )
                     for row in rows
                 ),
@@ -222,8 +222,12 @@ def _charts(means: Sequence[SummaryRow], published: Sequence[PublishedCurve], st
         for number, curve in enumerate(published)
     ]
     charts = [
-        rd_chart("PSNR over rate", "PSNR (dB)", [*curves(lambda row: row.psnr), *dashed]),
-        rd_chart("MS-SSIM over rate", "MS-SSIM (dB)", curves(lambda row: ms_ssim_db(row.ms_ssim))),
+        rd_chart("PSNR over rate", "PSNR (dB)", [*curves(lambda row: row.bpp, lambda row: row.psnr), *dashed]),
+        rd_chart(
+            "MS-SSIM over rate",
+            "MS-SSIM (dB)",
+            curves(lambda row: row.ms_ssim_bpp, lambda row: ms_ssim_db(row.ms_ssim)),
+        ),
     ]
     return [chart for chart in charts if chart is not None]
 

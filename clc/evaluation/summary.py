@@ -15,7 +15,8 @@ class SummaryRow:
     """Means of one codec at one quality.
 
     images: photos in the means, the same ones in every row; bpp, psnr (dB), ms_ssim and the seconds: arithmetic means
-    of the photos' values; ms_ssim is over the `ms_ssim_images` photos that are large enough for it, nan if none is;
+    of the photos' values; ms_ssim is over the `ms_ssim_images` photos that are large enough for it, whose mean rate is
+    ms_ssim_bpp, both nan if none is;
     psnr_of_mean_error (dB): of the mean squared error of all photos, so that bad ones weigh more; peak_memory: bytes,
     the most that any photo took, None if unknown.
     """
@@ -27,6 +28,7 @@ class SummaryRow:
     psnr: float
     psnr_of_mean_error: float
     ms_ssim: float
+    ms_ssim_bpp: float
     ms_ssim_images: int
     encode_seconds: float
     decode_seconds: float
@@ -78,7 +80,7 @@ def means(rows: Iterable[ImageRow]) -> Iterator[SummaryRow]:
     """A row for each run of rows of one codec and quality."""
     for (codec, quality), group in groupby(rows, key=lambda row: (row.codec, row.quality)):
         members = list(group)
-        known = [row.ms_ssim for row in members if not math.isnan(row.ms_ssim)]
+        known = [row for row in members if not math.isnan(row.ms_ssim)]
         yield SummaryRow(
             codec=codec,
             quality=quality,
@@ -86,7 +88,8 @@ def means(rows: Iterable[ImageRow]) -> Iterator[SummaryRow]:
             bpp=_mean([row.bpp for row in members]),
             psnr=_mean([row.psnr for row in members]),
             psnr_of_mean_error=psnr_of_error(_mean([squared_error(row.psnr) for row in members])),
-            ms_ssim=_mean(known),
+            ms_ssim=_mean([row.ms_ssim for row in known]),
+            ms_ssim_bpp=_mean([row.bpp for row in known]),
             ms_ssim_images=len(known),
             encode_seconds=_mean([row.encode_seconds for row in members]),
             decode_seconds=_mean([row.decode_seconds for row in members]),

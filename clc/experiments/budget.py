@@ -33,7 +33,8 @@ class Budget(BaseModel):
             f"Budget {self.name}: {self.steps} steps of {self.batch} crops, {len(self.seeds)} seed(s), at most "
             f"{self.training_photos} training, {self.reference_photos} reference ({self.collection_photos} of a "
             f"collection) and {self.test_photos} test photos, "
-            f"{self.entries} entries, qualities {', '.join(f'{quality:g}' for quality in self.qualities)}"
+            f"{self.entries} entries (where their number is the question, {', '.join(map(str, self.sizes))}), "
+            f"qualities {', '.join(f'{quality:g}' for quality in self.qualities)}"
         )
 
 

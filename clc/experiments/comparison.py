@@ -10,6 +10,7 @@ import pyarrow as pa
 from clc.evaluation.baselines import OURS
 from clc.evaluation.comparison import Difference, difference
 from clc.evaluation.curves import MS_SSIM, PSNR
+from clc.evaluation.interval import MIN_PHOTOS
 from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
 from clc.evaluation.summary import codec_names, image_rows
 from clc.experiments.budget import Budget
@@ -217,7 +218,8 @@ def _cell(found: Difference) -> str:
         return f"none: {found.gap}"
     text = f"{100 * found.rate.mean:+.1f} %"
     if found.interval is None:
-        return f"{text} ({found.photos} photos: too few for an interval)"
+        few = found.photos < MIN_PHOTOS
+        return f"{text} ({found.photos} photos: {'too few for an' if few else 'some draws of them allow no'} interval)"
     return f"{text} [{100 * found.interval.low:+.1f}, {100 * found.interval.high:+.1f}]"
 
 

@@ -26,6 +26,7 @@ from clc.codec.transforms import ConvolutionalConfig
 from tests.conftest import picture
 
 FOLDER = Path(__file__).parent / "golden"
+APART = FOLDER / "apart"
 MODEL_ID, DICTIONARY_ID = "0123456789abcdef", "fedcba9876543210"
 CONFIG = ModelConfig(
     transform=ConvolutionalConfig(widths=(12, 16, 24), hidden=(12, 16, 16), blocks=(1, 0, 1), latent_channels=24),
@@ -70,10 +71,10 @@ class Scenes:
         return picture(entry, 100, 300)
 
 
-def golden_codec(whole_image: bool = False) -> Codec:
-    """The codec that the files hold."""
-    tensors = load_file(FOLDER / "model.safetensors")
-    model = CompressionModel(ModelConfig.model_validate_json((FOLDER / "config.json").read_text()))
+def golden_codec(whole_image: bool = False, folder: Path = FOLDER) -> Codec:
+    """The codec that the files of a folder hold."""
+    tensors = load_file(folder / "model.safetensors")
+    model = CompressionModel(ModelConfig.model_validate_json((folder / "config.json").read_text()))
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     weights = {name: torch.from_numpy(tensors[f"weights.{name}"]).reshape(shape) for name, shape in shapes.items()}
     model.load_state_dict(weights)
@@ -83,10 +84,10 @@ def golden_codec(whole_image: bool = False) -> Codec:
     return Codec(model, MODEL_ID, latents, Cycling(len(latents), whole_image), Scenes())
 
 
-def _write() -> None:
-    FOLDER.mkdir(exist_ok=True)
+def _write_model(config: ModelConfig, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
-    model = CompressionModel(CONFIG)
+    model = CompressionModel(config)
     for parameter in model.parameters():  # away from the start of training, where much is zero
         parameter.data += 0.02 * torch.randn_like(parameter)
     crop = torch.from_numpy(picture(1)[:128, :128].copy()).permute(2, 0, 1)[None] / 255.0
@@ -99,8 +100,12 @@ def _write() -> None:
     for name, table in (("hyper", model.hyper_tables), ("latent", model.latent_tables)):
         tensors |= {f"{name}.radius": table.radius, f"{name}.frequencies": table.frequencies}
     tensors |= {"latents.values": values, "latents.exponents": exponents}
-    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, FOLDER / "model.safetensors")
-    (FOLDER / "config.json").write_text(json.dumps(CONFIG.model_dump(mode="json"), indent=1) + "\n")
+    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
+
+
+def _write() -> None:
+    _write_model(CONFIG, FOLDER)
     for name, (height, width, quality, uses_references, whole_image) in IMAGES.items():
         codec = golden_codec(whole_image)
         data = codec.compress(picture(2)[:height, :width], quality=quality, references=uses_references)
@@ -118,6 +123,18 @@ def _write_aligned() -> None:
     Image.fromarray(codec.decompress(data)).save(FOLDER / "aligned.png", optimize=True)
 
 
+def _write_apart() -> None:
+    """Streams of a model that has networks of their own for what is coded without references."""
+    matching = CONFIG.prior_matching.model_copy(update={"apart": True})
+    _write_model(CONFIG.model_copy(update={"prior_matching": matching, "conditioning": Conditioning.PRIOR}), APART)
+    codec = golden_codec(folder=APART)
+    for name, references in (("alone", False), ("tiles", True)):
+        data = codec.compress(picture(2)[:90, :280], quality=60.0, references=references, always=references)
+        (APART / f"{name}.clc").write_bytes(data)
+        Image.fromarray(codec.decompress(data)).save(APART / f"{name}.png", optimize=True)
+
+
 if __name__ == "__main__":
     _write()
     _write_aligned()
+    _write_apart()

@@ -30,6 +30,8 @@ def test_jpeg_has_chroma_at_half_resolution(picture):
 def test_an_image_beyond_the_limits_of_a_format_is_an_image_error():
     with pytest.raises(ImageError, match="16400×1"):
         WebP().encode(np.zeros((1, 16400, 3), np.uint8), 50)
+    with pytest.raises(ImageError, match="70000×8"):
+        Avif().encode(np.zeros((8, 70000, 3), np.uint8), 50)
 
 
 @pytest.mark.parametrize("baseline", [Jpeg(), WebP(), Avif()], ids=["JPEG", "WebP", "AVIF"])

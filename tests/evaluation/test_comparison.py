@@ -38,6 +38,15 @@ def test_only_photos_that_both_have_coded_count():
     assert (compared.psnr.photos, compared.psnr.rate.mean) == (5, pytest.approx(-0.5))
 
 
+def test_a_point_at_which_a_photo_is_lossless_counts_neither_in_the_mean_nor_in_the_interval():
+    lossless = [
+        replace(row, ms_ssim=1.0) if (row.image_id, row.quality) == ("0", 3) else row for row in rows("clc", 0.5)
+    ]
+    found = compare(rows("JPEG", 1.0), lossless, names=NAMES).ms_ssim
+    shorter = compare(rows("JPEG", 1.0), [row for row in lossless if row.quality < 3], names=NAMES).ms_ssim
+    assert (found.rate.high, found.interval.high) == (shorter.rate.high, shorter.interval.high)
+
+
 def test_gaps_have_reasons():
     better = [replace(row, psnr=row.psnr + 30.0) for row in rows("JPEG", 1.0)]
     compared = compare(better, rows("clc", 1.0), names=NAMES)
@@ -45,4 +54,8 @@ def test_gaps_have_reasons():
     assert (compared.psnr.rate, compared.psnr.interval) == (None, None)
     assert "less than 0.5 dB in common" in compared.psnr.gap
     assert compared.ms_ssim.rate is not None
+    falling = [replace(row, psnr=-row.psnr) for row in rows("JPEG", 1.0)]
+    assert "does not rise" in compare(falling, rows("clc", 1.0), names=NAMES).psnr.quality_gap
+    apart = compare(rows("JPEG", 100.0), rows("clc", 1.0), names=NAMES).psnr
+    assert "less than a factor of 1.2" in apart.quality_gap
     assert compare(rows("JPEG", 1.0), [], names=NAMES).psnr.gap == NO_COMMON_PHOTO

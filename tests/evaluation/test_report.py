@@ -149,6 +149,12 @@ def rows(photos: int = 6, **rates: float) -> list[ImageRow]:
     ]  # fmt: skip
 
 
+def kodak(images: list[ImageRow]) -> list[ImageRow]:
+    """With the size of Kodak's photos, every other one upright."""
+    sides = (512, 768)
+    return [replace(row, height=sides[int(row.image_id) % 2], width=sides[1 - int(row.image_id) % 2]) for row in images]
+
+
 def published(store: Store, images: list[ImageRow]) -> Version:
     """A results version with these numbers."""
     with store.draft(Kind.RESULTS, Recipe(stage="evaluate", stage_version=1)) as draft:
@@ -196,7 +202,7 @@ def test_few_photos_have_no_interval(store):
 
 
 def test_published_curves_are_dashed_and_in_a_table_of_their_own(store):
-    version = published(store, rows(24, clc=1.0, JPEG=2.0))
+    version = published(store, kodak(rows(24, clc=1.0, JPEG=2.0)))
 
     page = render_report(version, "kodak")
     without = render_report(version)
@@ -210,11 +216,16 @@ def test_published_curves_are_dashed_and_in_a_table_of_their_own(store):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "reason"), [("kodak", "6 photos and kodak has 24"), ("imagenet", "there are curves of")]
+    ("images", "dataset", "reason"),
+    [
+        (kodak(rows(6, clc=1.0)), "kodak", "kodak has 24 photos, these are 6"),
+        (rows(24, clc=1.0), "kodak", "768×512 pixels, one of these has 100×100"),
+        (rows(clc=1.0), "imagenet", "there are curves of"),
+    ],
 )
-def test_results_of_another_data_set_are_not_compared_with_published_points(store, dataset, reason):
+def test_results_of_another_data_set_are_not_compared_with_published_points(store, images, dataset, reason):
     with pytest.raises(ProfileError, match=reason):
-        render_report(published(store, rows(clc=1.0)), dataset)
+        render_report(published(store, images), dataset)
 
 
 @pytest.mark.parametrize(
