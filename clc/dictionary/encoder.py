@@ -3,7 +3,6 @@
 from clc.codec.artifact import entry_compression, find_latents, open_codec
 from clc.codec.codec import Codec
 from clc.codec.photos import DictionaryPhotos
-from clc.dictionary.align import PhotoAligner
 from clc.dictionary.cache import Compression, KeyValueCache
 from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.retrieve import RetrievalConfig
@@ -24,7 +23,10 @@ def open_encoder(
     cache = None if compression is None else _cache(compression, config)
     retriever = Dictionary(dictionary, backbone, queries=config.queries, scope=config.scope, cache=cache)
     codec.retriever = retriever
-    codec.aligner = PhotoAligner(photos)
+    if photos.shown():  # most dictionaries show no photo as a whole: what finds keypoints takes long to import
+        from clc.dictionary.align import PhotoAligner
+
+        codec.aligner = PhotoAligner(photos)
     return codec, retriever
 
 
