@@ -95,13 +95,14 @@ def rollback(store: Store) -> tuple[Version, Version]:
 
 
 def dictionary_in_use(store: Store) -> Version | None:
-    """That of the model in production; without one, the last that was built; None if there is none either.
+    """That of the model in production; where none is, or one that has none, the last that was built; None without any.
 
     Raises MissingArtifactError if the store no longer holds it.
     """
+    name = "latest" if "latest" in store.aliases.list(Kind.DICTIONARY) else None
     if PRODUCTION in store.aliases.list(Kind.MODEL):
-        return store.get(Kind.DICTIONARY, store.get(Kind.MODEL, PRODUCTION).attributes["dictionary"])
-    return store.get(Kind.DICTIONARY, "latest") if "latest" in store.aliases.list(Kind.DICTIONARY) else None
+        name = store.get(Kind.MODEL, PRODUCTION).attributes.get("dictionary", name)
+    return None if name is None else store.get(Kind.DICTIONARY, name)
 
 
 def patches_of(dictionary: Version, store: Store) -> Version:
