@@ -100,6 +100,16 @@ def test_the_default_is_production_else_what_comes_with_clc(tmp_path: Path) -> N
     assert find_model(store) == find_model(store, "latest") == own
 
 
+def test_the_models_that_come_with_clc_code_photos(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    sizes = set()
+    for name in ("default", "collections"):
+        codec = clc.load(name, store=str(tmp_path))
+        data = codec.compress(photo, quality=30.0, references=False)
+        assert codec.decompress(data).size == photo.shape[1::-1]
+        sizes.add(len(data))
+    assert len(sizes) == 2  # they are not the same
+
+
 def another_model(store: Store, seed: int) -> Version:
     """A version without a network, to be named only."""
     with store.draft(Kind.MODEL, Recipe(stage="train", stage_version=1, config={"seed": seed})) as draft:
