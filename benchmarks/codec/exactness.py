@@ -66,8 +66,9 @@ _GPU = (
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The common options."""
+    """The common options, and --decoders."""
     subject.add_options(parser)
+    parser.add_argument("--decoders", default="", help="only configurations whose names have this in them")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -84,7 +85,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"{aligned} of {count} with aligned references\n")
         rows = []
         total = 0
-        for configuration in (_FIRST, *_OTHERS, *(_GPU if gpu else ())):
+        others = (each for each in (*_OTHERS, *(_GPU if gpu else ())) if options.decoders in each.name)
+        for configuration in (_FIRST, *others):
             batches = configuration.action is Action.DECODE_IN_BATCHES
             refused, difference = runner.decode(configuration, streams[not batches])
             back: list[str] | None = None

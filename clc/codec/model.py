@@ -247,7 +247,7 @@ class CompressionModel(nn.Module):
             yield from networks.parameters()
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
-        """Take the weights of a model that has the same configuration, up to its conditioning.
+        """Take the weights of a model that has the same configuration, up to its conditioning and what g_s is inside.
 
         What codes without references becomes what it is there, so nothing changes for photos that no reference helps.
         Networks that only code with references, where the other model has none, become copies of those that it codes

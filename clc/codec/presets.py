@@ -11,7 +11,11 @@ PRESETS = {
     # Trains on a CPU. Its references condition the prior only: CLM and CLS cost as much time as all the rest of it.
     "tiny": ModelConfig(
         transform=ConvolutionalConfig(
-            widths=(64, 160, 448), hidden=(64, 112, 160), blocks=(1, 1, 1), latent_channels=448
+            widths=(64, 160, 448),
+            hidden=(64, 112, 160),
+            synthesis_hidden=(32, 56, 80),  # every reader pays for g_s, only the writer for g_a
+            blocks=(1, 1, 1),
+            latent_channels=448,
         ),
         # Few channels first: they hold most of the energy, and tell the others how far to trust a match.
         prior=PriorConfig(hyper_channels=64, hyper_width=96, slices=(4, 12, 48, 128, 256), slice_width=96),

@@ -65,9 +65,10 @@ class PriorMatcher(nn.Module):
         # Not by indexing: its gradient is summed by all threads at once, in an order that differs from run to run.
         bias = self.bias.flatten().index_select(0, self.displacement.flatten()).view(self.displacement.shape)
         bias = bias.repeat(1, references.shape[1])
-        # Tile by tile: the scores of one stay in the caches.
-        tiles = [_best(bias, *tile) for tile in zip(queries, keys, values, strict=True)]
-        matched, best = (torch.stack(each) for each in zip(*tiles, strict=True))
+        # On a CPU tile by tile: the scores of one stay in the caches.
+        together = len(queries) if queries.is_cuda else 1
+        parts = zip(*(each.split(together) for each in (queries, keys, values)), strict=True)
+        matched, best = (torch.cat(each) for each in zip(*[_best(bias, *part) for part in parts], strict=True))
         score = best.clamp(-_SCORE_LIMIT, _SCORE_LIMIT)[:, None]
         if self.query.frozen:
             score = snap(score, _SCORE_EXPONENT)
@@ -85,14 +86,14 @@ class PriorMatcher(nn.Module):
 
 
 def _best(bias: Tensor, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Of one tile: bias [256, N], queries [d, 256], keys [d, N], values [c, N] → values of the best of the N for each
-    query [c, 256], and their scores [256].
+    """Of tiles: bias [256, N], queries [t, d, 256], keys [t, d, N], values [t, c, N] → values of the best of the N for
+    each query [t, c, 256], and their scores [t, 256].
     """
-    scores = torch.addmm(bias, queries.T, keys, alpha=_SCORE_SCALE)
-    best, place = scores.max(dim=1)  # the first of equal ones
-    matched = values.index_select(1, place)
+    scores = torch.baddbmm(bias, queries.transpose(1, 2), keys, alpha=_SCORE_SCALE)
+    best, place = scores.max(dim=2)  # the first of equal ones
+    matched = values.gather(2, place[:, None].expand(-1, values.shape[1], -1))
     if scores.requires_grad:
-        soft = values @ torch.softmax(scores, dim=1).T
+        soft = values @ torch.softmax(scores, dim=2).transpose(1, 2)
         matched = matched.detach() + (soft - soft.detach())
     return matched, best
 

@@ -29,6 +29,7 @@ class ConvolutionalConfig(BaseModel):
     kind: Literal["convolutional"] = "convolutional"
     widths: tuple[int, int, int] = Field(description="channels at 1/4, 1/8 and 1/16")
     hidden: tuple[int, int, int] = Field(description="channels inside the residual blocks at 1/4, 1/8 and 1/16")
+    synthesis_hidden: tuple[int, int, int] | None = Field(default=None, description="those of g_s, instead of `hidden`")
     blocks: tuple[int, int, int] = Field(description="residual blocks at 1/4, 1/8 and 1/16")
     latent_channels: int = Field(ge=8, description="channels C of the latent y")
 
@@ -86,7 +87,7 @@ class ConvolutionalAnalysis(nn.Module):
         halvings = [nn.Conv2d(w4, w8, 3, stride=2, padding=1), nn.Conv2d(w8, w16, 3, stride=2, padding=1)]
         last = nn.Conv2d(w16, config.latent_channels, 1)
         config.start().start_analysis(stem, halvings, last)
-        at4, at8, at16 = _residual_blocks(config)
+        at4, at8, at16 = _residual_blocks(config, config.hidden)
         self.layers = nn.Sequential(
             *(nn.PixelUnshuffle(_FOLD), stem, *at4), *(halvings[0], *at8), *(halvings[1], *at16, last)
         )
@@ -106,7 +107,7 @@ class ConvolutionalSynthesis(nn.Module):
         doublings = [nn.Conv2d(w16, 4 * w8, 1), nn.Conv2d(w8, 4 * w4, 1)]  # each before a sub-pixel shuffle
         stem = nn.Conv2d(w4, 3 * _FOLD**2, 3, padding=1)
         config.start().start_synthesis(doublings, stem, first)
-        at4, at8, at16 = _residual_blocks(config)
+        at4, at8, at16 = _residual_blocks(config, config.synthesis_hidden or config.hidden)
         self.layers = nn.Sequential(
             *(first, *at16),
             *(doublings[0], nn.PixelShuffle(2), *at8),
@@ -135,7 +136,7 @@ def for_decoding(module: Decoding) -> Decoding:
     return module
 
 
-def _residual_blocks(config: ConvolutionalConfig) -> list[list[nn.Module]]:
+def _residual_blocks(config: ConvolutionalConfig, hidden: tuple[int, int, int]) -> list[list[nn.Module]]:
     """At each of the three resolutions."""
-    sizes = zip(config.widths, config.hidden, config.blocks, strict=True)
-    return [[ResidualBlock(width, hidden) for _ in range(number)] for width, hidden, number in sizes]
+    sizes = zip(config.widths, hidden, config.blocks, strict=True)
+    return [[ResidualBlock(width, inside) for _ in range(number)] for width, inside, number in sizes]

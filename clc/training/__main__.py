@@ -55,7 +55,7 @@ def _run(arguments: argparse.Namespace, device: str, processes: Processes) -> No
         start=store.get(Kind.MODEL, arguments.start) if arguments.start else None,
     )
     if not processes.first:
-        take_part(job, store=store, runs=arguments.runs, device=device, processes=processes)
+        take_part(job, store=store, runs=arguments.runs, device=device, processes=processes, loaders=arguments.loaders)
         return
     result = train(
         job,
@@ -64,6 +64,7 @@ def _run(arguments: argparse.Namespace, device: str, processes: Processes) -> No
         device=device,
         processes=processes,
         tensorboard=arguments.tensorboard,
+        loaders=arguments.loaders,
     )
     store.aliases.set(Kind.MODEL, "latest", result.version)
     print(f"{result.version}; alias latest points at it{' (published before)' if result.skipped else ''}")
@@ -79,6 +80,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--conditioning", help="none, paper, prior or both, instead of the profile's")
     parser.add_argument("--steps", type=int, help="budget in steps, instead of the profile's")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--loaders", type=int, default=0, help="processes that draw crops for each one that trains; for GPUs"
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for checkpoints, logs and sheets")
     parser.add_argument("--tensorboard", action="store_true", help="also write the log as TensorBoard reads it")
     parser.add_argument("--store", help="artifact store; default: $CLC_STORE, else ./artifacts")

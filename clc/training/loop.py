@@ -6,7 +6,7 @@ import logging
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,10 @@ from clc.training.board import Board
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
 from clc.training.config import Part, Precision, TrainingConfig
 from clc.training.data import Batch, TrainingSet
+from clc.training.draws import Draw, Draws
 from clc.training.objective import balance, rate_distortion
 from clc.training.processes import Processes
 from clc.training.references import ReferencePool
-from clc.training.related import related_view
 from clc.training.report import Reporter
 from clc.training.schedule import Budget, steps_of
 from clc.training.validation import Validation
@@ -60,6 +60,7 @@ class Trainer:
     folder: of the run, where checkpoint, log and sheets are.
     run: identifies configuration and inputs; a checkpoint of another run is refused.
     tensorboard: also write the log as TensorBoard reads it.
+    loaders: processes beside this one that draw crops and related views; a GPU waits for them otherwise.
     """
 
     model: CompressionModel
@@ -71,6 +72,7 @@ class Trainer:
     run: str
     processes: Processes = field(default_factory=Processes)
     tensorboard: bool = False
+    loaders: int = 0
     _saved_at: float = field(default_factory=time.monotonic, init=False)
 
     def train(self) -> Progress:
@@ -109,6 +111,7 @@ class Trainer:
         reporter = Reporter(config, budget, progress, devices, board)
         step = progress.step
         self.model.train()
+        drawn = self._draws.ahead(step, share, self.loaders)
         with _stop_signals() as stopped_by:
             while True:
                 seconds, stop = self.processes.largest(budget.seconds, float(stopped_by[0]))
@@ -122,7 +125,7 @@ class Trainer:
                 if self.pool is not None and step % config.refresh_every == 0:
                     self.pool.refresh(self.model.g_a)
                 rate = budget.learning_rate(step, seconds)
-                scalars = self._step(network, step, share, devices, rate, optimiser)
+                scalars = self._step(network, step, share, drawn, rate, optimiser)
                 if average is not None:
                     average.update_parameters(self.model)
                 step += 1
@@ -141,40 +144,34 @@ class Trainer:
         """Where the run can be continued from."""
         return self.folder / CHECKPOINT
 
-    def draw(self, step: int, index: int, unconditioned_share: float | None = None) -> DrawnBatch:
-        """Batch `index` of a step: it depends on nothing else but the seed, the data and the model.
-
-        unconditioned_share: instead of the configuration's.
+    def draw(self, step: int, index: int, unconditioned_share: float) -> DrawnBatch:
+        """Batch `index` of a step, with this share of batches without references: it depends on nothing else but the
+        seed, the data and the model.
         """
-        config = self.config
-        share = config.unconditioned_share if unconditioned_share is None else unconditioned_share
-        generator = np.random.default_rng((config.seed, step, index))
-        quality = float(generator.uniform(*config.qualities))
-        crops = self.data.batch(generator, size=config.batch, crop=config.crop)
-        if self.pool is None or generator.random() < share:
-            return DrawnBatch(crops, None, quality)
-        assert self.data.windows.entries is not None
-        references = self.pool.select(self.data.windows.entries[crops.rows])
-        chosen = np.flatnonzero(generator.random(len(crops.rows)) < config.related_share)
-        if len(chosen):
-            others = self.data.windows.photo[generator.integers(len(self.data), size=len(chosen))]
-            number = references.shape[1]
-            views, related = [], torch.zeros(references.shape[:2], dtype=torch.bool)
-            for i, other in zip(chosen, others, strict=True):
-                place = crops.places[i]
-                own, another = self.data.photos[place.photo].pixels, self.data.photos[other].pixels
-                slots = generator.permutation(number)[: generator.integers(1, number + 1)]
-                related[i, slots] = True
-                views += [related_view(own, place, another, generator) for _ in slots]
-            references[related.to(references.device)] = self.pool.analyse(torch.stack(views))
-        return DrawnBatch(crops, references, quality)
+        return self._placed(self._draws.draw(step, index, unconditioned_share))
+
+    @property
+    def _draws(self) -> Draws:
+        return Draws(self.data, self.config)
+
+    def _placed(self, draw: Draw) -> DrawnBatch:
+        """On the model's device, with the latents of its references."""
+        device = self.model.device
+        crops = replace(draw.crops, pixels=draw.crops.pixels.to(device))
+        if draw.entries is None:
+            return DrawnBatch(crops, None, draw.quality)
+        assert self.pool is not None
+        references = self.pool.select(draw.entries)
+        if draw.views is not None and draw.related is not None:
+            references[draw.related.to(device)] = self.pool.analyse(draw.views.to(device))
+        return DrawnBatch(crops, references, draw.quality)
 
     def _step(
         self,
         network: torch.nn.Module,
         step: int,
         share: range,
-        devices: int,
+        drawn: Iterator[Draw],
         learning_rate: float,
         optimiser: torch.optim.Optimizer,
     ) -> dict[str, float]:
@@ -184,7 +181,7 @@ class Trainer:
         losses = []
         synthesise = self.config.part is Part.ALL  # what only informs the prior does not change the picture
         for index in share:
-            batch = self.draw(step, index)
+            batch = self._placed(next(drawn))
             image = to_unit_range(batch.crops.pixels).contiguous(memory_format=torch.channels_last)
             # Quantisation noise and the sampling of eq. 5.
             torch.manual_seed((self.config.seed * _SEED_STRIDE + step) * _MOST_DEVICES + index)

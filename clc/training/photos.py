@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingPhoto:
-    """One decoded photo: `pixels` is uint8 [H, W, 3] on the device that trains."""
+    """One decoded photo: `pixels` is uint8 [H, W, 3]."""
 
     seen: SeenPhoto
     pixels: Tensor
@@ -38,35 +38,30 @@ class TrainingPhoto:
         return self.seen.photo_sha256
 
 
-def decode_photos(source: PhotoSource, device: torch.device) -> list[TrainingPhoto]:
+def decode_photos(source: PhotoSource) -> list[TrainingPhoto]:
     """Decode every photo of `source` that can be decoded.
 
-    On a GPU they stay in its memory. On a CPU they lie in a nameless temporary file that is mapped into memory, so that
-    a collection may be larger than memory; TMPDIR says where.
+    They lie in a nameless temporary file that is mapped into memory, so that a collection may be larger than memory and
+    the processes that draw crops share it; TMPDIR says where.
     Raises SourceError if the source cannot be read, TrainingError if the temporary file cannot be written.
     """
     skipped: list[SkippedPhoto] = []
     seen: list[SeenPhoto] = []
     shapes: list[tuple[int, ...]] = []
-    on_device: list[Tensor] = []
     try:
         with tempfile.TemporaryFile(prefix="clc-photos-") as file:
             for photo in read_photos(source, skipped):
                 pixels = np.ascontiguousarray(photo.pixels)
                 seen.append(SeenPhoto(photo.image_id, pixels_sha256(pixels), perceptual_hash(pixels)))
                 shapes.append(pixels.shape)
-                if device.type == "cpu":
-                    file.write(pixels.data)
-                else:
-                    on_device.append(torch.from_numpy(pixels).to(device))
-            if device.type == "cpu":
-                on_device = _mapped(file, shapes)
+                file.write(pixels.data)
+            mapped = _mapped(file, shapes)
     except OSError as error:
         raise TrainingError(
             f"the decoded photos cannot be kept in {tempfile.gettempdir()} ({error.strerror or error}); "
             "set TMPDIR to a folder with more space"
         ) from error
-    photos = [TrainingPhoto(*pair) for pair in zip(seen, on_device, strict=True)]
+    photos = [TrainingPhoto(*pair) for pair in zip(seen, mapped, strict=True)]
     logger.info("stage=train photos=%d skipped=%d source=%s", len(photos), len(skipped), source.spec)
     return photos
 

@@ -15,6 +15,7 @@ from clc.codec.bitstream import MAX_REFERENCES
 from clc.codec.model import Ablation, CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
 from clc.codec.presets import PRESETS
 from clc.codec.tiles import TILE_SIZE, to_unit_range
+from clc.codec.transforms import ConvolutionalConfig
 from clc.codec.weights import unpack
 from clc.errors import TrainingError
 from clc.images import PhotoSource, fingerprint
@@ -30,6 +31,7 @@ from clc.training.validation import Validation, held_out
 from clc.training.windows import assigned_windows, grid_windows
 
 _CALIBRATION_STEPS = 12
+_CALIBRATION_CROPS = 4  # at most, of each step
 _DERIVED = {"clc.identity": "derived"}
 LOG_SCHEMA = pa.schema(
     [
@@ -148,6 +150,7 @@ def train(
     force: bool = False,
     processes: Processes | None = None,
     tensorboard: bool = False,
+    loaders: int = 0,
 ) -> StageResult:
     """Train a model against exactly this dictionary version, freeze it and publish it.
 
@@ -155,6 +158,7 @@ def train(
     interrupted run of the same recipe continues from there.
     restart: start again instead.
     tensorboard: also write the log as TensorBoard reads it, into the run's folder.
+    loaders: see `Trainer`.
     processes: this one's place among several; the first calls this, the others `take_part`.
     Raises TrainingError for inputs that do not belong together, too few or too small photos or a folder that cannot be
     written, before training starts; and what `Trainer.train` raises.
@@ -163,7 +167,7 @@ def train(
     recipe = job.recipe
 
     def build(draft: Draft) -> None:
-        trainer, photos = _trainer(job, recipe, runs, device, processes or Processes())
+        trainer, photos = _trainer(job, recipe, runs, device, processes or Processes(), loaders)
         trainer.tensorboard = tensorboard
         if restart:
             trainer.checkpoint.unlink(missing_ok=True)
@@ -201,17 +205,24 @@ def train(
     return result
 
 
-def take_part(job: TrainingJob, *, store: Store, runs: Path, device: str, processes: Processes) -> None:
+def take_part(
+    job: TrainingJob, *, store: Store, runs: Path, device: str, processes: Processes, loaders: int = 0
+) -> None:
     """What every process but the first does: it trains, and publishes nothing."""
     job.check()
     recipe = job.recipe
     if store.find(recipe) is None:
-        _trainer(job, recipe, runs, device, processes)[0].train()
+        _trainer(job, recipe, runs, device, processes, loaders)[0].train()
 
 
 def _continues(start: ModelConfig, network: ModelConfig) -> bool:
-    """Whether a network can start from the weights of another: where references condition it may differ."""
-    free = {"conditioning": network.conditioning, "prior_matching": network.prior_matching}
+    """Whether a network can start from the weights of another: where references condition it may differ, and what the
+    blocks of g_s are like inside.
+    """
+    free: dict[str, object] = {"conditioning": network.conditioning, "prior_matching": network.prior_matching}
+    if isinstance(start.transform, ConvolutionalConfig) and isinstance(network.transform, ConvolutionalConfig):
+        inside = {"synthesis_hidden": network.transform.synthesis_hidden}
+        free["transform"] = start.transform.model_copy(update=inside)
     return start.model_copy(update=free) == network
 
 
@@ -220,7 +231,7 @@ def _folder(runs: Path, recipe: Recipe) -> Path:
 
 
 def _trainer(
-    job: TrainingJob, recipe: Recipe, runs: Path, device: str, processes: Processes
+    job: TrainingJob, recipe: Recipe, runs: Path, device: str, processes: Processes, loaders: int
 ) -> tuple[Trainer, list[TrainingPhoto]]:
     """A run at its beginning, with the photos that it decoded."""
     folder = _folder(runs, recipe)
@@ -233,7 +244,7 @@ def _trainer(
             f"{folder} cannot be written ({error.strerror or error}); name another folder for runs"
         ) from error
     place = torch.device(device)
-    photos = decode_photos(job.photos, place)
+    photos = decode_photos(job.photos)
     windows = grid_windows(photos) if job.assignments is None else assigned_windows(photos, job.assignments)
     apart = held_out(photos, job.config.held_out)
     windows = windows.of_photos(~apart)
@@ -257,6 +268,7 @@ def _trainer(
         folder=folder,
         run=recipe.hash,
         processes=processes,
+        loaders=loaders,
     )
     return trainer, photos
 
@@ -273,9 +285,9 @@ def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:
     if trainer.pool is not None:
         trainer.pool.refresh(trainer.model.g_a)
     # Where other networks code without references, `freeze` shows every crop to both, whatever was trained.
-    share = 0.0 if trainer.model.config.codes_apart else None
+    share = 0.0 if trainer.model.config.codes_apart else trainer.config.unconditioned_share
     for index, quality in enumerate(np.linspace(*trainer.config.qualities, _CALIBRATION_STEPS)):
         batch = trainer.draw(step, index, share)
-        for row, image in enumerate(to_unit_range(batch.crops.pixels)):
+        for row, image in enumerate(to_unit_range(batch.crops.pixels[:_CALIBRATION_CROPS])):
             own = None if batch.references is None else batch.references[row : row + 1]
             yield CalibrationCrop(image[None].cpu(), own if own is None else own.cpu(), float(quality))

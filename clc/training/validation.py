@@ -32,7 +32,7 @@ class Validation:
             return []
         was_training = model.training
         model.eval()
-        image = to_unit_range(self._tiles)
+        image = to_unit_range(self._tiles.to(model.device))
         rows, columns = [], [image]
         for quality in QUALITIES:
             result = model(image, None, quality)

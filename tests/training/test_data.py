@@ -19,7 +19,7 @@ PLACES = [Place(0, 40, 70, size, turns, mirrored) for size in (64, 256) for turn
 
 @pytest.fixture(scope="module")
 def crops(world: World) -> TrainingSet:
-    photos = decode_photos(open_source(f"folder:{world.photos}"), torch.device("cpu"))
+    photos = decode_photos(open_source(f"folder:{world.photos}"))
     return TrainingSet(photos, assigned_windows(photos, world.assignments))
 
 

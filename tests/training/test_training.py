@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from clc.store import Version
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
 from clc.training.config import Part, Precision, TrainingConfig
 from clc.training.data import TrainingSet
+from clc.training.draws import Draw, Draws
 from clc.training.loop import Trainer
 from clc.training.photos import decode_photos
 from clc.training.references import ReferencePool
@@ -53,7 +55,7 @@ def trainer(world: World, tmp_path: Path) -> Trainer:
 
 def new_trainer(world: World, folder: Path, config: TrainingConfig = CONFIG) -> Trainer:
     torch.manual_seed(0)
-    photos = decode_photos(open_source(f"folder:{world.photos}"), CPU)
+    photos = decode_photos(open_source(f"folder:{world.photos}"))
     model = CompressionModel(PRESETS["tiny"])
     model.use_channels_last()
     return Trainer(
@@ -86,22 +88,34 @@ class KilledError(Exception):
     """Stands for the end of the process."""
 
 
+def before_draws(monkeypatch: pytest.MonkeyPatch, act: Callable[[int, int], None]) -> None:
+    """Let something happen before each draw, which is told step and index."""
+    draw = Draws.__getitem__
+
+    def acting(self: Draws, place: tuple[int, int]) -> Draw:
+        act(*place)
+        return draw(self, place)
+
+    monkeypatch.setattr(Draws, "__getitem__", acting)
+
+
 @pytest.mark.parametrize("last_step", [3, 6])
-def test_a_killed_run_resumes_to_the_same_losses(world: World, tmp_path: Path, last_step: int) -> None:
+def test_a_killed_run_resumes_to_the_same_losses(
+    world: World, tmp_path: Path, last_step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = CONFIG.model_copy(update={"log_every": 3})
     undisturbed = new_trainer(world, tmp_path / "undisturbed", config)
     expected = undisturbed.train()
     killed = new_trainer(world, tmp_path / "killed", config)
-    draw = killed.draw
 
-    def die(step: int, index: int) -> object:
+    def die(step: int, index: int) -> None:
         if step == last_step:
             raise KilledError
-        return draw(step, index)
 
-    killed.draw = die  # type: ignore[assignment, method-assign]
+    before_draws(monkeypatch, die)
     with pytest.raises(KilledError):
         killed.train()
+    monkeypatch.undo()
     resumed = new_trainer(world, tmp_path / "killed", config)
     torch.nn.init.zeros_(resumed.model.g_s.layers[0].weight)  # whatever was there is replaced
     assert losses(resumed.train()) == losses(expected)
@@ -124,21 +138,20 @@ def test_a_slow_run_is_checkpointed_by_the_clock(world: World, tmp_path: Path, m
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run_after_a_checkpoint_of_that_very_step(
-    world: World, tmp_path: Path, number: signal.Signals
+    world: World, tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = new_trainer(world, tmp_path / "undisturbed").train()
     stopped = new_trainer(world, tmp_path / "stopped")
-    draw = stopped.draw
 
-    def interrupt(step: int, index: int) -> object:
+    def interrupt(step: int, index: int) -> None:
         if step == 4:  # not a step that is due for a checkpoint once it is done
             os.kill(os.getpid(), number)
-        return draw(step, index)
 
-    stopped.draw = interrupt  # type: ignore[assignment, method-assign]
+    before_draws(monkeypatch, interrupt)
     with pytest.raises(TrainingStoppedError, match="stopped at step 5, checkpoint written") as raised:
         stopped.train()
     assert raised.value.signal == number
+    monkeypatch.undo()
     assert losses(new_trainer(world, tmp_path / "stopped").train()) == losses(expected)
 
 
@@ -146,6 +159,14 @@ def test_the_loss_falls(world: World, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"steps": 30, "warm_up": 2, "log_every": 5, "qualities": (50.0, 50.0)})
     fallen = losses(new_trainer(world, tmp_path, config).train())
     assert np.mean(fallen[-2:]) < 0.95 * np.mean(fallen[:2])
+
+
+def test_crops_drawn_by_other_processes_are_the_same(world: World, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"devices": 2, "steps": 4, "log_every": 1, "unconditioned_share": 0.5})
+    alone = new_trainer(world, tmp_path / "alone", config).train()
+    helped = new_trainer(world, tmp_path / "helped", config)
+    helped.loaders = 2
+    assert losses(helped.train()) == losses(alone)
 
 
 def test_a_budget_in_minutes_ends(world: World, tmp_path: Path) -> None:
@@ -166,11 +187,12 @@ def test_there_is_exactly_one_budget(budget: dict[str, float]) -> None:
         validated(TrainingConfig, dict(budget), "training")
 
 
-def test_two_devices_in_one_process_are_the_mean_of_their_batches(world: World, tmp_path: Path) -> None:
+def test_two_devices_in_one_process_are_the_mean_of_their_batches(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     both = new_trainer(world, tmp_path / "both", CONFIG.model_copy(update={"devices": 2, "steps": 1, "log_every": 1}))
     drawn = []
-    draw = both.draw
-    both.draw = lambda step, index: drawn.append((step, index)) or draw(step, index)  # type: ignore[method-assign, func-returns-value]
+    before_draws(monkeypatch, lambda step, index: drawn.append((step, index)))
     both.train()
     assert drawn == [(0, 0), (0, 1)]
 
@@ -212,7 +234,7 @@ def test_divergence_stops_the_run_and_writes_down_the_crops(trainer: Trainer) ->
         trainer.train()
     written = json.loads((trainer.folder / "diverged-0.json").read_text())
     assert [crop["image_id"] for crop in written["crops"]] == [
-        trainer.data.photos[place.photo].image_id for place in trainer.draw(0, 0).crops.places
+        trainer.data.photos[place.photo].image_id for place in trainer.draw(0, 0, 0.0).crops.places
     ]
 
 
@@ -227,7 +249,7 @@ def test_a_run_leaves_a_log_and_sheets_of_held_out_photos(world: World, tmp_path
 
 
 def test_held_out_photos_are_the_same_in_any_order(world: World) -> None:
-    photos = decode_photos(open_source(f"folder:{world.photos}"), CPU)
+    photos = decode_photos(open_source(f"folder:{world.photos}"))
     chosen = held_out(photos, 1)
     assert chosen.sum() == 1
     assert np.array_equal(held_out(photos[::-1], 1), chosen[::-1])
