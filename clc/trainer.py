@@ -25,6 +25,9 @@ class TrainerConfig(BaseModel):
 
     processes: int = Field(default=1, ge=1, description="started by torchrun if more than one; one for each GPU")
     device: str = Field(default="cpu", pattern=r"^(cpu|cuda)$", description="cpu or cuda")
+    loaders: int = Field(
+        default=0, ge=0, description="processes that draw crops for each of them; a GPU waits for them"
+    )
 
 
 def run_trainer(
@@ -40,7 +43,7 @@ def run_trainer(
     if config.processes > 1:
         launcher += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(config.processes), "-m"]
     with subprocess.Popen(
-        [*launcher, "clc.training", "--device", config.device, *arguments],
+        [*launcher, "clc.training", "--device", config.device, "--loaders", str(config.loaders), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -36,6 +36,9 @@ def train(
     ] = True,
     runs: Annotated[Path, typer.Option(help="Folder for checkpoints, logs and reconstruction sheets.")] = Path("runs"),
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    loaders: Annotated[
+        int, typer.Option(min=0, help="Processes beside this one that draw crops; a GPU waits for them.")
+    ] = 0,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write the log as TensorBoard reads it, into the run's folder.")
     ] = False,
@@ -86,7 +89,14 @@ def train(
         start=None if start is None else find_model(opened, start),
     )
     result = stage.train(
-        job, store=opened, runs=runs, device=device, restart=not resume, force=force, tensorboard=tensorboard
+        job,
+        store=opened,
+        runs=runs,
+        device=device,
+        restart=not resume,
+        force=force,
+        tensorboard=tensorboard,
+        loaders=loaders,
     )
     if chosen is not None:
         reference_latents(chosen, result.version, store=opened)

@@ -111,8 +111,9 @@ class Trainer:
         reporter = Reporter(config, budget, progress, devices, board)
         step = progress.step
         self.model.train()
-        drawn = self._draws.ahead(step, share, self.loaders)
         with _stop_signals() as stopped_by:
+            # From here on: a signal to all processes must not end those that draw before this one has stopped.
+            drawn = self._draws.ahead(step, share, self.loaders)
             while True:
                 seconds, stop = self.processes.largest(budget.seconds, float(stopped_by[0]))
                 over = budget.spent(step, seconds) >= 1.0

@@ -2,7 +2,8 @@
 
 General photos hardly ever have a related entry in the dictionary, and a codec that never meets one learns to ignore
 references. So some references of a batch are replaced by a view of the crop's own surroundings, as a fixed, a shaken or
-a moved camera would have taken it: shifted, warped, re-lit, noisy and partly covered by something else.
+a moved camera would have taken it: shifted, warped, re-lit, noisy and partly covered by something else. Light changes
+from place to place, too: a codec that knows none of that takes a shadow for another scene, and stops believing details.
 """
 
 import math
@@ -16,11 +17,13 @@ from torch.nn import functional as F
 from clc.codec.tiles import TILE_SIZE
 from clc.training.data import Place
 
-_SHAKE = 4.0  # standard deviation of a shaken camera's shift, in pixels
+_SHAKE = 4.0  # largest standard deviation of a shaken camera's shift, in pixels
 _MOVE = 48.0  # largest shift of a moved camera, in pixels
 _ROTATION = math.radians(2.0)
 _ZOOM = 0.03
 _GAIN, _CHANNEL_GAIN, _OFFSET = 0.15, 0.03, 10.0  # at most
+_LOCAL_GAIN, _LOCAL_OFFSET = 0.08, 6.0  # likewise, of what differs from place to place
+_FINEST_FIELD = 8  # places along each side between which the light may change
 _NOISE = 4.0  # largest standard deviation, in 8-bit levels
 _COVERED_SHARE = 0.5  # of views that something else partly covers
 
@@ -41,7 +44,7 @@ def random_motion(generator: np.random.Generator) -> Motion:
     if case < 2:
         return Motion()
     if case == 2:
-        dx, dy = generator.normal(0.0, _SHAKE, size=2)
+        dx, dy = generator.normal(0.0, _SHAKE * generator.random(), size=2)
         return Motion(dx=dx, dy=dy)
     dx, dy = generator.uniform(-_MOVE, _MOVE, size=2)
     return Motion(generator.uniform(-_ROTATION, _ROTATION), 1 + generator.uniform(-_ZOOM, _ZOOM), dx, dy)
@@ -57,12 +60,23 @@ def related_view(photo: Tensor, place: Place, other: Tensor, generator: np.rando
     change = generator.random() ** 2  # of the light: most often a small one
     gain = 1 + change * (generator.uniform(-_GAIN, _GAIN) + generator.uniform(-_CHANNEL_GAIN, _CHANNEL_GAIN, size=3))
     offset = change * generator.uniform(-_OFFSET, _OFFSET)
-    pixels = pixels * torch.from_numpy(gain).to(pixels) + offset
-    noise = generator.standard_normal(pixels.shape, dtype=np.float32) * np.float32(generator.uniform(0.0, _NOISE))
+    local_gain, local_offset = generator.random(2) ** 2 * (_LOCAL_GAIN, _LOCAL_OFFSET)
+    pixels = pixels * (torch.from_numpy(gain).to(pixels) + local_gain * _field(generator).to(pixels))
+    pixels = pixels + offset + local_offset * _field(generator).to(pixels)
+    deviation = np.float32(_NOISE * generator.random() ** 2)
+    noise = generator.standard_normal(pixels.shape, dtype=np.float32) * deviation
     pixels = pixels + torch.from_numpy(noise).to(pixels)
     if generator.random() < _COVERED_SHARE:
         _cover(pixels, other, generator)
     return pixels.round().clamp(0, 255).to(torch.uint8)
+
+
+def _field(generator: np.random.Generator) -> Tensor:
+    """A smooth function of the place, about −1 to 1: float32 [256, 256, 1]."""
+    side = int(generator.integers(2, _FINEST_FIELD + 1))
+    corners = torch.from_numpy(generator.uniform(-1.0, 1.0, size=(1, 1, side, side)).astype(np.float32))
+    size = (TILE_SIZE, TILE_SIZE)
+    return F.interpolate(corners, size, mode="bicubic", align_corners=True)[0].permute(1, 2, 0)
 
 
 def moved_view(photo: Tensor, place: Place, motion: Motion) -> Tensor:
