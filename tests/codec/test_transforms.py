@@ -30,6 +30,15 @@ def test_strides_are_16_and_64(config: ConvolutionalConfig | TcmConfig, size: tu
         assert config.synthesis()(y).shape == (2, 3, height, width)
 
 
+def test_blocks_of_the_synthesis_can_be_narrower_inside() -> None:
+    narrower = CONVOLUTIONAL.model_copy(update={"synthesis_hidden": (4, 8, 12)})
+    sizes = [each.conv1.out_channels for each in narrower.synthesis().modules() if isinstance(each, ResidualBlock)]
+    assert sizes == [12, 8, 4]
+    assert [each.conv1.out_channels for each in narrower.analysis().modules() if isinstance(each, ResidualBlock)] == [
+        16
+    ] * 3
+
+
 def test_the_untrained_tcm_transforms_keep_a_photos_low_frequencies() -> None:
     torch.manual_seed(0)
     config = TCM.model_copy(update={"width": 192, "latent_channels": 192})

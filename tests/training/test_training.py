@@ -294,10 +294,12 @@ def test_what_only_codes_with_references_needs_a_start(world: World, tmp_path: P
         train(job(world, config=config), store=world.store, runs=tmp_path)
 
 
-def test_a_start_may_be_conditioned_elsewhere_or_not_at_all(world: World, tmp_path: Path) -> None:
+def test_a_start_may_be_conditioned_elsewhere_or_not_at_all_and_wider_inside_g_s(world: World, tmp_path: Path) -> None:
     preset = PRESETS["tiny"]
     shared = preset.model_copy(update={"prior_matching": PriorMatchingConfig()})
-    for start in (shared, preset.model_copy(update={"conditioning": Conditioning.NONE})):
+    wider = preset.transform.model_copy(update={"synthesis_hidden": None})
+    changes = ({"conditioning": Conditioning.NONE}, {"transform": wider})
+    for start in (shared, *(preset.model_copy(update=change) for change in changes)):
         assert job(world, start=version_of(start)).check() is None  # type: ignore[func-returns-value]
     narrower = shared.model_copy(update={"references": 2})
     with pytest.raises(TrainingError, match="another network"):
