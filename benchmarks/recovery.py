@@ -43,17 +43,17 @@ class Kill:
 
 @dataclass(frozen=True)
 class Trial:
-    """One rebuild. runs: until one went through."""
+    """One rebuild. runs: until one went through; different: where its result is another than the undisturbed one's."""
 
     kills: list[Kill]
     runs: int
-    same_ids: bool
+    different: list[str]
     problems: int
 
     @property
     def recovered(self) -> bool:
         """Whether the disturbed rebuild came to the same end."""
-        return self.same_ids and self.problems == 0
+        return not self.different and self.problems == 0
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,15 @@ def main() -> None:
     print_table(
         ["rebuild", "killed", "after s", "stage", "runs until done", "same ids", "store problems"],
         [
-            [number, kill.victim, kill.after, kill.stage, trial.runs, "yes" if trial.same_ids else "no", trial.problems]
+            [
+                number,
+                kill.victim,
+                kill.after,
+                kill.stage,
+                trial.runs,
+                "no" if trial.different else "yes",
+                trial.problems,
+            ]
             for number, trial in enumerate(trials, 1)
             for kill in trial.kills
         ],
@@ -168,8 +176,11 @@ def _trial(site: Site, moments: list[tuple[float, str]], expected: str) -> Trial
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # nothing of a run may stay behind
     problems = verify_store(Store(site.folder / "artifacts"))
-    same_ids = runs[-1].returncode == 0 and site.result() == expected
-    return Trial(kills, len(runs), same_ids, len(problems))
+    came, wanted = (set(result.splitlines()) for result in (site.result(), expected))
+    different = [*sorted(came - wanted), *(f"no {line}" for line in sorted(wanted - came))]
+    if runs[-1].returncode:
+        different.append(f"the last run ended with {runs[-1].returncode}")
+    return Trial(kills, len(runs), different, len(problems))
 
 
 def _victims(process: subprocess.Popen[str]) -> dict[str, int]:
