@@ -3,7 +3,7 @@
 General photos hardly ever have a related entry in the dictionary, and a codec that never meets one learns to ignore
 references. So some references of a batch are replaced by a view of the crop's own surroundings, as a fixed, a shaken or
 a moved camera would have taken it: shifted, warped, re-lit, noisy and partly covered by something else. Light changes
-from place to place, too: a codec that knows none of that takes a shadow for another scene, and stops believing details.
+from place to place, too, as between two photos of a fixed camera (docs/results.md has what that changed).
 """
 
 import math

@@ -131,7 +131,7 @@ class TrainingJob:
         inputs |= {role: version.ref for role, version in versions.items() if version is not None}
         return Recipe(
             stage="train",
-            stage_version=4,
+            stage_version=5,
             config={
                 "model": self.choice.config.model_dump(mode="json"),
                 "training": self.config.model_dump(mode="json"),
