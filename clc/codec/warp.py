@@ -41,7 +41,7 @@ def warp(
         right, down = (corners[0] // CORNER_STEPS).tolist()
         return _shifted(photo, right, down, shape)
     x, y, depth = _projection(corners, height, width)
-    pixels = torch.from_numpy(np.ascontiguousarray(photo)).int()
+    pixels = torch.from_numpy(photo.astype(np.int32, order="C"))
     columns = np.arange(shape[1]) + 0.5
     result = np.empty((*shape, 3), dtype=np.uint8)
     for start in range(0, shape[0], _ROWS):
