@@ -3,7 +3,10 @@
 mbt2018-mean is CompressAI's usual fast model (quality 1 has 192 latent channels, quality 8 has 320); cheng2020-anchor
 decodes position by position (quality 3 has 128 channels, quality 6 has 192). All have random weights, so their rates
 mean nothing, but every layer and every symbol is computed as with trained ones. One process, the same image and
-settings for all, runs interleaved, medians. From pixels to bytes and back; encoding with references includes retrieval.
+settings for all, runs interleaved, medians. From pixels to bytes and back; encoding includes retrieval.
+
+The targets are of the file that `compress` writes, which has references if they pay; what decoding takes if all tiles
+have them in any case is measured beside it.
 """
 
 import argparse
@@ -21,6 +24,7 @@ from benchmarks.codec import subject
 from benchmarks.codec.timing import interleaved_medians
 from benchmarks.report import print_table
 from clc.codec.bitstream import Bitstream
+from clc.codec.codec import Codec
 from clc.codec.tiles import to_tensor
 from clc.errors import SourceError
 from clc.evaluation.baselines import Clc
@@ -28,13 +32,14 @@ from clc.images import Photo
 
 _HEIGHT, _WIDTH = 512, 768
 _QUALITY = 50.0
+_EVERYWHERE = "clc, references everywhere"
 _TARGETS = {
     "mbt2018-mean, quality 8": 3.0,
     "mbt2018-mean, quality 1": 3.0,
     "cheng2020-anchor, quality 6": 50.0,
     "cheng2020-anchor, quality 3": 50.0,
 }
-"""How many times faster decoding with references must be than each rival."""
+"""How many times faster decoding must be than each rival."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
     image = _crop(subject.open_photos(options))
     rivals: dict[str, _Rival] = {
         "clc": Clc(codec),
+        _EVERYWHERE: _Everywhere(codec),
         "clc, no references": Clc(codec, references=False),
         "mbt2018-mean, quality 8": _CompressAI(mbt2018_mean, 8),
         "mbt2018-mean, quality 1": _CompressAI(mbt2018_mean, 1),
@@ -58,25 +64,25 @@ def run(options: argparse.Namespace) -> int:
         "cheng2020-anchor, quality 3": _CompressAI(cheng2020_anchor, 3),
     }
     streams = {name: rival.encode(image, _QUALITY) for name, rival in rivals.items()}
-    # Decoded with references, whether they pay or not.
-    streams["clc"] = codec.compress(image, quality=_QUALITY, always=True)
     encode = interleaved_medians(
         {name: partial(rival.encode, image, _QUALITY) for name, rival in rivals.items()}, options.rounds
     )
     decode = interleaved_medians(
         {name: partial(rival.decode, streams[name]) for name, rival in rivals.items()}, options.rounds
     )
-    rows = []
+    rows: list[list[object]] = []
     missed = []
     for name in rivals:
         ratio, target = decode[name] / decode["clc"], _TARGETS.get(name)
-        rows.append([name, encode[name], decode[name], encode[name] / encode["clc"], ratio, target or ""])
+        everywhere = decode[name] / decode[_EVERYWHERE]
+        rows.append([name, encode[name], decode[name], encode[name] / encode["clc"], ratio, target or "", everywhere])
         if target and ratio < target:
             missed.append(name)
-    scope = Bitstream.from_bytes(streams["clc"]).header.scope.name.lower()
+    header = Bitstream.from_bytes(streams["clc"]).header
     print(f"\n{_WIDTH}×{_HEIGHT}, {options.threads} threads, clc at quality {_QUALITY:g}, {options.rounds} rounds")
-    print(f"scope of the references of clc: {scope}\n")
-    print_table(["codec", "encode, s", "decode, s", "encode / clc", "decode / clc", "target"], rows)
+    print(f"references of each tile in the file of clc: {header.references}\n")
+    columns = ["codec", "encode, s", "decode, s", "encode / clc", "decode / clc", "target", f"decode / {_EVERYWHERE}"]
+    print_table(columns, rows)
     if missed:
         print(f"missed: {'; '.join(missed)}")
     return bool(missed)
@@ -86,6 +92,20 @@ class _Rival(Protocol):
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes | dict: ...
 
     def decode(self, data: bytes | dict) -> NDArray[np.uint8]: ...
+
+
+@dataclass
+class _Everywhere:
+    """References in all tiles, whether they pay or not."""
+
+    codec: Codec
+
+    def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
+        return self.codec.compress(image, quality=quality, always=True)
+
+    def decode(self, data: bytes | dict) -> NDArray[np.uint8]:
+        assert isinstance(data, bytes)
+        return self.codec.decompress(data)
 
 
 @dataclass
