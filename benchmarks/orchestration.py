@@ -1,8 +1,9 @@
 """What orchestration costs: the wall clock of a rebuild, less the time that its stages took.
 
-With Prefect's private server of a run, and with a server that is running; each for a first rebuild and for one with
-nothing to do. Everything that is not a stage counts: starting Python, importing, Prefect, artifacts of the run. The
-trainer is a process of its own, and a stage from its start to its end; what it takes besides training is shown, too.
+With the private server of a run, and with a server that is running, on SQLite and, if installed, on PostgreSQL; each
+for a first rebuild and for one with nothing to do. Everything that is not a stage counts: starting Python, importing,
+Prefect, artifacts of the run. The trainer is a process of its own, and a stage from its start to its end; what it
+takes besides training is shown, too.
 
 `python -m benchmarks.orchestration`
 """
@@ -14,15 +15,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
 
+from benchmarks.postgres import postgres_programs, running_postgres
 from benchmarks.report import print_machine, print_table
 
-_BUDGET = {("private", "first"): 25.0, ("private", "unchanged"): 20.0, ("running", "first"): 8.0}
+_PRIVATE, _SQLITE, _POSTGRES = "private", "running, SQLite", "running, PostgreSQL"
+_BUDGET = {
+    (_PRIVATE, "first"): 25.0,
+    (_PRIVATE, "unchanged"): 20.0,
+    (_SQLITE, "first"): 8.0,
+    (_POSTGRES, "first"): 8.0,
+}
 """Seconds: of overhead for a first rebuild, in all for an unchanged one."""
 _PORT = 4391
 _START_SECONDS = 300.0
@@ -39,7 +47,7 @@ def main() -> None:
     print_machine()
     rows: list[list[object]] = []
     missed = False
-    for server in ("private", "running"):
+    for server in (_PRIVATE, _SQLITE, *([_POSTGRES] if postgres_programs() else [])):
         with TemporaryDirectory() as folder, _environment(server, Path(folder)) as environment:
             for run in ("first", "unchanged"):
                 wall, stages, trainer = _rebuild(profile, Path(folder), environment)
@@ -75,7 +83,7 @@ def _rebuild(profile: str, folder: Path, environment: dict[str, str]) -> tuple[f
 @contextmanager
 def _environment(server: str, folder: Path) -> Iterator[dict[str, str]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CLC_"))}
-    if server == "private":
+    if server == _PRIVATE:
         yield environment
         return
     environment |= {
@@ -83,11 +91,22 @@ def _environment(server: str, folder: Path) -> Iterator[dict[str, str]]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_API_URL": f"http://127.0.0.1:{_PORT}/api",
     }
+    with ExitStack() as stack:
+        database = {}
+        programs = postgres_programs()
+        if server == _POSTGRES and programs is not None:
+            database["PREFECT_API_DATABASE_CONNECTION_URL"] = stack.enter_context(running_postgres(programs))
+        stack.enter_context(_server(environment | database))
+        yield environment
+
+
+@contextmanager
+def _server(environment: dict[str, str]) -> Iterator[None]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(_PORT)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(environment["PREFECT_API_URL"])
-        yield environment
+        yield
     finally:
         process.terminate()
         process.wait()

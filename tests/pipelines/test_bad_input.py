@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipelines.postgres import free_port
+from benchmarks.postgres import free_port
 from tests.pipelines.test_rebuild import clean_environment
 
 

@@ -16,10 +16,10 @@ import httpx
 import pytest
 import yaml
 
+from benchmarks.postgres import free_port, postgres_programs, running_postgres
 from clc.store import Kind, Store
 from pipelines.deployments import deployments
 from tests.conftest import write_photos
-from tests.pipelines.postgres import free_port, postgres_programs, running_postgres
 from tests.pipelines.test_rebuild import PROFILE, clean_environment
 
 PROGRAMS = postgres_programs()

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the test's own: a temporary data folder, a free port of localhost, no password."""
+"""A PostgreSQL for tests and measurements: a temporary data folder, a free port of localhost, no password."""
 
 import os
 import shutil
