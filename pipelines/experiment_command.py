@@ -12,7 +12,9 @@ from clc.errors import ProfileError
 
 def run_experiment(
     name: Annotated[str, typer.Argument(help="table1 to table3, figure2c, figure4, figure5, conditioning or drift.")],
-    budget: Annotated[str, typer.Option(help="smoke (minutes), small (hours on a CPU) or paper (GPUs).")] = "smoke",
+    budget: Annotated[
+        str, typer.Option(help="smoke (minutes), short or small (hours on a CPU) or paper (GPUs).")
+    ] = "smoke",
     anchor: Annotated[
         str | None,
         typer.Option(

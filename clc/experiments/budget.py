@@ -55,7 +55,23 @@ BUDGETS = {
         qualities=(20, 50, 80),
         seeds=(0,),
     ),
-    # Hours on two CPU cores: differences between variants begin to show, absolute rates do not count.
+    # An hour or two on two CPU cores: large differences between variants show, absolute rates do not count.
+    "short": Budget(
+        name="short",
+        steps=300,
+        batch=4,
+        training_photos=200,
+        reference_photos=50,
+        collections=2,
+        collection_photos=8,
+        test_photos=5,
+        per_photo=16,
+        entries=128,
+        sizes=(64, 128, 256),
+        qualities=(20, 50, 80),
+        seeds=(0, 1),
+    ),
+    # Many hours on two CPU cores: smaller differences begin to show.
     "small": Budget(
         name="small",
         steps=1500,
