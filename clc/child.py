@@ -14,5 +14,5 @@ def _stop_with_parent() -> None:
 
 
 STOP_WITH_PARENT: Callable[[], None] | None = _stop_with_parent if sys.platform == "linux" else None
-"""The `preexec_fn` of a process that is told to stop (SIGTERM) once the thread that starts it is gone, even by SIGKILL.
-None where the system has nothing of the kind."""
+"""The `preexec_fn` of a process that is told to stop (SIGTERM) once the thread that starts it is gone, even by SIGKILL;
+or what such a process calls itself. None where the system has nothing of the kind."""

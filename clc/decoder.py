@@ -13,7 +13,7 @@ from PIL import Image
 
 from clc.codec.artifact import open_codec, other_latents
 from clc.codec.bitstream import Bitstream, Header
-from clc.codec.codec import Codec
+from clc.codec.codec import MAX_PIXELS, Codec
 from clc.codec.stream_file import read_stream
 from clc.errors import BitstreamError, ProfileError
 from clc.images import write_png
@@ -35,8 +35,9 @@ class StoreDecoder:
     'RGB'
     """
 
-    def __init__(self, store: Store, device: str = "cpu") -> None:
+    def __init__(self, store: Store, device: str = "cpu", max_pixels: int = MAX_PIXELS) -> None:
         self.store = store
+        self.max_pixels = max_pixels
         self.device = available_device(device)
         self._open = lru_cache(maxsize=_OPEN_CODECS)(self._open_codec)
 
@@ -78,7 +79,8 @@ class StoreDecoder:
     def _open_codec(self, model: str, dictionary: str | None, latents: str | None = None) -> Codec:
         named = None if dictionary is None else self.store.get(Kind.DICTIONARY, dictionary)
         others = None if latents is None else self.store.get(Kind.LATENTS, latents)
-        return self._placed(open_codec(self.store, self.store.get(Kind.MODEL, model), named, latents=others))
+        found = self.store.get(Kind.MODEL, model)
+        return self._placed(open_codec(self.store, found, named, latents=others, max_pixels=self.max_pixels))
 
     def _other_latents(self, header: Header) -> list[str]:
         if not header.references:

@@ -29,6 +29,12 @@ class GateConfig(BaseModel):
         gt=-1.0,
         description="mean file size against production's at equal PSNR; 0.02 lets files grow by 2 %",
     )
+    min_quality_range: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="share of production's range of PSNR that the candidate's must cover; sizes are compared there",
+    )
     exact_photos: int = Field(
         default=2, ge=1, description="test photos whose streams a process of its own must decode to the same picture"
     )
@@ -69,27 +75,38 @@ def judge(candidate: Version, production: Version | None, config: GateConfig) ->
             "the curves share too little quality to be compared; "
             "evaluate more qualities, or move the alias by hand: `clc model alias production ID`"
         )
-    elif difference.mean > config.max_rate_difference:
+        return Verdict(tuple(reasons), None)
+    if difference.mean > config.max_rate_difference:
         reasons.append(
             f"files are {difference.mean:+.1%} against production at {difference.low:.1f} to {difference.high:.1f} dB; "
             f"the gate allows {config.max_rate_difference:+.1%}"
+        )
+    worst, best = _range(_curve(before, shared))
+    covered = (difference.high - difference.low) / (best - worst)
+    if covered < config.min_quality_range:
+        reasons.append(
+            f"only {difference.low:.1f} to {difference.high:.1f} dB are reached of the {worst:.1f} to {best:.1f} dB of "
+            f"production, which is {covered:.0%}; the gate wants {config.min_quality_range:.0%}"
         )
     return Verdict(tuple(reasons), difference)
 
 
 def inexact_photos(codec: Codec, photos: Sequence[Photo], quality: float, store: Store) -> dict[str, str]:
-    """The image_ids that a fresh process, given streams and store only, does not decode to the encoder's pictures.
+    """The image_ids that a fresh process, given streams and store only, does not decode to the encoder's pictures, to a
+    level of 255. With what it does instead.
 
-    With what it does instead.
+    Each photo is coded as usual, and with references even where they do not pay: other photos will need them.
     """
     with tempfile.TemporaryDirectory(prefix="clc-gate-") as name:
         folder = Path(name)
         expected = {}
         for number, photo in enumerate(photos):
-            coded = codec.code_cheaper(codec.analyse(photo.pixels, references=True), quality)
-            stream = folder / f"{number}.clc"
-            stream.write_bytes(coded.data)
-            expected[stream] = photo.image_id, codec.reconstruct(coded)
+            analysis = codec.analyse(photo.pixels, references=True)
+            for always in (False, True):
+                coded = codec.code_cheaper(analysis, quality, always=always)
+                stream = folder / f"{number}-{'references' if always else 'usual'}.clc"
+                stream.write_bytes(coded.data)
+                expected[stream] = photo.image_id, codec.reconstruct(coded)
         command = [sys.executable, "-m", "clc.decode_all", store.url, *map(str, expected)]
         finished = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         inexact = {}
@@ -134,6 +151,12 @@ def _curve(rows: list[ImageRow], photos: set[str]) -> list[tuple[float, float]]:
     """Mean (bpp, dB) over these photos at each quality."""
     chosen = sorted((row for row in rows if row.image_id in photos), key=lambda row: row.quality)
     return [(mean.bpp, mean.psnr) for mean in means(chosen)]
+
+
+def _range(curve: list[tuple[float, float]]) -> tuple[float, float]:
+    """The lowest and the highest PSNR of a curve."""
+    qualities = [quality for _, quality in curve]
+    return min(qualities), max(qualities)
 
 
 def _ours(results: Version) -> str:

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from clc.ahead import ahead
 from clc.codec.artifact import reference_latents
 from clc.codec.bitstream import NO_DICTIONARY, Header
-from clc.codec.codec import Codec
+from clc.codec.codec import MAX_PIXELS, Codec
 from clc.codec.model import ModelConfig
 from clc.decoder import StoreDecoder
 from clc.errors import ImageError
 from clc.files import write_atomically
 from clc.images import read_image
-from clc.images.decode import to_rgb
+from clc.images.decode import DECODER_FAILURES, to_rgb
 from clc.shipped import LayeredStore
 from clc.store import Kind, Store, Version
 from clc.targets import Compressed, Target, compress_to
@@ -38,6 +38,7 @@ def load(
     dictionary: str | None = None,
     backbone: str | None = None,
     device: str = "cpu",
+    max_pixels: int = MAX_PIXELS,
 ) -> "StoreCodec":
     """A codec for photos.
 
@@ -46,6 +47,7 @@ def load(
     dictionary: where references come from, likewise. Default: the one that the model was trained with.
     backbone: what describes photos for retrieval, where that is not what the dictionary was built with (file:PATH).
     device: "cpu", "cuda" or "cuda:N". Streams are the same bytes up to the rounding of g_a, and decode anywhere.
+    max_pixels: larger images are refused, and streams that declare larger ones, before memory is allocated for them.
 
     Names are resolved at once; weights are read when they are first needed.
     Raises MissingArtifactError for a name that is not in the store, ProfileError for a device that is not there.
@@ -67,6 +69,7 @@ def load(
         None if dictionary is None else opened.get(Kind.DICTIONARY, dictionary),
         backbone=backbone,
         device=device,
+        max_pixels=max_pixels,
     )
 
 
@@ -91,8 +94,9 @@ class StoreCodec(StoreDecoder):
         *,
         backbone: str | None = None,
         device: str = "cpu",
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
-        super().__init__(store, device)
+        super().__init__(store, device, max_pixels)
         self.model = model
         self.dictionary = dictionary
         self._backbone = backbone
@@ -172,7 +176,8 @@ class StoreCodec(StoreDecoder):
 
         dictionary = self.dictionary or self.store.get(Kind.DICTIONARY, self.model.attributes["dictionary"])
         reference_latents(dictionary, self.model, store=self.store)  # a dictionary that is new to this model
-        return open_encoder(self.store, self.model, dictionary, backbone=self._backbone)[0]
+        opened = open_encoder(self.store, self.model, dictionary, backbone=self._backbone, max_pixels=self.max_pixels)
+        return opened[0]
 
     def _decoder(self, header: Header) -> Codec:
         own = self._retrieving
@@ -192,5 +197,5 @@ def pixels_of(image: ImageLike) -> NDArray[np.uint8]:
         return read_image(os.fspath(image))
     try:
         return to_rgb(image, "image")
-    except OSError as error:  # Pillow reads a file's pixels only now
+    except DECODER_FAILURES as error:  # Pillow reads a file's pixels only now
         raise ImageError(f"image cannot be decoded: {error}") from error

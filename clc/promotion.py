@@ -63,6 +63,12 @@ def promote(
     measured = None
     if current is not None:
         serving = store.get(Kind.MODEL, current.id)
+        if "dictionary" not in serving.attributes:
+            reason = (
+                f"{serving}, which is in production, has no dictionary to be compared with; "
+                f"to replace it nevertheless: `clc model alias production {model.short_id}`"
+            )
+            return Promotion(model, dictionary, Verdict((reason,), None), moved=False)
         try:
             measured = _measure(serving, photos, evaluation, store, backbone)
         except OverlapError as error:
@@ -73,7 +79,9 @@ def promote(
         codec, _ = open_encoder(store, model, dictionary, backbone=backbone)
         shown = list(islice(read_photos(photos, []), gate.exact_photos))
         inexact = inexact_photos(codec, shown, gate.exact_quality, store)
-        reasons = (f"photo {name!r} {reason}" for name, reason in inexact.items())
+        reasons = [f"photo {name!r} {reason}" for name, reason in inexact.items()]
+        if not shown:
+            reasons.append(f"no photo of {photos} can be read any more, so that none was decoded by another process")
         verdict = Verdict(tuple(reasons), verdict.difference)
     if verdict.passed:
         # The model's alias is what programs load by, and the model names its dictionary. Where it cannot be moved,
@@ -83,12 +91,15 @@ def promote(
     return Promotion(model, dictionary, verdict, moved=verdict.passed)
 
 
-def rollback(store: Store) -> tuple[Version, Version]:
-    """Put the model before the current one back into production, with the dictionary that it was trained against.
+def rollback(store: Store) -> tuple[Version, Version | None]:
+    """Put the model before the current one back into production, with the dictionary that it was trained against, if
+    there is one; otherwise the dictionary's alias stays.
 
-    Raises MissingArtifactError if there is none.
+    Raises MissingArtifactError if there is no model before.
     """
     model = store.get(Kind.MODEL, store.aliases.rollback(Kind.MODEL, PRODUCTION).id)
+    if "dictionary" not in model.attributes:
+        return model, None
     dictionary = store.get(Kind.DICTIONARY, model.attributes["dictionary"])
     store.aliases.set(Kind.DICTIONARY, PRODUCTION, dictionary)
     return model, dictionary

@@ -42,6 +42,13 @@ class LayeredStore(Store):
                 pass
             raise
 
+    def versions(self, kind: Kind) -> list[Version]:
+        """As `Store.versions`; then those shipped ones that this store does not have."""
+        own = super().versions(kind)
+        shipped = shipped_store()
+        ids = {version.id for version in own}
+        return own + [version for version in (shipped.versions(kind) if shipped else []) if version.id not in ids]
+
     def find(self, recipe: Recipe) -> Version | None:
         """As `Store.find`."""
         found = super().find(recipe)

@@ -53,4 +53,4 @@ def roll_back(store: StoreOption = None) -> None:
     from clc.store import Store
 
     model, dictionary = rollback(Store(store))
-    typer.echo(f"in production: {model} with {dictionary}")
+    typer.echo(f"in production: {model} with {dictionary or 'no dictionary'}")

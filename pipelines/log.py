@@ -25,7 +25,14 @@ class WithoutTraceback(logging.Filter):
 _FILTER = WithoutTraceback()
 
 
-def quieten_user_errors() -> None:
-    """Install the filter on Prefect's run loggers. Call it once Prefect has set up logging."""
+def prepare_logs() -> None:
+    """Install the filter on Prefect's run loggers, and let our lines into the run's log. Call it within a flow.
+
+    A worker's process sets up logging before it imports us, who name our logger in Prefect's settings.
+    """
     for name in ("prefect.task_runs", "prefect.flow_runs"):
         logging.getLogger(name).addFilter(_FILTER)
+    ours = logging.getLogger("clc")
+    for handler in logging.getLogger("prefect.extra").handlers:
+        if not any(isinstance(own, type(handler)) for own in ours.handlers):
+            ours.addHandler(handler)

@@ -11,7 +11,7 @@ from prefect import flow
 
 from clc.dictionary.workers import DaskWorkers
 from clc.drift import Drift
-from clc.errors import ClcError, MissingArtifactError, ServerError
+from clc.errors import ClcError, CorruptArtifactError, DictionaryError, MissingArtifactError, ServerError
 from clc.exit import one_line_errors
 from clc.promotion import PRODUCTION, dictionary_in_use
 from clc.store import Kind, Store
@@ -99,7 +99,7 @@ def _drift(work: Work) -> Drift | None:
         if current is None:
             return None
         drift = compare_with(work.profile, work.store, current.ref)
-    except MissingArtifactError as error:
+    except (MissingArtifactError, CorruptArtifactError, DictionaryError) as error:
         logger.warning("stage=drift not measured: %s", error)
         return None
     show_drift(work, current, drift)

@@ -18,7 +18,7 @@ from PIL import Image
 
 import clc
 from clc import decoder, loading
-from clc.codec.artifact import find_latents, open_codec, read_model, write_model
+from clc.codec.artifact import find_latents, open_codec, other_latents, read_model, write_model
 from clc.codec.bitstream import describe, tile_count
 from clc.codec.codec import Codec
 from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning
@@ -240,6 +240,40 @@ def test_a_stream_coded_with_what_another_machine_made_of_the_dictionary_decodes
     assert np.array_equal(np.asarray(StoreDecoder(store).decompress(data)), coder.decompress(data))
     with pytest.raises(BitstreamError):
         StoreDecoder(world.store).decompress(data)
+
+
+def test_latents_of_another_machine_do_not_hide_those_that_are_shipped(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """World's store is the shipped one; the user's own has the same model, and latents that another machine made."""
+    model = find_model(world.store)
+    dictionary = world.store.get(Kind.DICTIONARY, model.attributes["dictionary"])
+    shipped = find_latents(world.store, dictionary, model)
+    monkeypatch.setattr("clc.shipped.shipped_store", lambda: world.store)
+    own = LayeredStore(tmp_path / "own")
+    other = latents_of_another_machine(own, shipped)
+    assert {version.id for version in own.versions(Kind.LATENTS)} >= {shipped.id, other.id}
+    assert [version.id for version in other_latents(own, dictionary, model)] == [other.id]
+
+
+def test_larger_images_than_were_asked_for_are_refused_both_ways(world: World, photo: NDArray[np.uint8]) -> None:
+    height, width = 20, 30
+    small = clc.load(store=world.store, max_pixels=height * width)
+    data = small.compress(photo[:height, :width], references=False)
+    assert small.decompress(data).size == (width, height)
+    with pytest.raises(ImageError, match="max_pixels"):
+        small.compress(photo[: height + 1, :width], references=False)
+    with pytest.raises(BitstreamError, match="max_pixels"):
+        StoreDecoder(world.store, max_pixels=height * width - 1).decompress(data)
+
+
+def test_a_damaged_file_that_pillow_reads_only_now_is_an_image_error(codec: StoreCodec, tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)).save(tmp_path / "whole.png")
+    data = bytearray((tmp_path / "whole.png").read_bytes())
+    data[data.rindex(b"IDAT")] ^= 0xFF  # the second: opening a file reads no further than the first
+    (tmp_path / "damaged.png").write_bytes(data)
+    with Image.open(tmp_path / "damaged.png") as lazy, pytest.raises(ImageError, match="cannot be decoded"):
+        codec.compress(lazy)
 
 
 def latents_of_another_machine(store: Store, own: Version) -> Version:

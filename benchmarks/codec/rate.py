@@ -36,6 +36,7 @@ from clc.images import Photo, open_source, read_photos
 _QUALITIES = (1.0, 25.0, 50.0, 75.0, 100.0)
 _LARGEST_EXCESS = 0.005
 _LARGEST_HEADER = 40
+_CORNER = 4  # a coordinate of aligned references, at most
 _ESCAPE_BITS = 16
 
 
@@ -102,12 +103,13 @@ def _sizes(codec: Codec, image: NDArray[np.uint8], quality: float) -> list[float
     symbols = read_symbols(codec, data)
     entries = len(codec.latents) if codec.latents else 1
     indices = math.ceil(stream.header.queries * stream.header.references * index_bits(entries) / 8)
+    corners = 0 if stream.corners is None else _CORNER * stream.corners.size
     return [
         sections["z"] + sections["y"],
         _table_bits(codec.model, *symbols) / 8,
         _density_bits(codec.model, *symbols) / 8,
         sections["header"] + sections["checksums"],
-        _LARGEST_HEADER + indices,
+        _LARGEST_HEADER + corners + indices,
         sections["indices"],
     ]
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from clc.codec.attention import EntryCompression
-from clc.codec.codec import Codec
+from clc.codec.codec import MAX_PIXELS, Codec
 from clc.codec.model import CompressionModel, ModelConfig
 from clc.codec.photos import DictionaryPhotos
 from clc.codec.references import ReferenceLatents, dequantise, quantise
@@ -137,18 +137,21 @@ def open_codec(
     dictionary: Version | None = None,
     photos: DictionaryPhotos | None = None,
     latents: Version | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Codec:
     """A codec from versions in a store.
 
     dictionary: whose reference latents to use; None for a codec without references. They are looked up, never
     computed on the fly: another machine's rounding could make them differ from those the encoder had.
     photos: of the dictionary, if they are open already. latents: others than `find_latents` gives.
+    max_pixels: as for `Codec`.
     Raises MissingArtifactError if they were never computed.
     """
     if dictionary is None:
-        return Codec(read_model(model), model.short_id)
+        return Codec(read_model(model), model.short_id, max_pixels=max_pixels)
     values = read_latents(latents or find_latents(store, dictionary, model))
-    return Codec(read_model(model), model.short_id, values, photos=photos or DictionaryPhotos(dictionary))
+    shown = photos or DictionaryPhotos(dictionary)
+    return Codec(read_model(model), model.short_id, values, photos=shown, max_pixels=max_pixels)
 
 
 def find_latents(store: Store, dictionary: Version, model: Version) -> Version:

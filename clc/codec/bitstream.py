@@ -261,6 +261,8 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
         position += 1
         value |= (byte & 0x7F) << shift
         if not byte & 0x80:
+            if byte == 0 and shift > 0:
+                raise BitstreamError("a number in the header is longer than it need be")
             return value, position
     raise BitstreamError("a length in the header has more than five bytes")
 
@@ -289,7 +291,10 @@ def _pack_indices(entries: NDArray[np.int64], bits: int) -> bytes:
 
 def _unpack_indices(packed: bytes, header: Header) -> NDArray[np.int64]:
     count = header.queries * header.references
-    flat = np.unpackbits(np.frombuffer(packed, np.uint8), count=count * header.index_bits)
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8))
+    flat, padding = np.split(bits, [count * header.index_bits])
+    if padding.any():
+        raise BitstreamError("the bits after the last entry index are not zero")
     weights = 1 << np.arange(header.index_bits - 1, -1, -1, dtype=np.int64)
     values = flat.reshape(count, header.index_bits).astype(np.int64) @ weights
     return values.reshape(header.queries, header.references)

@@ -22,9 +22,8 @@ MAX_PIXELS = 160_000_000
 # Formats that Pillow decodes by itself. Others are refused: EPS, for one, would start an external interpreter.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 
-# What Pillow's decoders raise on damaged input, beside OSError and DecompressionBombError. MemoryError: a header that
-# claims more than there is memory for.
-_DECODER_FAILURES = (
+DECODER_FAILURES = (
+    OSError,
     EOFError,
     IndexError,
     KeyError,
@@ -37,6 +36,7 @@ _DECODER_FAILURES = (
     struct.error,
     zlib.error,
 )
+"""What Pillow's decoders raise on damaged input. MemoryError: a header that claims more than there is memory for."""
 
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC = 262
@@ -71,7 +71,7 @@ def decode(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarra
         raise ImageError(f"{name}: refused, {error}") from error
     except Image.UnidentifiedImageError as error:
         raise ImageError(f"{name}: not an image in a known format ({', '.join(_FORMATS)})") from error
-    except (OSError, *_DECODER_FAILURES) as error:
+    except DECODER_FAILURES as error:
         raise ImageError(f"{name}: cannot be decoded: {error or type(error).__name__}") from error
 
 

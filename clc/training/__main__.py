@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from clc.child import STOP_WITH_PARENT
 from clc.exit import one_line_errors
 from clc.images import open_source
 from clc.images.joined import JoinedPhotos
@@ -25,6 +26,8 @@ from clc.training.train import ModelChoice, TrainingJob, take_part, train
 def main() -> None:
     """Entry point; errors are one line, as with `clc`."""
     arguments = _arguments()
+    if STOP_WITH_PARENT is not None and "LOCAL_RANK" in os.environ:
+        STOP_WITH_PARENT()  # torchrun starts its processes in sessions of their own, where they would outlive it
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
     local_rank = int(os.environ.get("LOCAL_RANK", 0))
     device = arguments.device

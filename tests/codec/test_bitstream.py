@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -108,6 +109,28 @@ def test_every_truncation_is_noticed(kind: str, request: pytest.FixtureRequest) 
     for length in range(len(data)):
         with pytest.raises(BitstreamError):
             Bitstream.from_bytes(data[:length])
+
+
+def resealed(data: bytes) -> bytes:
+    """With a checksum that fits."""
+    return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "little")
+
+
+def test_only_the_shortest_form_of_a_length_is_read(stream: Bitstream) -> None:
+    data = stream.to_bytes()
+    length = data.index(bytes([len(stream.hyper) // 4, len(stream.latent) // 4]))
+    longer = data[:length] + bytes([data[length] | 0x80, 0]) + data[length + 1 :]
+    with pytest.raises(BitstreamError, match="longer than it need be"):
+        Bitstream.from_bytes(resealed(longer))
+
+
+def test_bits_after_the_last_index_are_zero(stream: Bitstream) -> None:
+    odd = replace(stream, header=replace(HEADER, index_bits=11), entries=stream.entries % 2000)
+    data, sizes = bytearray(odd.to_bytes()), describe(odd.to_bytes())["bytes"]
+    assert isinstance(sizes, dict)
+    data[sizes["header"] + sizes["indices"] - 1] |= 1
+    with pytest.raises(BitstreamError, match="after the last entry index"):
+        Bitstream.from_bytes(resealed(bytes(data)))
 
 
 def test_trailing_bytes_are_refused(stream: Bitstream) -> None:

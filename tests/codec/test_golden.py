@@ -1,6 +1,7 @@
 """Streams that were written long ago decode to what they decoded to then."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,15 +45,16 @@ def test_an_aligned_golden_stream_says_how() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "digest"),
+    ("folder", "version", "digest"),
     [
-        (4, "a257224e4b6d510e8e4abb94a46688a7d9eb99fb4b443ac54685b0e60a05ec67"),
-        (5, "51bd97d11eb0f06401d990486106c496c59344485fef92df575835b766118416"),
+        (FOLDER, 4, "a257224e4b6d510e8e4abb94a46688a7d9eb99fb4b443ac54685b0e60a05ec67"),
+        (FOLDER, 5, "51bd97d11eb0f06401d990486106c496c59344485fef92df575835b766118416"),
+        (APART, 4, "5586cb249408765e50f2078f7d932b2c4e05d3913791b639cbf121c31f658f53"),
     ],
 )
-def test_the_golden_files_are_those_of_their_format_version(version: int, digest: str) -> None:
+def test_the_golden_files_are_those_of_their_format_version(folder: Path, version: int, digest: str) -> None:
     found = hashlib.sha256()
-    for path in sorted(FOLDER.iterdir()):
+    for path in sorted(folder.iterdir()):
         if path.is_file() and (path.stem == "aligned") == (version == 5):
             found.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     assert found.hexdigest() == digest

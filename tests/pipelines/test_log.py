@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from clc.errors import DictionaryError
-from pipelines.log import quieten_user_errors
+from pipelines.log import prepare_logs
 
 
 @pytest.mark.parametrize(
@@ -14,8 +14,8 @@ from pipelines.log import quieten_user_errors
     [(DictionaryError("no photos"), False), (httpx.ConnectError("refused"), False), (ZeroDivisionError("bug"), True)],
 )
 def test_only_a_bug_is_logged_with_its_traceback(error: Exception, told: bool) -> None:
-    quieten_user_errors()
-    quieten_user_errors()
+    prepare_logs()
+    prepare_logs()
     logger = logging.getLogger("prefect.task_runs")
     assert len(logger.filters) == len(set(map(type, logger.filters)))
     failure = (type(error), error, None)

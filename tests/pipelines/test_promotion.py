@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -118,6 +118,15 @@ def test_the_gate_lets_files_grow_as_far_as_the_profile_says(tmp_path: Path) -> 
     assert judge(production, larger, GateConfig(max_rate_difference=-0.04)).passed
 
 
+def test_the_gate_refuses_a_codec_that_lost_most_of_the_qualities(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    production = results(store, curve("a", 1.0))
+    poor = [replace(row, psnr=row.psnr / 5 + 24.4) for row in curve("a", 0.5)]  # 30.4 to 31.4 of 30 to 35 dB
+    [reason] = judge(results(store, poor), production, GateConfig()).reasons
+    assert "only 30.4 to 31.4 dB" in reason
+    assert judge(results(store, poor), production, GateConfig(min_quality_range=0.2)).passed
+
+
 def test_the_gate_refuses_a_codec_that_failed_on_a_photo(tmp_path: Path) -> None:
     store = Store(tmp_path)
     failure = {"image_id": "b", "codec": "clc", "reason": "it is too wide"}
@@ -168,6 +177,31 @@ def test_a_rollback_restores_the_model_before_which_no_rebuild_replaces_by_the_s
     again = site.promote(site.second, ANY_SIZE)
     assert not again.moved
     assert "was rolled back" in str(again)
+
+
+def test_a_model_without_a_dictionary_is_not_replaced_and_can_be_rolled_back_to(
+    site: Site, world: World, tmp_path: Path
+) -> None:
+    job = TrainingJob(
+        photos=open_source(f"folder:{world.photos}"),
+        choice=ModelChoice(preset="tiny", conditioning=Conditioning.NONE),
+        config=TrainingConfig(steps=1, batch=1, crop=64, held_out=0),
+    )
+    alone = train(job, store=site.store, runs=tmp_path).version
+    site.store.aliases.set(Kind.MODEL, "production", alone)
+    refused = site.promote(site.first, ANY_SIZE)
+    assert not refused.moved
+    assert "has no dictionary" in str(refused)
+    site.store.aliases.set(Kind.MODEL, "production", site.first.attributes["model"])
+    assert rollback(site.store) == (alone, None)
+
+
+def test_without_a_photo_that_can_be_read_nothing_is_promoted(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "damaged.png").write_bytes(b"no picture")
+    promotion = replace(site, photos=open_source(f"folder:{tmp_path / 'photos'}")).promote(site.first, FIRST)
+    assert not promotion.moved
+    assert "can be read" in str(promotion)
 
 
 def test_the_dictionary_in_use_is_that_of_the_model_in_production(site: Site) -> None:

@@ -67,6 +67,11 @@ class Site:
         url = f"{self.environment['PREFECT_API_URL']}/deployments/name/{name}"
         self.api(f"/deployments/{httpx.get(url, timeout=30).raise_for_status().json()['id']}/create_flow_run")
 
+    def log(self, flow: str) -> str:
+        """Of all runs of a flow."""
+        ids = [run["id"] for run in self.flow_runs(flow)]
+        return "\n".join(line["message"] for line in self.api("/logs/filter", logs={"flow_run_id": {"any_": ids}}))
+
     def states(self, flow: str) -> list[str]:
         return [run["state_name"] for run in self.flow_runs(flow)]
 
@@ -143,6 +148,7 @@ def test_a_worker_rebuilds_and_a_published_dictionary_is_trained_evaluated_and_p
         assert eventually(lambda: server.states("promote") == ["Promoted"]), _all_states(server)
         assert [server.states(flow) for flow in ("build-dictionary", "train", "evaluate")] == [["Completed"]] * 3
         production = Store(server.folder / "artifacts").aliases.resolve(Kind.MODEL, "production")
+        assert eventually(lambda: "stage=train finished" in server.log("train")), server.log("train")
 
         # Two at once: the second waits for the first, and finds nothing to do, as the first one did.
         for _ in range(2):

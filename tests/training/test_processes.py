@@ -13,6 +13,7 @@ from clc.trainer import TrainerConfig, run_trainer
 from clc.training.processes import Processes
 from tests.conftest import World
 
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 PROFILE = """
 name = "two"
 [model]
@@ -31,16 +32,20 @@ learning_rate = 1e-3
 """
 
 
-def run(world: World, folder: Path, *, processes: int, steps: str = "6") -> subprocess.CompletedProcess[str]:
+def command(world: World, folder: Path, *, processes: int, steps: str) -> list[str]:
     (folder / "two.toml").write_text(PROFILE.format(conditioning="prior"))
     launcher = [sys.executable, "-m"]
     if processes > 1:
         launcher += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
-    command = [*launcher, "clc.training", "--profile", str(folder / "two.toml"), "--steps", steps]
-    command += ["--data", f"folder:{world.photos}", "--runs", str(folder / "runs"), "--store", str(folder / "store")]
-    command += ["--assignments", world.assignments.id, "--dictionary", world.dictionary.id]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=folder)
+    arguments = ["--profile", str(folder / "two.toml"), "--steps", steps, "--data", f"folder:{world.photos}"]
+    arguments += ["--runs", str(folder / "runs"), "--store", str(folder / "store")]
+    arguments += ["--assignments", world.assignments.id, "--dictionary", world.dictionary.id]
+    return [*launcher, "clc.training", *arguments]
+
+
+def run(world: World, folder: Path, *, processes: int) -> subprocess.CompletedProcess[str]:
+    called = command(world, folder, processes=processes, steps="6")
+    return subprocess.run(called, check=False, capture_output=True, text=True, env=ENVIRONMENT, cwd=folder)
 
 
 @pytest.fixture
@@ -68,6 +73,19 @@ def test_two_processes_have_the_losses_of_one_with_both_batches(world: World, fo
     for one, two in zip(*logs, strict=True):
         for name in ("loss", "bpp", "psnr", "gradient_norm"):
             assert one[name] == pytest.approx(two[name], rel=1e-3), (one["step"], name)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
+def test_what_torchrun_started_does_not_outlive_it(world: World, folders: tuple[Path, Path]) -> None:
+    called = command(world, folders[0], processes=2, steps="1000000")
+    process = subprocess.Popen(called, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=folders[0])
+    assert process.stderr is not None
+    assert any("step=1 " in line for line in process.stderr)
+    process.kill()
+    process.wait()
+    # It ends when all that may write into it are gone.
+    assert "training stopped at step" in process.stderr.read()
 
 
 @pytest.mark.slow
