@@ -1,11 +1,13 @@
 """What is pushed is popped, and costs what the tables say."""
 
 import doctest
+from bisect import bisect_right
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 import clc.codec.entropy
 import clc.codec.model
@@ -90,3 +92,50 @@ def test_the_words_of_a_stream_are_these(coder: TableCoder) -> None:
 
 
 GOLDEN = "389c268ce60654204528a3f6f3ffffcb7f000000"
+
+
+class FromTheDocument:
+    """A decoder written from docs/bitstream.md, section "Entropy coding", and from nothing else."""
+
+    def __init__(self, stream: bytes) -> None:
+        self.words = np.frombuffer(stream, "<u4").tolist()
+        self.state = 0
+        self.refill()
+
+    def refill(self) -> None:
+        while self.words and self.state < 2**32:
+            self.state = self.state << 32 | self.words.pop()
+
+    def pop(self, splits: list[int]) -> int:
+        """The symbol of the interval that the state is in."""
+        q = self.state % 2**24
+        symbol = bisect_right(splits, q) - 1
+        self.state = (self.state >> 24) * (splits[symbol + 1] - splits[symbol]) + q - splits[symbol]
+        self.refill()
+        return symbol
+
+
+def split(frequencies: NDArray[np.int32]) -> list[int]:
+    n = len(frequencies)
+    before = [sum(frequencies[:i].tolist()) for i in range(n)]
+    return [total * (2**24 - n) // 2**20 + i for i, total in enumerate(before)] + [2**24]
+
+
+def test_the_format_document_is_enough_to_decode_a_string(coder: TableCoder) -> None:
+    tables = list(gaussian_tables())
+    generator = np.random.default_rng(1)
+    used = generator.integers(1, len(tables), 300).astype(np.int32)
+    symbols = generator.normal(0, 4, 300).round().astype(np.int32)
+    symbols[[7, 80]] = 3000, -3000  # escapes
+    stack = coder.empty()
+    coder.push(stack, symbols, used)
+    decoder = FromTheDocument(coder.close(stack))
+    found = np.empty_like(symbols)
+    for index in np.unique(used):
+        radius, frequencies = tables[index]
+        places = np.flatnonzero(used == index)
+        found[places] = [decoder.pop(split(frequencies)) - radius for _ in places]
+        for place in places[found[places] == radius + 1]:
+            found[place] = decoder.pop(list(range(0, 2**24 + 1, 2**8))) - 32_768
+    assert np.array_equal(found, symbols)
+    assert (decoder.state, decoder.words) == (0, [])
