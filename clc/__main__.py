@@ -1,6 +1,6 @@
 """`python -m clc` is `clc`."""
 
-from clc.cli import main
+from clc.cli import program
 
 if __name__ == "__main__":
-    main()
+    program()

@@ -7,6 +7,7 @@ the call or in what it was given, with one line that says what to do (after the 
 
 import logging
 from importlib.metadata import entry_points
+from typing import NoReturn
 
 import typer
 
@@ -19,7 +20,7 @@ from clc.commands.codec import compress, decompress, info
 from clc.commands.gc import gc
 from clc.commands.report import report
 from clc.commands.train import train
-from clc.exit import one_line_errors
+from clc.exit import one_line_errors, run_program
 from clc.store import Kind
 
 app = typer.Typer(
@@ -59,3 +60,8 @@ def main() -> None:
     """Run the command line; what the exit codes mean is in the module's docstring."""
     with one_line_errors():
         app()
+
+
+def program() -> NoReturn:
+    """Entry point of the command."""
+    run_program(main)

@@ -10,21 +10,21 @@ from pathlib import Path
 
 from clc.decoder import StoreDecoder
 from clc.errors import ClcError
-from clc.exit import one_line_errors
+from clc.exit import one_line_errors, run_program
 from clc.shipped import LayeredStore
 
 
 def main() -> None:
     """Decode every stream that can be."""
     store, *streams = sys.argv[1:]
-    decoder = StoreDecoder(LayeredStore(store))
-    for stream in map(Path, streams):
-        try:
-            decoder.decompress_file(stream, stream.with_suffix(".png"))
-        except ClcError as error:
-            stream.with_suffix(".error").write_text(str(error))
+    with one_line_errors():
+        decoder = StoreDecoder(LayeredStore(store))
+        for stream in map(Path, streams):
+            try:
+                decoder.decompress_file(stream, stream.with_suffix(".png"))
+            except ClcError as error:
+                stream.with_suffix(".error").write_text(str(error))
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        main()
+    run_program(main)

@@ -1,8 +1,12 @@
 """How a program ends: what the exit codes mean is in the docstring of `clc.cli`."""
 
+import atexit
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 from clc.errors import ClcError, TrainingStoppedError
 
@@ -18,3 +22,25 @@ def one_line_errors() -> Iterator[None]:
     except ClcError as error:
         print(f"clc: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+
+
+def run_program(main: Callable[[], None]) -> NoReturn:
+    """Run a program and leave with its exit code; a bug ends it as always, with its traceback.
+
+    Threads are joined, what `atexit` was given is called and output is flushed, as always. What is left out is what
+    comes then: Python would free all objects one by one, a second for those of PyTorch, which the system does at once.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as ending:
+        code = ending.code or 0
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # these two, in this order, are what Python begins its end with
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # whoever read it may be gone
+            stream.flush()
+    os._exit(code)

@@ -12,7 +12,7 @@ from prefect import flow
 from clc.dictionary.workers import DaskWorkers
 from clc.drift import Drift
 from clc.errors import ClcError, CorruptArtifactError, DictionaryError, MissingArtifactError, ServerError
-from clc.exit import one_line_errors
+from clc.exit import one_line_errors, run_program
 from clc.promotion import PRODUCTION, dictionary_in_use
 from clc.store import Kind, Store
 from pipelines.flows import build_dictionary, evaluate, promote, train
@@ -118,4 +118,4 @@ def _reason(error: httpx.HTTPError) -> ClcError:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

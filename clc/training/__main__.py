@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from clc.child import STOP_WITH_PARENT
-from clc.exit import one_line_errors
+from clc.exit import one_line_errors, run_program
 from clc.images import open_source
 from clc.images.joined import JoinedPhotos
 from clc.profile_file import overridden, read_profile, validated
@@ -93,4 +93,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)
