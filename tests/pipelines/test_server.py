@@ -112,6 +112,8 @@ def server(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             "PREFECT_HOME": str(folder / ".prefect"),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
+            # As docs/operations.md has it: a server that dies must not forget who holds a slot.
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         }
         site = Site(folder, environment)
         (folder / "profile.toml").write_text(PROFILE.format(reference=photos, test=test_photos))
