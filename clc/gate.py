@@ -154,8 +154,8 @@ def _curve(rows: list[ImageRow], photos: set[str]) -> list[tuple[float, float]]:
 
 
 def _range(curve: list[tuple[float, float]]) -> tuple[float, float]:
-    """The lowest and the highest PSNR of a curve."""
-    qualities = [quality for _, quality in curve]
+    """The lowest and the highest PSNR of a curve, but for what is coded without loss."""
+    qualities = [quality for _, quality in curve if np.isfinite(quality)]
     return min(qualities), max(qualities)
 
 
