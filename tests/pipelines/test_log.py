@@ -13,7 +13,8 @@ from pipelines.log import prepare_logs
     ("error", "told"),
     [(DictionaryError("no photos"), False), (httpx.ConnectError("refused"), False), (ZeroDivisionError("bug"), True)],
 )
-def test_only_a_bug_is_logged_with_its_traceback(error: Exception, told: bool) -> None:
+def test_only_a_bug_is_logged_with_its_traceback(error: Exception, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger("clc"), "handlers", [])
     prepare_logs()
     prepare_logs()
     logger = logging.getLogger("prefect.task_runs")
@@ -22,3 +23,12 @@ def test_only_a_bug_is_logged_with_its_traceback(error: Exception, told: bool) -
     record = logger.makeRecord(logger.name, logging.ERROR, __file__, 1, "failed", (), failure)
     assert logger.filter(record)
     assert bool(record.exc_info) == told
+
+
+def test_lines_of_ours_go_where_prefect_has_those_of_others_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, others = logging.getLogger("clc"), logging.getLogger("prefect.extra")
+    monkeypatch.setattr(ours, "handlers", [])
+    monkeypatch.setattr(others, "handlers", [logging.NullHandler()])
+    prepare_logs()
+    prepare_logs()
+    assert ours.handlers == others.handlers
