@@ -1,6 +1,8 @@
 """How a run's log reads."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 
@@ -25,14 +27,25 @@ class WithoutTraceback(logging.Filter):
 _FILTER = WithoutTraceback()
 
 
-def prepare_logs() -> None:
-    """Install the filter on Prefect's run loggers, and let our lines into the run's log. Call it within a flow.
-
-    A worker's process sets up logging before it imports us, who name our logger in Prefect's settings.
-    """
+def quieten_user_errors() -> None:
+    """Install the filter on Prefect's run loggers. Call it once Prefect has set up logging."""
     for name in ("prefect.task_runs", "prefect.flow_runs"):
         logging.getLogger(name).addFilter(_FILTER)
+
+
+@contextmanager
+def into_the_runs_log() -> Iterator[None]:
+    """Let our lines into the log of the run that is on.
+
+    Prefect does that for the loggers that its settings name. But a worker's process reads those before it imports us.
+    """
     ours = logging.getLogger("clc")
-    for handler in logging.getLogger("prefect.extra").handlers:
-        if not any(isinstance(own, type(handler)) for own in ours.handlers):
-            ours.addHandler(handler)
+    kinds = {type(handler) for handler in ours.handlers}
+    added = [handler for handler in logging.getLogger("prefect.extra").handlers if type(handler) not in kinds]
+    for handler in added:
+        ours.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in added:
+            ours.removeHandler(handler)

@@ -14,7 +14,7 @@ from prefect.states import Completed
 from clc.profile import Profile, load_profile
 from clc.store import Store
 from pipelines.alone import alone
-from pipelines.log import prepare_logs
+from pipelines.log import into_the_runs_log, quieten_user_errors
 from pipelines.outcome import Outcome
 from pipelines.stages import RUNS
 
@@ -40,10 +40,11 @@ def begin(profile: str, store: str | None) -> Iterator[Work]:
 
     Raises ProfileError for a wrong profile, OutputError if the folder of runs cannot be written.
     """
-    prepare_logs()
+    quieten_user_errors()
     logging.getLogger("clc").setLevel(logging.INFO)  # also where a worker started this, not our command
     loaded = load_profile(profile)
-    with alone(loaded.name, RUNS) as lock, temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with into_the_runs_log(), alone(loaded.name, RUNS) as lock, quiet:
         yield Work(loaded, profile, Store(store).url, lock)
 
 
