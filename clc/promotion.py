@@ -81,7 +81,7 @@ def promote(
         inexact = inexact_photos(codec, shown, gate.exact_quality, store)
         reasons = [f"photo {name!r} {reason}" for name, reason in inexact.items()]
         if not shown:
-            reasons.append(f"no photo of {photos} can be read any more, so that none was decoded by another process")
+            reasons.append("no test photo can be read any more, so that none was decoded by another process")
         verdict = Verdict(tuple(reasons), verdict.difference)
     if verdict.passed:
         # The model's alias is what programs load by, and the model names its dictionary. Where it cannot be moved,
