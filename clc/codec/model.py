@@ -28,6 +28,7 @@ from clc.codec.tiles import LATENT_TILE
 from clc.codec.transforms import ConvolutionalConfig, LatentResidual
 
 _HYPER_RADIUS = 512  # ẑ beyond this is escaped; far outside what training produces
+_MATCHED = ("h_a.", "prior.slices.", "prior.matches.")  # networks that, where others code apart, only see references
 _START_HYPER_SCALE = 2.0  # z is small at first; the usual 10 costs bits that training takes long to win back
 
 
@@ -243,8 +244,15 @@ class CompressionModel(nn.Module):
 
     def matched_parameters(self) -> Iterator[nn.Parameter]:
         """Parameters of the networks that only code with references, of a model that `codes_apart`."""
-        for networks in (self.h_a, self.prior.slices, self.prior.matches):
-            yield from networks.parameters()
+        for name, parameter in self.named_parameters():
+            if name.startswith(_MATCHED):
+                yield parameter
+
+    def take_matched(self, state: Mapping[str, Tensor]) -> None:
+        """Take the networks that only code with references from another model that `codes_apart`, and nothing else."""
+        for name, own in self.state_dict().items():
+            if name.startswith(_MATCHED):
+                own.copy_(state[name])
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
         """Take the weights of a model that has the same configuration, up to its conditioning and what g_s is inside.

@@ -23,6 +23,10 @@ def train(
     start: Annotated[
         str | None, typer.Option("--from", help="Model version to start from: default, an alias or an id.")
     ] = None,
+    matched: Annotated[
+        str | None,
+        typer.Option("--matched-from", help="Model version whose networks for references alone to start from."),
+    ] = None,
     conditioning: Annotated[
         str | None, typer.Option(help="none, paper, prior or both, instead of the profile's.")
     ] = None,
@@ -87,6 +91,7 @@ def train(
         assignments=assignments,
         dictionary=chosen,
         start=None if start is None else find_model(opened, start),
+        matched=None if matched is None else find_model(opened, matched),
     )
     result = stage.train(
         job,

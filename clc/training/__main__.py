@@ -56,6 +56,7 @@ def _run(arguments: argparse.Namespace, device: str, processes: Processes) -> No
         assignments=store.get(Kind.ASSIGNMENTS, arguments.assignments) if arguments.assignments else None,
         dictionary=store.get(Kind.DICTIONARY, arguments.dictionary) if arguments.dictionary else None,
         start=store.get(Kind.MODEL, arguments.start) if arguments.start else None,
+        matched=store.get(Kind.MODEL, arguments.matched) if arguments.matched else None,
     )
     if not processes.first:
         take_part(job, store=store, runs=arguments.runs, device=device, processes=processes, loaders=arguments.loaders)
@@ -80,6 +81,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--assignments", help="version that `clc assignments list` shows, for these photos")
     parser.add_argument("--dictionary", help="dictionary version that the assignments were retrieved from")
     parser.add_argument("--from", dest="start", help="model version to start from: default, an alias or an id")
+    parser.add_argument(
+        "--matched-from", dest="matched", help="model version whose networks for references alone to start from"
+    )
     parser.add_argument("--conditioning", help="none, paper, prior or both, instead of the profile's")
     parser.add_argument("--steps", type=int, help="budget in steps, instead of the profile's")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from torch import Tensor
 
 from clc.codec.artifact import read_config, write_model
 from clc.codec.bitstream import MAX_REFERENCES
@@ -74,6 +75,7 @@ class TrainingJob:
 
     assignments, dictionary: for a model that takes references from a dictionary, and only for one.
     start: a model of the same network, up to its conditioning, whose weights training starts from.
+    matched: another, that has networks which only code with references; training starts from these, instead of start's.
     """
 
     photos: PhotoSource
@@ -82,6 +84,7 @@ class TrainingJob:
     assignments: Version | None = None
     dictionary: Version | None = None
     start: Version | None = None
+    matched: Version | None = None
 
     def check(self) -> None:
         """Raises TrainingError for inputs that do not belong together."""
@@ -90,6 +93,13 @@ class TrainingJob:
             raise TrainingError(
                 f"{self.start} is another network than the one to train; start from a model of the same preset"
             )
+        if self.matched is not None:
+            config = read_config(self.matched)
+            if not (network.codes_apart and config.codes_apart and _continues(config, network)):
+                raise TrainingError(
+                    f"{self.matched} and the model to train do not both have the networks that code with references "
+                    "alone; name a model of the same preset, and train one with conditioning prior or both"
+                )
         apart = network.codes_apart and network.prior_only
         if self.config.part is Part.MATCHED and (self.start is None or not apart):
             raise TrainingError(
@@ -127,7 +137,12 @@ class TrainingJob:
     def recipe(self) -> Recipe:
         """Equal recipes are the same work."""
         inputs = {"photos": f"photos/{fingerprint(self.photos)}"}
-        versions = {"assignments": self.assignments, "dictionary": self.dictionary, "start": self.start}
+        versions = {
+            "assignments": self.assignments,
+            "dictionary": self.dictionary,
+            "start": self.start,
+            "matched": self.matched,
+        }
         inputs |= {role: version.ref for role, version in versions.items() if version is not None}
         return Recipe(
             stage="train",
@@ -178,7 +193,7 @@ def train(
         for name, table in (
             ("log", pa.Table.from_pylist(progress.log, schema=LOG_SCHEMA)),
             ("validation", pa.Table.from_pylist(progress.validation, schema=VALIDATION_SCHEMA)),
-            ("photos", _seen(photos, job.start)),
+            ("photos", _seen(photos, [start for start in (job.start, job.matched) if start is not None])),
         ):
             with draft.table(name, table.schema) as writer:
                 writer.write(table)
@@ -186,6 +201,7 @@ def train(
             "preset": job.choice.preset,
             "training": job.config.model_dump(mode="json"),
             "start": None if job.start is None else job.start.id,
+            "matched": None if job.matched is None else job.matched.id,
         }
         if job.dictionary is not None and job.assignments is not None:
             draft.attributes |= {
@@ -256,8 +272,9 @@ def _trainer(
     torch.manual_seed(job.config.seed)
     model = CompressionModel(job.choice.config)
     if job.start is not None:
-        start = CompressionModel(read_config(job.start))  # whose shapes the stored weights have
-        model.start_from(unpack(job.start.tensors("weights"), start))
+        model.start_from(_weights(job.start))
+    if job.matched is not None:
+        model.take_matched(_weights(job.matched))
     model.to(place).use_channels_last()
     trainer = Trainer(
         model=model,
@@ -273,9 +290,14 @@ def _trainer(
     return trainer, photos
 
 
-def _seen(photos: list[TrainingPhoto], start: Version | None) -> pa.Table:
+def _weights(version: Version) -> dict[str, Tensor]:
+    shapes = CompressionModel(read_config(version))  # those that the stored weights have
+    return unpack(version.tensors("weights"), shapes)
+
+
+def _seen(photos: list[TrainingPhoto], starts: list[Version]) -> pa.Table:
     """Every photo that the weights have learned from, here or in the runs before."""
-    before = [] if start is None else seen_photos(start.table("photos"), str(start))
+    before = [seen for start in starts for seen in seen_photos(start.table("photos"), str(start))]
     return seen_table([*before, *(photo.seen for photo in photos)])
 
 

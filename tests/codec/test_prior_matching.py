@@ -149,6 +149,18 @@ def test_networks_that_code_apart_start_as_copies_of_those_that_did_both() -> No
 
 
 @torch.inference_mode()
+def test_networks_for_references_can_come_from_another_model() -> None:
+    torch.manual_seed(11)
+    plain, other = (CompressionModel(PRESETS["tiny"]).eval() for _ in range(2))
+    image, references = torch.rand(1, 3, 128, 128), torch.randn(1, 3, CODED, 16, 16)
+    before = bits(plain, image, None), bits(plain, image, references)
+    plain.take_matched(other.state_dict())
+    assert bits(plain, image, None) == before[0]
+    assert bits(plain, image, references) != pytest.approx(before[1], rel=1e-5)
+    assert all(torch.equal(*pair) for pair in zip(plain.matched_parameters(), other.matched_parameters(), strict=True))
+
+
+@torch.inference_mode()
 def test_rates_can_be_had_without_the_picture() -> None:
     torch.manual_seed(12)
     model = CompressionModel(PRESETS["tiny"]).eval()

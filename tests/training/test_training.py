@@ -306,6 +306,16 @@ def test_a_start_may_be_conditioned_elsewhere_or_not_at_all_and_wider_inside_g_s
         job(world, start=version_of(narrower)).check()
 
 
+def test_networks_for_references_alone_come_from_a_model_that_has_them_for_one_that_does(world: World) -> None:
+    preset = PRESETS["tiny"]
+    shared = preset.model_copy(update={"prior_matching": PriorMatchingConfig()})
+    assert job(world, matched=version_of(preset)).check() is None  # type: ignore[func-returns-value]
+    with pytest.raises(TrainingError, match="model of the same preset"):
+        job(world, matched=version_of(shared)).check()
+    with pytest.raises(TrainingError, match="conditioning prior or both"):
+        job(world, choice=ModelChoice(conditioning=Conditioning.PAPER), matched=version_of(preset)).check()
+
+
 def version_of(config: ModelConfig) -> Version:
     """What `TrainingJob.check` looks at."""
     return cast(Version, SimpleNamespace(attributes={"config": config.model_dump(mode="json")}))
