@@ -17,9 +17,11 @@ from clc.store import Kind
 
 
 @task(cache_policy=NO_CACHE, task_run_name="train {profile.name}, seed {profile.training.seed}")
-def train_variant(profile: Profile, store: str, runs: Path) -> str:
+def train_variant(profile: Profile, store: str, runs: Path, start: str | None) -> str:
     """The model of one variant, trained on the general photos; what the store has is skipped."""
-    return trained(profile, store=LayeredStore(store), runs=runs).ref
+    opened = LayeredStore(store)
+    begun = None if start is None else opened.get(Kind.MODEL, start)
+    return trained(profile, store=opened, runs=runs, start=begun).ref
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{profile.name}, {data}")
@@ -30,10 +32,13 @@ def measure_variant(profile: Profile, data: str, model: str, store: str) -> str:
 
 
 @flow(name="experiment", flow_run_name="{name}, {budget.name}", validate_parameters=False)
-def experiment(name: str, budget: Budget, store: str, runs: Path, anchor: str = DEFAULT) -> list[str]:
+def experiment(
+    name: str, budget: Budget, store: str, runs: Path, anchor: str = DEFAULT, start: str | None = None
+) -> list[str]:
     """Every variant on every data set → one results version a data set.
 
     anchor: a model that the default one is compared with, where an experiment trains none.
+    start: one without conditioning that all variants start from, where it does.
     """
     chosen = find_experiment(name)
     opened = LayeredStore(store)
@@ -43,13 +48,14 @@ def experiment(name: str, budget: Budget, store: str, runs: Path, anchor: str = 
         for variant in chosen.variants(budget, data):
             for seed in experiment_seeds(chosen, budget):
                 if chosen.trained:
-                    model = train_variant(variant_profile(chosen, variant, general(), budget, seed), store, runs)
+                    model = train_variant(variant_profile(chosen, variant, general(), budget, seed), store, runs, start)
                 else:
                     model = find_model(opened, anchor if variant.name == chosen.anchor else DEFAULT).ref
                 profile = variant_profile(chosen, variant, data, budget, seed)
                 results = measure_variant(profile, data.name, model, store)
                 measured_runs[variant.name, seed] = opened.get(Kind.RESULTS, results)
-        version = combined(chosen, data, budget, measured_runs, store=opened)
+        begun = None if start is None else opened.get(Kind.MODEL, start)
+        version = combined(chosen, data, budget, measured_runs, store=opened, start=begun)
         opened.aliases.set(Kind.RESULTS, f"{name}-{data.name}", version)
         print(f"\n{markdown(chosen, data, budget, version)}\n\n{version}: `clc report {version.short_id}`")
         versions.append(version.ref)

@@ -22,6 +22,15 @@ def run_experiment(
             metavar="MODEL",
         ),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="For the others: a model trained without conditioning, which all variants start from. "
+            "Default: from nothing.",
+            metavar="MODEL",
+        ),
+    ] = None,
     runs: Annotated[Path, typer.Option(help="Folder for checkpoints of interrupted runs.")] = Path("runs"),
     store: StoreOption = None,
 ) -> None:
@@ -29,20 +38,31 @@ def run_experiment(
 
     With CLC_DATA, a folder of Parquet photo packs, it runs on Kodak and on collections; without, on bundled photos.
     """
+    from clc.codec.artifact import read_config
+    from clc.codec.model import Conditioning
     from clc.experiments.budget import find_budget
     from clc.experiments.catalogue import On, find_experiment
     from clc.experiments.photos import DATA, collections
     from clc.loading import DEFAULT
-    from clc.store import Store
+    from clc.shipped import LayeredStore
+    from clc.store import Kind, Store
     from pipelines.experiment import experiment
 
     logging.getLogger("clc").setLevel(logging.INFO)
     chosen, spent = find_experiment(name), find_budget(budget)
     if anchor is not None and chosen.trained:
         raise ProfileError(f"experiment {name} trains its own anchor; --anchor is for figure2c and drift")
+    if start is not None:
+        if not chosen.trained:
+            raise ProfileError(f"experiment {name} trains nothing; --from is for those that do")
+        if read_config(LayeredStore(store).get(Kind.MODEL, start)).conditioning is not Conditioning.NONE:
+            raise ProfileError(
+                f"--from {start}: what it knows of references would favour some variants; name a model that was "
+                "trained with --conditioning none"
+            )
     related = [] if chosen.on is On.GENERAL else collections()
     if chosen.on is On.BOTH and not related:
         typer.echo(f"{DATA} is not set: there is no collection of related photos to run on, bundled photos only")
     if spent.collections is not None and len(related) > spent.collections:
         typer.echo(f"budget {budget}: the first {spent.collections} of {len(related)} collections")
-    experiment(name, spent, Store(store).url, runs, anchor or DEFAULT)
+    experiment(name, spent, Store(store).url, runs, anchor or DEFAULT, start)

@@ -67,5 +67,6 @@ def announce(work: Work, outcome: Outcome) -> None:
 
 def ended(name: str, message: str, result: object) -> Any:
     """End a flow with a result for its caller, under a state name and with a message for whoever looks at its runs."""
-    logger.info("flow=%s state=%s %s", flow_run.flow_name, name, message)
+    with into_the_runs_log():
+        logger.info("flow=%s state=%s %s", flow_run.flow_name, name, message)
     return Completed(name=name, message=message, data=result)

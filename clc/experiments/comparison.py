@@ -22,10 +22,13 @@ Runs = Mapping[tuple[str, int], Version]
 """Results of (variant, seed), in the order of the table."""
 
 
-def combined(experiment: Experiment, data: DataSet, budget: Budget, runs: Runs, *, store: Store) -> Version:
+def combined(
+    experiment: Experiment, data: DataSet, budget: Budget, runs: Runs, *, store: Store, start: Version | None = None
+) -> Version:
     """One version with the rows of all variants; each variant and seed is a codec of its own.
 
     Of a variant with references, the rows are those coded with them. Other codecs are taken from the first run.
+    start: the model that training of all variants started from.
     """
     parts = _parts(experiment, data, budget, runs)
 
@@ -38,7 +41,7 @@ def combined(experiment: Experiment, data: DataSet, budget: Budget, runs: Runs, 
             "experiment": experiment.title,
             "dataset": data.name,
             "anchor": _labels(experiment, experiment.anchor, budget)[0],
-            "budget": str(budget) if experiment.trained else _untrained(budget, parts),
+            "budget": _trained(budget, start) if experiment.trained else _untrained(budget, parts),
             "photos": max(part.results.attributes["photos"] for part in parts),
             "codecs": [
                 {**codec, "name": part.names[codec["name"]]}
@@ -197,6 +200,10 @@ def _break_even(size: int, saved: Difference, anchor: Sequence[ImageRow]) -> int
     if saved.rate is None or saved.rate.mean >= 0:
         return None
     return math.ceil(size / (-saved.rate.mean * statistics.fmean(row.bytes for row in anchor)))
+
+
+def _trained(budget: Budget, start: Version | None) -> str:
+    return str(budget) if start is None else f"{budget}, each on top of {start}"
 
 
 def _untrained(budget: Budget, parts: Sequence[_Part]) -> str:

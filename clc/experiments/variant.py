@@ -65,11 +65,15 @@ def variant_profile(experiment: Experiment, variant: Variant, data: DataSet, bud
     return validated(Profile, {"name": variant.name, **base}, f"variant {variant.name}")
 
 
-def trained(profile: Profile, *, store: Store, runs: Path) -> Version:
-    """The model of a profile, trained against the dictionary of its reference photos; skipped if the store has it."""
+def trained(profile: Profile, *, store: Store, runs: Path, start: Version | None = None) -> Version:
+    """The model of a profile, trained against the dictionary of its reference photos; skipped if the store has it.
+
+    start: a model without conditioning that all variants start from.
+    """
     photos = open_source(profile.sources.training)
     if not profile.model.config.takes_references:
-        return train(TrainingJob(photos, profile.model, profile.training), store=store, runs=runs).version
+        job = TrainingJob(photos, profile.model, profile.training, start=start)
+        return train(job, store=store, runs=runs).version
     dictionary, _ = _dictionary(profile, store)
     assignments = assign(
         photos,
@@ -78,7 +82,7 @@ def trained(profile: Profile, *, store: Store, runs: Path) -> Version:
         retrieval=profile.retrieval,
         store=store,
     ).version
-    job = TrainingJob(photos, profile.model, profile.training, assignments, dictionary)
+    job = TrainingJob(photos, profile.model, profile.training, assignments, dictionary, start)
     return train(job, store=store, runs=runs).version
 
 

@@ -233,9 +233,11 @@ def take_part(
 
 def _continues(start: ModelConfig, network: ModelConfig) -> bool:
     """Whether a network can start from the weights of another: where references condition it may differ, and what the
-    blocks of g_s are like inside.
+    blocks of g_s are like inside; of a model without conditioning, also which references, and how many.
     """
     free: dict[str, object] = {"conditioning": network.conditioning, "prior_matching": network.prior_matching}
+    if start.conditioning is Conditioning.NONE:
+        free |= {name: getattr(network, name) for name in ("references", "reference_source", "matching", "without")}
     if isinstance(start.transform, ConvolutionalConfig) and isinstance(network.transform, ConvolutionalConfig):
         inside = {"synthesis_hidden": network.transform.synthesis_hidden}
         free["transform"] = start.transform.model_copy(update=inside)

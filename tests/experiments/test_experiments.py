@@ -18,6 +18,7 @@ from clc.experiments.photos import DATA, DataSet, collections, general, limited
 from clc.experiments.variant import measured, trained, variant_profile
 from clc.profile import PhotoSources
 from clc.store import Kind, Recipe, Store, Version
+from pipelines.experiment_command import run_experiment
 from tests.conftest import write_photos
 
 TINY = Budget(
@@ -142,6 +143,21 @@ def test_the_table_compares_with_the_anchor(tmp_path: Path) -> None:
     assert combined(TWO, PHOTOS, TINY, runs, store=store) == version
 
 
+def test_all_variants_can_start_from_a_model_without_conditioning(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    alone = trained(variant_profile(TWO, NONE, PHOTOS, TINY, 0), store=store, runs=tmp_path / "runs")
+    other = TINY.model_copy(update={"steps": 1})
+    runs = {}
+    for variant in (NONE, Variant("one", {"model": {"conditioning": "both", "references": 1}})):
+        profile = variant_profile(TWO, variant, PHOTOS, other, 0)
+        model = trained(profile, store=store, runs=tmp_path / "runs", start=alone)
+        assert model.attributes["start"] == alone.id
+        runs[variant.name, 0] = results(store, variant.name, 0.0)
+    two = replace(TWO, variants=lambda budget, data: [NONE, Variant("one", {})])
+    text = markdown(two, PHOTOS, other, combined(two, PHOTOS, other, runs, store=store, start=alone))
+    assert f"qualities 10, 50, 90, each on top of {alone}." in text
+
+
 def test_every_variant_is_compared_with_published_points(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     runs = {
@@ -242,6 +258,13 @@ def test_a_model_that_is_there_is_measured_with_other_dictionaries_and_its_pictu
     assert version.attributes["models"][drift.anchor] == alone.short_id
     text = markdown(drift, related, TINY, version)
     assert f"models {alone.short_id} and {model.short_id} as they are" in text
+
+
+def test_a_model_to_start_from_is_for_training_and_knows_no_references() -> None:
+    with pytest.raises(ProfileError, match="drift trains nothing"):
+        run_experiment("drift", start="default")
+    with pytest.raises(ProfileError, match="trained with --conditioning none"):
+        run_experiment("table1", start="default")
 
 
 def test_an_experiment_on_collections_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

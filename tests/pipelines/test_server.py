@@ -151,6 +151,7 @@ def test_a_worker_rebuilds_and_a_published_dictionary_is_trained_evaluated_and_p
         assert [server.states(flow) for flow in ("build-dictionary", "train", "evaluate")] == [["Completed"]] * 3
         production = Store(server.folder / "artifacts").aliases.resolve(Kind.MODEL, "production")
         assert eventually(lambda: "stage=train finished" in server.log("train")), server.log("train")
+        assert eventually(lambda: "state=Promoted" in server.log("promote")), server.log("promote")
 
         # Two at once: the second waits for the first, and finds nothing to do, as the first one did.
         for _ in range(2):
