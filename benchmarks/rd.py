@@ -49,7 +49,7 @@ def main() -> None:
     store = LayeredStore(options.store)
     model = find_model(store, options.model)
     photos = open_source(options.dataset)
-    models = [model, *([store.get(Kind.MODEL, options.anchor)] if options.anchor else [])]
+    models = [model, *([find_model(store, options.anchor)] if options.anchor else [])]
     refuse_overlap(photos, seen_by(models))
     qualities = tuple(options.qualities)
     ours = _ours(store, model, photos, qualities)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from clc.dictionary.encoder import open_encoder
-from clc.errors import OverlapError
+from clc.errors import CorruptArtifactError, DictionaryError, MissingArtifactError, OverlapError
 from clc.evaluation.evaluate import EvaluationConfig
 from clc.evaluation.versions import evaluate_versions
 from clc.gate import GateConfig, Verdict, inexact_photos, judge
@@ -45,8 +45,13 @@ def promote(
     """Put the model and the dictionary of a `results` version into production if they pass the gate.
 
     What is in production is measured on the same photos, unless it was already. Nothing changes for a candidate that
-    fails. Raises AliasConflictError if production moved meanwhile, MissingArtifactError for a version that is gone.
+    fails. Raises AliasConflictError if production moved meanwhile, MissingArtifactError if the candidate is gone,
+    DictionaryError for results that are not those of one model with a dictionary.
     """
+    if None in (results.attributes.get("model"), results.attributes.get("dictionary")):
+        raise DictionaryError(
+            f"{results} are not those of one model with a dictionary; name results that the flow `evaluate` has made"
+        )
     model = store.get(Kind.MODEL, results.attributes["model"])
     dictionary = store.get(Kind.DICTIONARY, results.attributes["dictionary"])
     current = store.aliases.list(Kind.MODEL).get(PRODUCTION)
@@ -62,17 +67,13 @@ def promote(
         return Promotion(model, dictionary, Verdict((reason,), None), moved=False)
     measured = None
     if current is not None:
-        serving = store.get(Kind.MODEL, current.id)
-        if "dictionary" not in serving.attributes:
+        try:
+            measured = _measure(current.id, photos, evaluation, store, backbone)
+        except (OverlapError, DictionaryError, MissingArtifactError, CorruptArtifactError) as error:
             reason = (
-                f"{serving}, which is in production, has no dictionary to be compared with; "
+                f"what is in production cannot be compared: {error}; "
                 f"to replace it nevertheless: `clc model alias production {model.short_id}`"
             )
-            return Promotion(model, dictionary, Verdict((reason,), None), moved=False)
-        try:
-            measured = _measure(serving, photos, evaluation, store, backbone)
-        except OverlapError as error:
-            reason = f"{serving}, which is in production, cannot be compared: {error}"
             return Promotion(model, dictionary, Verdict((reason,), None), moved=False)
     verdict = judge(results, measured, gate)
     if verdict.passed:  # only then: it starts processes
@@ -122,8 +123,12 @@ def patches_of(dictionary: Version, store: Store) -> Version:
 
 
 def _measure(
-    model: Version, photos: PhotoSource, evaluation: EvaluationConfig, store: Store, backbone: str | None
+    model_id: str, photos: PhotoSource, evaluation: EvaluationConfig, store: Store, backbone: str | None
 ) -> Version:
+    """Results of a model with its own dictionary. Raises DictionaryError if it has none, and what evaluation raises."""
+    model = store.get(Kind.MODEL, model_id)
+    if "dictionary" not in model.attributes:
+        raise DictionaryError(f"{model} has no dictionary")
     dictionary = store.get(Kind.DICTIONARY, model.attributes["dictionary"])
     return evaluate_versions(
         model,

@@ -14,14 +14,15 @@ from clc.loading import DEFAULT, find_model
 from clc.profile import Profile
 from clc.shipped import LayeredStore
 from clc.store import Kind
+from pipelines.log import quieten_user_errors
 
 
 @task(cache_policy=NO_CACHE, task_run_name="train {profile.name}, seed {profile.training.seed}")
-def train_variant(profile: Profile, store: str, runs: Path, start: str | None) -> str:
+def train_variant(profile: Profile, store: str, runs: Path, start: str | None, device: str) -> str:
     """The model of one variant, trained on the general photos; what the store has is skipped."""
     opened = LayeredStore(store)
     begun = None if start is None else opened.get(Kind.MODEL, start)
-    return trained(profile, store=opened, runs=runs, start=begun).ref
+    return trained(profile, store=opened, runs=runs, start=begun, device=device).ref
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{profile.name}, {data}")
@@ -33,13 +34,20 @@ def measure_variant(profile: Profile, data: str, model: str, store: str) -> str:
 
 @flow(name="experiment", flow_run_name="{name}, {budget.name}", validate_parameters=False)
 def experiment(
-    name: str, budget: Budget, store: str, runs: Path, anchor: str = DEFAULT, start: str | None = None
+    name: str,
+    budget: Budget,
+    store: str,
+    runs: Path,
+    anchor: str = DEFAULT,
+    start: str | None = None,
+    device: str = "cpu",
 ) -> list[str]:
     """Every variant on every data set → one results version a data set.
 
     anchor: a model that the default one is compared with, where an experiment trains none.
-    start: one without conditioning that all variants start from, where it does.
+    start: one without conditioning that all variants start from, where it does; on `device`.
     """
+    quieten_user_errors()
     chosen = find_experiment(name)
     opened = LayeredStore(store)
     versions = []
@@ -48,7 +56,8 @@ def experiment(
         for variant in chosen.variants(budget, data):
             for seed in experiment_seeds(chosen, budget):
                 if chosen.trained:
-                    model = train_variant(variant_profile(chosen, variant, general(), budget, seed), store, runs, start)
+                    own = variant_profile(chosen, variant, general(), budget, seed)
+                    model = train_variant(own, store, runs, start, device)
                 else:
                     model = find_model(opened, anchor if variant.name == chosen.anchor else DEFAULT).ref
                 profile = variant_profile(chosen, variant, data, budget, seed)

@@ -13,7 +13,7 @@ from clc.errors import ProfileError
 def run_experiment(
     name: Annotated[str, typer.Argument(help="table1 to table3, figure2c, figure4, figure5, conditioning or drift.")],
     budget: Annotated[
-        str, typer.Option(help="smoke (minutes), short or small (hours on a CPU) or paper (GPUs).")
+        str, typer.Option(help="smoke (minutes), short or small (hours on a CPU) or paper (a GPU).")
     ] = "smoke",
     anchor: Annotated[
         str | None,
@@ -32,21 +32,24 @@ def run_experiment(
         ),
     ] = None,
     runs: Annotated[Path, typer.Option(help="Folder for checkpoints of interrupted runs.")] = Path("runs"),
+    device: Annotated[str, typer.Option(help="What training runs on: cpu, cuda or cuda:N.")] = "cpu",
     store: StoreOption = None,
 ) -> None:
     """Train and measure the variants of an experiment under one budget; print the table. Run again to go on.
 
     With CLC_DATA, a folder of Parquet photo packs, it runs on Kodak and on collections; without, on bundled photos.
     """
+    import httpx
+
     from clc.codec.artifact import read_config
     from clc.codec.model import Conditioning
     from clc.experiments.budget import find_budget
     from clc.experiments.catalogue import On, find_experiment
     from clc.experiments.photos import DATA, collections
-    from clc.loading import DEFAULT
+    from clc.loading import DEFAULT, find_model
     from clc.shipped import LayeredStore
-    from clc.store import Kind, Store
-    from pipelines.experiment import experiment
+    from clc.store import Store
+    from pipelines.server import require_server, start_server, why_it_ended
 
     logging.getLogger("clc").setLevel(logging.INFO)
     chosen, spent = find_experiment(name), find_budget(budget)
@@ -55,14 +58,23 @@ def run_experiment(
     if start is not None:
         if not chosen.trained:
             raise ProfileError(f"experiment {name} trains nothing; --from is for those that do")
-        if read_config(LayeredStore(store).get(Kind.MODEL, start)).conditioning is not Conditioning.NONE:
+        begun = find_model(LayeredStore(store), start)
+        if read_config(begun).conditioning is not Conditioning.NONE:
             raise ProfileError(
                 f"--from {start}: what it knows of references would favour some variants; name a model that was "
                 "trained with --conditioning none"
             )
+        start = begun.id
     related = [] if chosen.on is On.GENERAL else collections()
     if chosen.on is On.BOTH and not related:
         typer.echo(f"{DATA} is not set: there is no collection of related photos to run on, bundled photos only")
     if spent.collections is not None and len(related) > spent.collections:
         typer.echo(f"budget {budget}: the first {spent.collections} of {len(related)} collections")
-    experiment(name, spent, Store(store).url, runs, anchor or DEFAULT, start)
+    start_server()  # a private one gets ready during the import
+    from pipelines.experiment import experiment
+
+    require_server()
+    try:
+        experiment(name, spent, Store(store).url, runs, anchor or DEFAULT, start, device)
+    except httpx.HTTPError as error:
+        raise why_it_ended(error) from error

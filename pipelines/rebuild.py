@@ -11,12 +11,12 @@ from prefect import flow
 
 from clc.dictionary.workers import DaskWorkers
 from clc.drift import Drift
-from clc.errors import ClcError, CorruptArtifactError, DictionaryError, MissingArtifactError, ServerError
+from clc.errors import CorruptArtifactError, DictionaryError, MissingArtifactError
 from clc.exit import one_line_errors, run_program
 from clc.promotion import PRODUCTION, dictionary_in_use
 from clc.store import Kind, Store
 from pipelines.flows import build_dictionary, evaluate, promote, train
-from pipelines.server import require_server
+from pipelines.server import require_server, why_it_ended
 from pipelines.show import show_drift, show_stages
 from pipelines.stages import compare_with, render_report
 from pipelines.work import Work, begin, ended
@@ -57,9 +57,11 @@ def rebuild(
     }
     if promotion.moved:
         return ended("Promoted", str(promotion), made)
+    if promotion.verdict.reasons:
+        return ended("NotPromoted", str(promotion), made)
     if all(outcome.skipped for outcome in outcomes):
         return ended("NothingToDo", f"nothing to do: every stage was done before; {promotion}", made)
-    return ended("NotPromoted" if promotion.verdict.reasons else "Completed", str(promotion), made)
+    return ended("Completed", str(promotion), made)
 
 
 def run(profile: str, store: str | None, workers: int | None, dask_address: str | None) -> None:
@@ -71,7 +73,7 @@ def run(profile: str, store: str | None, workers: int | None, dask_address: str 
     try:
         outcome = rebuild(profile, store, workers, dask_address)
     except httpx.HTTPError as error:
-        raise _reason(error) from error
+        raise why_it_ended(error) from error
     production = Store(store).aliases.list(Kind.MODEL).get(PRODUCTION)
     if production is not None:
         outcome["production"] = f"{Kind.MODEL}/{production.id[:16]}"
@@ -93,7 +95,7 @@ def main() -> None:
 
 
 def _drift(work: Work) -> Drift | None:
-    """How far the photos are from the dictionary in use; None if there is none, or it is damaged: it is built again."""
+    """How far the photos are from the dictionary in use; None if there is none that could say so."""
     try:
         current = dictionary_in_use(Store(work.store))
         if current is None:
@@ -105,16 +107,6 @@ def _drift(work: Work) -> Drift | None:
     show_drift(work, current, drift)
     logger.info("stage=drift dictionary=%s %s", current, drift)
     return drift
-
-
-def _reason(error: httpx.HTTPError) -> ClcError:
-    """Why a run ended that could not tell its server: what went wrong before, if anything did."""
-    before: BaseException | None = error
-    while before is not None:
-        if isinstance(before, ClcError):
-            return before
-        before = before.__context__
-    return ServerError(f"the Prefect server stopped answering ({error}); run again: finished stages are skipped")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import httpx
 from prefect.settings import PREFECT_API_URL
 
-from clc.errors import ServerError
+from clc.errors import ClcError, ServerError
 from pipelines.private_server import START_SECONDS, private_log, start_private_server
 
 _SECONDS = 10.0
@@ -44,3 +44,13 @@ def require_server(*, own: bool = True) -> None:
             f"the Prefect server at {url} does not answer ({error}); start it, or unset PREFECT_API_URL "
             "to run without one"
         ) from error
+
+
+def why_it_ended(error: httpx.HTTPError) -> ClcError:
+    """Of a run that could not tell its server: what went wrong before, if anything did."""
+    before: BaseException | None = error
+    while before is not None:
+        if isinstance(before, ClcError):
+            return before
+        before = before.__context__
+    return ServerError(f"the Prefect server stopped answering ({error}); run again: finished stages are skipped")

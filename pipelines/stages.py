@@ -7,12 +7,11 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar, cast
-from uuid import UUID
+from typing import ParamSpec, TypeVar
 
 from prefect import Task, task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 
 from clc.codec.artifact import reference_latents
@@ -20,7 +19,7 @@ from clc.dictionary import assignments, cluster, features, index, patches, reduc
 from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.workers import DaskWorkers
 from clc.drift import Drift, measure_drift
-from clc.errors import TrainingError
+from clc.errors import DictionaryError, TrainingError
 from clc.evaluation.report import write_report
 from clc.evaluation.versions import evaluate_versions
 from clc.images import open_source
@@ -32,6 +31,7 @@ from clc.store import Kind, StageResult, Store, Version
 from clc.trainer import run_trainer
 from clc.training.train import TrainingJob
 from pipelines.outcome import Outcome
+from pipelines.progress import progress_bar
 from pipelines.retry import DELAYS, RETRIES, may_pass
 
 RUNS = Path("runs")
@@ -44,11 +44,17 @@ Result = TypeVar("Result")
 
 
 def _stage(function: Callable[Parameters, Result]) -> Task[Parameters, Result]:
-    """A task that is tried again after a failure that may pass, and only then."""
+    """A task with a progress bar that is tried again after a failure that may pass, and only then."""
     options = task(
         cache_policy=NO_CACHE, retries=RETRIES, retry_delay_seconds=list(DELAYS), retry_condition_fn=may_pass
     )
-    return options(function)
+
+    @wraps(function)
+    def with_progress(*arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
+        with progress_bar():
+            return function(*arguments, **named)
+
+    return options(with_progress)
 
 
 @_stage
@@ -138,19 +144,14 @@ def train_codec(
     if published is not None:
         logger.info("stage=train skipped version=%s", published)
         return Outcome.of("train", _as_latest(opened, StageResult(published, skipped=True, seconds=0.0)))
-    progress = cast(UUID, create_progress_artifact(progress=0.0, description=f"training against {dictionary[:27]}"))
 
     def on_line(line: str) -> None:
         logger.info("%s", re.sub(r"^\d\d:\d\d:\d\d \S+ ", "", line))
-        done = re.search(r" done=([\d.]+)%", line)
-        if done:
-            update_progress_artifact(progress, progress=float(done[1]))
 
     arguments = ["--profile", reference, "--data", profile.sources.training, "--store", opened.url]
     arguments += ["--assignments", assigned, "--dictionary", dictionary, "--runs", str(RUNS)]
     start = time.monotonic()
     run_trainer(arguments, profile.trainer, on_line=on_line, keep_open=[] if lock is None else [lock])
-    update_progress_artifact(progress, progress=100.0)
     published = opened.find(recipe)
     if published is None:
         raise TrainingError(f"profile {reference} changed while it was trained; run again")
@@ -172,6 +173,11 @@ def evaluate_codec(profile: Profile, store: str, model: str) -> Outcome:
     """Test photos → results of a model with its own dictionary; moves the alias `latest`."""
     opened = Store(store)
     version = opened.get(Kind.MODEL, model)
+    if "dictionary" not in version.attributes:
+        raise DictionaryError(
+            f"{version} was trained without a dictionary; name a model that the flow `train` has made, or measure this "
+            "one with `clc evaluate`"
+        )
     dictionary = opened.get(Kind.DICTIONARY, version.attributes["dictionary"])
     result = evaluate_versions(
         version,

@@ -120,7 +120,6 @@ def evaluate(
     config: EvaluationConfig,
     seen: Sequence[SeenPhoto],
     about: Mapping[str, JsonValue] | None = None,
-    force: bool = False,
 ) -> StageResult:
     """Stage: measure a codec, with and without references, and the baselines on every photo.
 
@@ -171,7 +170,7 @@ def evaluate(
         },
         inputs={"photos": f"photos/{fingerprint(photos)}", **inputs},
     )
-    return run_stage(store, Kind.RESULTS, recipe, build, force=force)
+    return run_stage(store, Kind.RESULTS, recipe, build)
 
 
 def baselines(config: EvaluationConfig) -> list[ImageCodec]:

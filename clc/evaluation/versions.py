@@ -25,7 +25,6 @@ def evaluate_versions(
     config: EvaluationConfig,
     store: Store,
     backbone: str | None = None,
-    force: bool = False,
 ) -> StageResult:
     """Measure a model with its dictionary on photos that it was not trained on and that are in none of `seen`, versions
     of kind `patches`.
@@ -55,7 +54,6 @@ def evaluate_versions(
         config=config,
         seen=seen_by([*seen, model]),
         about={"preset": model.attributes["preset"], **model.attributes["training"]},
-        force=force,
     )
     if cache is not None:
         held = cache.statistics

@@ -30,7 +30,8 @@ class Budget(BaseModel):
     def __str__(self) -> str:
         """In one line, for the head of a table."""
         return (
-            f"Budget {self.name}: {self.steps} steps of {self.batch} crops, {len(self.seeds)} seed(s), at most "
+            f"Budget {self.name}: preset tiny, keys of hog, {self.steps} steps of {self.batch} crops, "
+            f"{len(self.seeds)} seed(s), at most "
             f"{self.training_photos} training, {self.reference_photos} reference ({self.collection_photos} of a "
             f"collection) and {self.test_photos} test photos, "
             f"{self.entries} entries (where their number is the question, {', '.join(map(str, self.sizes))}), "
@@ -86,7 +87,7 @@ BUDGETS = {
         qualities=(10, 30, 50, 70, 90),
         seeds=(0, 1),
     ),
-    # The paper's sizes. GPUs.
+    # As many photos, steps and entries as the paper has, of our smallest network. A GPU.
     "paper": Budget(
         name="paper",
         steps=300_000,

@@ -65,7 +65,9 @@ def variant_profile(experiment: Experiment, variant: Variant, data: DataSet, bud
     return validated(Profile, {"name": variant.name, **base}, f"variant {variant.name}")
 
 
-def trained(profile: Profile, *, store: Store, runs: Path, start: Version | None = None) -> Version:
+def trained(
+    profile: Profile, *, store: Store, runs: Path, start: Version | None = None, device: str = "cpu"
+) -> Version:
     """The model of a profile, trained against the dictionary of its reference photos; skipped if the store has it.
 
     start: a model without conditioning that all variants start from.
@@ -73,7 +75,7 @@ def trained(profile: Profile, *, store: Store, runs: Path, start: Version | None
     photos = open_source(profile.sources.training)
     if not profile.model.config.takes_references:
         job = TrainingJob(photos, profile.model, profile.training, start=start)
-        return train(job, store=store, runs=runs).version
+        return train(job, store=store, runs=runs, device=device).version
     dictionary, _ = _dictionary(profile, store)
     assignments = assign(
         photos,
@@ -83,7 +85,7 @@ def trained(profile: Profile, *, store: Store, runs: Path, start: Version | None
         store=store,
     ).version
     job = TrainingJob(photos, profile.model, profile.training, assignments, dictionary, start)
-    return train(job, store=store, runs=runs).version
+    return train(job, store=store, runs=runs, device=device).version
 
 
 def measured(model: Version, profile: Profile, *, store: Store) -> Version:
@@ -99,7 +101,7 @@ def measured(model: Version, profile: Profile, *, store: Store) -> Version:
             inputs={"model": model.ref},
             config=profile.evaluation,
             seen=seen_by([model]),
-            about={"preset": profile.model.preset, **model.attributes["training"]},
+            about={"preset": model.attributes["preset"], **model.attributes["training"]},
         ).version
     dictionary, references = _dictionary(profile, store)
     reference_latents(dictionary, model, store=store)

@@ -15,6 +15,7 @@ from clc.child import STOP_WITH_PARENT
 from clc.exit import one_line_errors, run_program
 from clc.images import open_source
 from clc.images.joined import JoinedPhotos
+from clc.loading import find_model
 from clc.profile_file import overridden, read_profile, validated
 from clc.shipped import LayeredStore
 from clc.store import Kind
@@ -55,8 +56,8 @@ def _run(arguments: argparse.Namespace, device: str, processes: Processes) -> No
         config=config,
         assignments=store.get(Kind.ASSIGNMENTS, arguments.assignments) if arguments.assignments else None,
         dictionary=store.get(Kind.DICTIONARY, arguments.dictionary) if arguments.dictionary else None,
-        start=store.get(Kind.MODEL, arguments.start) if arguments.start else None,
-        matched=store.get(Kind.MODEL, arguments.matched) if arguments.matched else None,
+        start=find_model(store, arguments.start) if arguments.start else None,
+        matched=find_model(store, arguments.matched) if arguments.matched else None,
     )
     if not processes.first:
         take_part(job, store=store, runs=arguments.runs, device=device, processes=processes, loaders=arguments.loaders)

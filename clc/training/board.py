@@ -1,13 +1,9 @@
 """TensorBoard, for who wants to watch a run: the scalars of its log, as they come."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clc.errors import TrainingError
 from clc.training.checkpoint import Row
-
-if TYPE_CHECKING:
-    pass
 
 
 class Board:

@@ -1,4 +1,4 @@
-"""What a run stands on gives way: a full disk, photos that are gone. It ends in one line, and the store is whole."""
+"""What a run stands on gives way: a disk that is full or read-only, lost photos. It says so, and the store is whole."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from tests.pipelines.test_rebuild import PROFILE, clean_environment
 
 pytestmark = pytest.mark.slow
 
-_ROOM = "300k"  # for the patches of four photos, and not for all that is made from them
+_ROOM = "2300k"  # for the patches of four photos, and not for all that is made from them
 
 
 @pytest.fixture
@@ -61,9 +61,17 @@ def test_a_full_disk_ends_the_run_in_one_line(folder: Path, small_disk: Path) ->
     line = last_words(started(folder, small_disk / "store"))
     assert "No space left on device" in line
     store = Store(small_disk / "store")
+    assert store.versions(Kind.PATCHES)
     assert not store.versions(Kind.MODEL)
     assert verify_store(store) == []
     assert not list(small_disk.rglob(".tmp-*"))
+
+
+def test_a_store_that_is_read_only_ends_the_run_in_one_line(folder: Path, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    process = started(folder, small_disk / "store")
+    assert "Read-only file system" in last_words(process)
+    assert not list(small_disk.iterdir())
 
 
 def test_photos_that_vanish_end_the_run_in_one_line(folder: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from clc.codec.artifact import reference_latents
 from clc.codec.model import Conditioning
 from clc.dictionary.encoder import open_encoder
-from clc.errors import MissingArtifactError
+from clc.errors import DictionaryError, MissingArtifactError
 from clc.evaluation.evaluate import EvaluationConfig
 from clc.evaluation.results import IMAGES_SCHEMA, ImageRow, to_table
 from clc.evaluation.versions import evaluate_versions
@@ -194,6 +194,21 @@ def test_a_model_without_a_dictionary_is_not_replaced_and_can_be_rolled_back_to(
     assert "has no dictionary" in str(refused)
     site.store.aliases.set(Kind.MODEL, "production", site.first.attributes["model"])
     assert rollback(site.store) == (alone, None)
+
+
+def test_what_is_in_production_and_gone_is_not_replaced(site: Site) -> None:
+    site.promote(site.first, FIRST)
+    shutil.rmtree(site.store.get(Kind.MODEL, site.first.attributes["model"]).directory)
+    refused = site.promote(site.second, ANY_SIZE)
+    assert not refused.moved
+    assert f"model/{site.first.attributes['model']}" in str(refused)
+    assert f"`clc model alias production {site.second.attributes['model']}`" in str(refused)
+
+
+def test_results_of_several_models_or_of_one_without_a_dictionary_are_not_promoted(site: Site) -> None:
+    for rows in (curve("a", 1.0), curve("b", 1.0)):
+        with pytest.raises(DictionaryError, match="one model with a dictionary"):
+            site.promote(results(site.store, rows), FIRST)
 
 
 def test_without_a_photo_that_can_be_read_nothing_is_promoted(site: Site, tmp_path: Path) -> None:
