@@ -148,7 +148,10 @@ def test_all_variants_can_start_from_a_model_without_conditioning(tmp_path: Path
     alone = trained(variant_profile(TWO, NONE, PHOTOS, TINY, 0), store=store, runs=tmp_path / "runs")
     other = TINY.model_copy(update={"steps": 1})
     runs = {}
-    for variant in (NONE, Variant("one", {"model": {"conditioning": "both", "references": 1}})):
+    for variant in (
+        NONE,
+        Variant("one", {"model": {"conditioning": "both", "reference_source": "learned", "references": 1}}),
+    ):
         profile = variant_profile(TWO, variant, PHOTOS, other, 0)
         model = trained(profile, store=store, runs=tmp_path / "runs", start=alone)
         assert model.attributes["start"] == alone.id
