@@ -146,9 +146,9 @@ def transformed_if_exact(weight: Tensor, bias: Tensor, largest_input: float, inp
 
 def _bits(sums: Tensor, weight: Tensor, bias: Tensor, input_exponent: int) -> float:
     """Of the widest sum, for the largest of each output channel."""
-    finest = [min(-grid_of(own) - input_exponent, -_BIAS_EXPONENT) for own in weight]
-    largest = (sums + bias.abs()).clamp(min=1.0).log2().tolist()
-    return max(bits - lowest for bits, lowest in zip(largest, finest, strict=True))
+    finest = (-grids_of(weight) - input_exponent).clamp(max=-_BIAS_EXPONENT)
+    largest = (sums + bias.abs()).clamp(min=1.0).log2()
+    return float((largest - finest).max())
 
 
 def on_bias_grid(bias: Tensor) -> Tensor:
@@ -163,9 +163,12 @@ def _grid_exponent(largest: float) -> int:
     return _INTEGER_BITS - math.ceil(math.log2(largest) + 1e-9)
 
 
-def grid_of(numbers: Tensor) -> int:
-    """The smallest e such that all numbers are multiples of 2^-e."""
-    exponent = -_INTEGER_BITS
-    while not torch.equal(scaled := numbers * 2.0**exponent, torch.floor(scaled)):
-        exponent += 1
-    return exponent
+def grids_of(channels: Tensor) -> Tensor:
+    """int32 [n]: per channel of float32 or float64 [n, ...], the smallest e ≥ -15 for which all its numbers are
+    multiples of 2^-e."""
+    numbers = channels.double().flatten(1)
+    mantissas, exponents = torch.frexp(numbers)
+    digits = (mantissas * 2.0**_MANTISSA_BITS).long()
+    zeros_after = torch.frexp((digits & -digits).double()).exponent - 1  # what follows the last digit that is set
+    grids = (_MANTISSA_BITS - exponents - zeros_after).masked_fill(numbers == 0, -_INTEGER_BITS)
+    return grids.amax(dim=1).clamp(min=-_INTEGER_BITS)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clc.codec.exact import ExactConv2d, grid_of
+from clc.codec.exact import ExactConv2d, grids_of
 
 _EXPONENTS = ".exponents"
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -29,7 +29,7 @@ def pack(model: nn.Module) -> dict[str, NDArray[np.generic]]:
     arrays: dict[str, NDArray[np.generic]] = {}
     for name, tensor in model.state_dict().items():
         if name in exact:
-            exponents = np.array([grid_of(channel) for channel in tensor], dtype=np.int8)
+            exponents = grids_of(tensor).numpy().astype(np.int8)
             scale = np.exp2(exponents.astype(np.float64))[:, None, None, None]
             arrays[name] = (tensor.double().numpy() * scale).astype(np.int16)
             arrays[name + _EXPONENTS] = exponents

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from clc.codec.exact import ExactConv2d, snap
+from clc.codec.exact import ExactConv2d, grids_of, snap
 from clc.codec.model import CalibrationCrop, CompressionModel
 from clc.codec.presets import PRESETS
 
@@ -39,6 +39,15 @@ def test_weights_are_16_bit_integers_times_a_power_of_two_per_channel(frozen_lay
         while torch.all(row / (2 * step) == torch.round(row / (2 * step))):
             step *= 2
         assert (row / step).abs().max() < 2**15
+
+
+def test_the_grid_of_a_channel_is_that_of_its_finest_number() -> None:
+    channels = [[0.0, 0.0], [0.75, -3.0], [-(2.0**-24), 5.0], [4.0, 96.0], [2.0**20, 0.0], [2.0**53 - 1, 1.0]]
+    finest = [max(Fraction(number).denominator for number in channel) for channel in channels]
+    grids = grids_of(torch.tensor(channels, dtype=torch.float64)).tolist()
+    assert grids == [-15, 2, 24, -2, -15, 0]
+    assert [max(2**grid, 1) for grid in grids] == finest
+    assert grids_of(torch.tensor([[[0.5, 3.0], [2.0**-30, 0.0]]])).tolist() == [30]
 
 
 def test_the_order_of_summation_does_not_matter(frozen_layer: ExactConv2d) -> None:
