@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.pipelines.test_rebuild import clean_environment
+from tests.processes import clean_environment
 
 
 def _printed(code: str, **given: str) -> list[str]:

@@ -29,7 +29,7 @@ TINY = Budget(
     reference_photos=4,
     collection_photos=20,
     test_photos=1,
-    per_photo=20,
+    per_photo=16,
     entries=16,
     sizes=(5, 6),
     qualities=(10, 50, 90),
@@ -231,7 +231,7 @@ def test_a_model_that_is_there_is_measured_with_other_dictionaries_and_its_pictu
     store = Store(str(tmp_path / "store"))
     model = trained(variant_profile(TWO, PRIOR, PHOTOS, TINY, 0), store=store, runs=tmp_path / "runs")
     drift = replace(EXPERIMENTS["drift"], pictures_at=2.0)
-    others = write_photos(tmp_path / "others", range(20))
+    others = write_photos(tmp_path / "others", range(12))
     related = replace(RELATED, elsewhere=f"folder:{others}")
     runs = {
         (variant.name, 0): measured(model, variant_profile(drift, variant, related, TINY, 0), store=store)

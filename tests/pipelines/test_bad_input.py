@@ -1,29 +1,16 @@
 """Mistakes in a call end it in one line that says what to do."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks.postgres import free_port
-from tests.pipelines.test_rebuild import clean_environment
+from tests.processes import our_line, run_module
 
 
 def one_line(folder: Path, *arguments: str, **environment: str) -> str:
-    """The only line of ours on stderr of `clc pipeline` with these arguments, which must end with 2."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "clc", "pipeline", *arguments],
-        cwd=folder,
-        env=clean_environment() | environment,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert finished.returncode == 2, finished.stderr
-    assert "Traceback" not in finished.stderr
-    [line] = [line for line in finished.stderr.splitlines() if line.startswith("clc: ")]
-    return line
+    """In which `clc pipeline` says what is wrong with these arguments."""
+    return our_line(run_module(folder, "clc", "pipeline", *arguments, **environment))
 
 
 def test_a_server_that_does_not_answer_is_named_with_what_to_do(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.pipelines.test_rebuild import clean_environment
+from tests.processes import clean_environment
 
 _START = "from pipelines.private_server import start_private_server as start; print(start(), flush=True); input()"
 

@@ -20,7 +20,7 @@ from benchmarks.postgres import free_port, postgres_programs, running_postgres
 from clc.store import Kind, Store
 from pipelines.deployments import deployments
 from tests.conftest import write_photos
-from tests.pipelines.test_rebuild import PROFILE, clean_environment
+from tests.processes import PROFILE, clean_environment
 
 PROGRAMS = postgres_programs()
 CHECKOUT = Path(__file__).parents[2]
