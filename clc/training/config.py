@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN
 from clc.errors import ProfileError
@@ -73,6 +73,12 @@ class TrainingConfig(BaseModel):
     related_share: float = Field(
         default=0.5, ge=0, le=1, description="share of crops given simulated related references, one or more"
     )
+    pattern_share: float = Field(
+        default=0.04,
+        ge=0,
+        le=1,
+        description="share of crops that become what photos seldom show: meshes, screens, text, noise",
+    )
     refresh_every: int = Field(default=100, ge=1, description="steps between recomputations of the reference latents")
     log_every: int = Field(default=50, ge=1, description="steps between rows of the log")
     validate_every: int = Field(default=1000, ge=1, description="steps between measurements on held-out photos")
@@ -92,6 +98,11 @@ class TrainingConfig(BaseModel):
         if self.distortion is Distortion.MS_SSIM and self.crop < MS_SSIM_CROP:
             raise ValueError(f"MS-SSIM has five scales and needs crops of at least {MS_SSIM_CROP} pixels")
         return self
+
+    @property
+    def identity(self) -> dict[str, JsonValue]:
+        """What a recipe says of it. Without patterns, that is what it said before there were any."""
+        return self.model_dump(mode="json", exclude=None if self.pattern_share else {"pattern_share"})
 
     def with_budget(self, *, steps: int | None = None, minutes: float | None = None) -> Self:
         """The same recipe with another budget; this one if none is given. Raises ProfileError if both are."""

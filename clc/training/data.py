@@ -30,11 +30,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's crops: pixels uint8 [B, s, s, 3], where each was cut, and its row in the windows int64 [B]."""
+    """One step's crops: pixels uint8 [B, s, s, 3], where each was cut, and its row in the windows int64 [B].
+
+    unusual: bool [B], which are no longer what is at their place (`clc.training.unusual`).
+    """
 
     pixels: Tensor
     places: list[Place]
     rows: NDArray[np.int64]
+    unusual: NDArray[np.bool_]
 
 
 class TrainingSet:
@@ -63,7 +67,8 @@ class TrainingSet:
             x = int(np.clip(self.windows.x[row] + shifts[i, 0], 0, width - crop))
             y = int(np.clip(self.windows.y[row] + shifts[i, 1], 0, height - crop))
             places.append(Place(photo, x, y, crop, int(turns[i]), bool(mirrored[i])))
-        return Batch(torch.stack([self.pixels(place) for place in places]), places, rows)
+        pixels = torch.stack([self.pixels(place) for place in places])
+        return Batch(pixels, places, rows, np.zeros(size, dtype=bool))
 
     def pixels(self, place: Place) -> Tensor:
         """What is at a place: uint8 [s, s, 3]."""

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from clc.training.config import TrainingConfig
-from clc.training.data import Batch, TrainingSet
+from clc.training.data import Batch, Place, TrainingSet
 from clc.training.related import related_view
+from clc.training.unusual import with_unusual
 
 _AHEAD = 4  # draws that each process holds ready
 
@@ -46,11 +47,16 @@ class Draws(Dataset[Draw]):
         return self.draw(*place, self._config.unconditioned_share)
 
     def draw(self, step: int, index: int, unconditioned_share: float) -> Draw:
-        """With this share of batches without references, instead of the configuration's."""
+        """With this share of batches without references, instead of the configuration's.
+
+        A generator of their own draws the unusual crops: all else is the same at any `pattern_share`. Their entries
+        stay those of the window; their related views show what the crop became, mirrored beyond its borders.
+        """
         config, data = self._config, self._data
         generator = np.random.default_rng((config.seed, step, index))
         quality = float(generator.uniform(*config.qualities))
         crops = data.batch(generator, size=config.batch, crop=config.crop)
+        crops = with_unusual(crops, config.pattern_share, generator.spawn(1)[0])
         if data.windows.entries is None or generator.random() < unconditioned_share:
             return Draw(crops, quality)
         entries = data.windows.entries[crops.rows]
@@ -64,6 +70,8 @@ class Draws(Dataset[Draw]):
         for i, other in zip(chosen, others, strict=True):
             place = crops.places[i]
             own, another = data.photos[place.photo].pixels, data.photos[other].pixels
+            if crops.unusual[i]:
+                own, place = crops.pixels[i], Place(place.photo, 0, 0, config.crop, 0, mirrored=False)
             slots = generator.permutation(number)[: generator.integers(1, number + 1)]
             related[i, slots] = True
             views += [related_view(own, place, another, generator) for _ in slots]

@@ -246,7 +246,10 @@ class Trainer:
     def _diverged(self, what: str, step: int, batch: DrawnBatch) -> TrainingError:
         """The error that ends the run, with the batch's photos and places written down."""
         path = self.folder / f"diverged-{step}.json"
-        crops = [{"image_id": self.data.photos[place.photo].image_id, **asdict(place)} for place in batch.crops.places]
+        crops = [
+            {"image_id": self.data.photos[place.photo].image_id, **asdict(place), "unusual": bool(unusual)}
+            for place, unusual in zip(batch.crops.places, batch.crops.unusual, strict=True)
+        ]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"step": step, "quality": batch.quality, "crops": crops}, indent=2))
         return TrainingError(

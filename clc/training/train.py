@@ -149,7 +149,7 @@ class TrainingJob:
             stage_version=5,
             config={
                 "model": self.choice.config.model_dump(mode="json"),
-                "training": self.config.model_dump(mode="json"),
+                "training": self.config.identity,
             },
             inputs=inputs,
         )
