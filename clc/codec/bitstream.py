@@ -1,23 +1,35 @@
-"""The `.clc` bitstream: typed header fields, entry indices, two entropy-coded strings (docs/bitstream.md).
+"""The `.clc` bitstream: a header and typed sections (docs/bitstream.md).
 
 Reading a header needs neither torch nor a model. Everything is checked against its range and against the size of the
-stream before anything is allocated from it.
+stream before anything is allocated from it. What this release writes is of format version 6; `stream_versions_4_5`
+reads older streams.
 """
 
 import math
 import struct
 import zlib
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clc.codec.packing import (
+    check_range,
+    pack_corners,
+    pack_indices,
+    pack_number,
+    read_corners,
+    read_number,
+    unpack_indices,
+)
 from clc.errors import BitstreamError
 
 MAGIC = b"CLC"
-FORMAT_VERSIONS = {4: "references by index", 5: "aligned references"}
-"""What this release reads. A stream is of the first version that can express it."""
+FORMAT_VERSION = 6
+"""What this release writes."""
+OLDER_VERSIONS = (4, 5)
+"""What it reads besides."""
 MAX_REFERENCES = 5
 MAX_INDEX_BITS = 31
 MAX_SIDE = 65_535
@@ -25,14 +37,66 @@ QUALITY_STEPS = 100
 """Qualities are stored in steps of 1/QUALITY_STEPS."""
 TILE_SIZE = 256
 """Pixels along each side of a tile, which is also the size of a dictionary patch."""
-MAX_DISPLACEMENT = 2**20
-"""Of the corners of an aligned reference, in steps of 1/16 pixel."""
 NO_DICTIONARY = "0" * 16
+CHECKSUMS = struct.Struct("<II")
+"""At the end of a stream: that of what was decoded, and that of all bytes before it."""
 
-_FIXED = struct.Struct("<3sBB8s8sHHH")
-_CHECKSUMS = struct.Struct("<II")
-_WHOLE_IMAGE = 1 << 15  # flag beside the quality
-_WORD = 4  # the entropy coder's unit; lengths are stored in words
+_FIRST_OPTIONAL_SECTION = 64
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of fixed size: its name, its code in `struct`, and what it holds."""
+
+    name: str
+    code: str
+    meaning: str
+
+
+HEADER_FIELDS = (
+    Field("magic", "3s", "`CLC`"),
+    Field("format version", "B", "6"),
+    Field("model", "8s", "the first 8 bytes of the version's SHA-256"),
+    Field("height", "H", "pixels, 1–65,535"),
+    Field("width", "H", "pixels, 1–65,535"),
+    Field("quality", "H", "hundredths, 100–10,000"),
+)
+REFERENCE_FIELDS = (
+    Field("dictionary", "8s", "the first 8 bytes of the version's SHA-256, not zero"),
+    Field("packing", "B", "bits 0–2: references M, 1–5; bits 3–7: bits per index b, 0–31"),
+    Field("scope", "B", "0: M entries for each tile; 1: M for the whole image; 2: M aligned photos"),
+)
+
+
+class SectionKind(IntEnum):
+    """What a section holds. They come in ascending order, each at most once.
+
+    A reader refuses a kind below 64 that it does not know, and skips one from 64 on.
+    """
+
+    REFERENCES = 1
+    CORNERS = 2
+    Z = 3
+    Y = 4
+    BLOCKS = 5
+    PICTURE = 6
+
+    @property
+    def summary(self) -> str:
+        """One line for the documentation."""
+        return _SUMMARIES[self]
+
+
+_SUMMARIES = {
+    SectionKind.REFERENCES: "the dictionary, and which of its entries are the references",
+    SectionKind.CORNERS: "where the corners of the image lie in each aligned photo",
+    SectionKind.Z: "the hyper-latent ẑ",
+    SectionKind.Y: "the latent ŷ",
+    SectionKind.BLOCKS: "blocks of 16×16 pixels coded by a linear transform",
+    SectionKind.PICTURE: "the whole image as a lossless WebP file",
+}
+_HEADER = struct.Struct("<" + "".join(each.code for each in HEADER_FIELDS))
+_REFERENCES = struct.Struct("<" + "".join(each.code for each in REFERENCE_FIELDS))
 
 
 def tile_count(height: int, width: int) -> int:
@@ -43,9 +107,12 @@ def tile_count(height: int, width: int) -> int:
 class Scope(StrEnum):
     """What references are retrieved for."""
 
-    IMAGE = "image"  # once for the whole image, as in the paper
     TILE = "tile"  # for each 256×256 tile
+    IMAGE = "image"  # once for the whole image, as in the paper
     ALIGNED = "aligned"  # once for the whole image: whole photos, brought into line with it
+
+
+_SCOPES = tuple(Scope)
 
 
 @dataclass(frozen=True)
@@ -64,13 +131,14 @@ class Header:
     references: int
     index_bits: int
     scope: Scope = Scope.TILE
+    format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        _check_range("height", self.height, 1, MAX_SIDE)
-        _check_range("width", self.width, 1, MAX_SIDE)
-        _check_range("quality", self.quality, 1.0, 100.0)
-        _check_range("references", self.references, 0, MAX_REFERENCES)
-        _check_range("index bits", self.index_bits, 0, MAX_INDEX_BITS)
+        check_range("height", self.height, 1, MAX_SIDE)
+        check_range("width", self.width, 1, MAX_SIDE)
+        check_range("quality", self.quality, 1.0, 100.0)
+        check_range("references", self.references, 0, MAX_REFERENCES)
+        check_range("index bits", self.index_bits, 0, MAX_INDEX_BITS)
         if (self.references == 0) != (self.dictionary_id == NO_DICTIONARY):
             raise BitstreamError("a stream names a dictionary exactly if it has references")
         if self.references == 0 and self.index_bits:
@@ -91,9 +159,9 @@ class Header:
         return self.tiles if self.scope is Scope.TILE else 1
 
     @property
-    def format_version(self) -> int:
-        """That of its stream."""
-        return 5 if self.scope is Scope.ALIGNED else 4
+    def index_bytes(self) -> int:
+        """Bytes that all entry indices take."""
+        return math.ceil(self.queries * self.references * self.index_bits / 8)
 
 
 @dataclass(frozen=True)
@@ -102,87 +170,100 @@ class Bitstream:
 
     entries: int64 [Q, M], dictionary entries of each tile, or of the whole image.
     corners: int32 [M, 4, 2] where references are aligned: what `clc.codec.warp` takes.
-    hyper, latent: the entropy-coded ẑ and ŷ_f.
+    hyper, latent: the entropy-coded ẑ and ŷ_f; None if the network has no part in the image.
     latent_checksum: CRC-32 of the decoded latent and of the reference latents that were used, so that a decoder that
-    has others notices.
+    has others notices; 0 without a latent.
+    blocks: what `clc.codec.linear` codes. picture: a lossless WebP file instead of everything else.
     """
 
     header: Header
     entries: NDArray[np.int64]
-    hyper: bytes
-    latent: bytes
+    hyper: bytes | None
+    latent: bytes | None
     latent_checksum: int
     corners: NDArray[np.int32] | None = None
+    blocks: bytes | None = None
+    picture: bytes | None = None
 
     def to_bytes(self) -> bytes:
-        """Serialise."""
+        """Serialise, in format version 6."""
         header = self.header
-        body = b"".join(
-            [
-                _FIXED.pack(
-                    MAGIC,
-                    header.format_version,
-                    header.references | header.index_bits << 3,
-                    bytes.fromhex(header.model_id),
-                    bytes.fromhex(header.dictionary_id),
-                    header.height,
-                    header.width,
-                    round(header.quality * QUALITY_STEPS) | _WHOLE_IMAGE * (header.scope is Scope.IMAGE),
-                ),
-                _varint(len(self.hyper) // _WORD),
-                _varint(len(self.latent) // _WORD),
-                b"" if self.corners is None else _pack_corners(self.corners),
-                _pack_indices(self.entries, header.index_bits),
-                self.hyper,
-                self.latent,
-            ]
+        body = bytearray(
+            _HEADER.pack(
+                MAGIC,
+                FORMAT_VERSION,
+                bytes.fromhex(header.model_id),
+                header.height,
+                header.width,
+                round(header.quality * QUALITY_STEPS),
+            )
         )
-        return body + _CHECKSUMS.pack(self.latent_checksum, zlib.crc32(body + struct.pack("<I", self.latent_checksum)))
+        for kind, content in self._sections().items():
+            body += bytes([kind]) + pack_number(len(content)) + content
+        checksum = struct.pack("<I", self.latent_checksum)
+        return bytes(body + checksum + struct.pack("<I", zlib.crc32(body + checksum)))
+
+    def _sections(self) -> dict[SectionKind, bytes]:
+        header = self.header
+        sections: dict[SectionKind, bytes | None] = {
+            SectionKind.Z: self.hyper,
+            SectionKind.Y: self.latent,
+            SectionKind.BLOCKS: self.blocks,
+            SectionKind.PICTURE: self.picture,
+        }
+        if header.references:
+            packing = header.references | header.index_bits << 3
+            fixed = _REFERENCES.pack(bytes.fromhex(header.dictionary_id), packing, _SCOPES.index(header.scope))
+            sections[SectionKind.REFERENCES] = fixed + pack_indices(self.entries, header.index_bits)
+        if self.corners is not None:
+            sections[SectionKind.CORNERS] = pack_corners(self.corners)
+        return {kind: content for kind, content in sorted(sections.items()) if content is not None}
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Bitstream":
         """Parse and check. Raises BitstreamError that says what is wrong."""
-        header, corners, sizes = _parse_header(data)
-        if len(data) < sizes.total:
-            raise BitstreamError(f"stream is truncated: {len(data)} bytes, its header promises {sizes.total}")
-        if len(data) > sizes.total:
-            raise BitstreamError(f"stream has {len(data) - sizes.total} bytes after its end")
-        latent_checksum, checksum = _CHECKSUMS.unpack_from(data, sizes.total - _CHECKSUMS.size)
-        if zlib.crc32(data[:-4]) != checksum:
-            raise BitstreamError("stream is damaged: its checksum does not match")
-        position = sizes.header
-        packed = data[position : position + sizes.indices]
-        position += sizes.indices
-        return cls(
-            header=header,
-            entries=_unpack_indices(packed, header),
-            hyper=data[position : position + sizes.hyper],
-            latent=data[position + sizes.hyper : position + sizes.hyper + sizes.latent],
-            latent_checksum=latent_checksum,
-            corners=corners,
-        )
+        if version_of(data) in OLDER_VERSIONS:
+            from clc.codec.stream_versions_4_5 import parse_older
+
+            return parse_older(data).stream
+        return _parse(data)
 
 
 @dataclass(frozen=True)
-class SectionSizes:
-    """Bytes of each section; `header` includes the lengths and corners, `checksums` closes the stream."""
+class _Found:
+    """The header's fields and sections of a stream, as bytes; sizes: of each section with its kind and length."""
 
-    header: int
-    indices: int
-    hyper: int
-    latent: int
-    checksums: int = _CHECKSUMS.size
+    fields: tuple[bytes, int, int, int]
+    sections: dict[SectionKind, bytes]
+    sizes: dict[str, int] = field(default_factory=dict)
 
-    @property
-    def total(self) -> int:
-        """Bytes of the whole stream."""
-        return self.header + self.indices + self.hyper + self.latent + self.checksums
+
+def version_of(data: bytes) -> int:
+    """The format version of a stream. Raises BitstreamError if it is none that this release reads."""
+    if data[: len(MAGIC)] != MAGIC:
+        raise BitstreamError("not a .clc stream: it does not begin with 'CLC'")
+    if len(data) <= len(MAGIC):
+        raise BitstreamError(f"stream is truncated inside its header ({len(data)} bytes)")
+    version = data[len(MAGIC)]
+    if version > FORMAT_VERSION:
+        raise BitstreamError(
+            f"format version {version} was made by a newer version of CLC; this one reads up to {FORMAT_VERSION}"
+        )
+    if version != FORMAT_VERSION and version not in OLDER_VERSIONS:
+        known = ", ".join(map(str, (*OLDER_VERSIONS, FORMAT_VERSION)))
+        raise BitstreamError(f"format version {version} is not supported; this release reads versions {known}")
+    return version
 
 
 def describe(data: bytes) -> dict[str, object]:
-    """What `clc info` prints: fields and section sizes. Raises BitstreamError as `Bitstream.from_bytes` does."""
-    header = Bitstream.from_bytes(data).header
-    _, _, sizes = _parse_header(data)
+    """What `clc info` prints: fields, and the bytes of each section. Raises what `Bitstream.from_bytes` raises."""
+    if version_of(data) in OLDER_VERSIONS:
+        from clc.codec.stream_versions_4_5 import parse_older
+
+        older = parse_older(data)
+        header, sizes = older.stream.header, older.sizes
+    else:
+        header, sizes = _parse(data).header, _find(data).sizes
     return {
         "format_version": header.format_version,
         "model": header.model_id,
@@ -193,108 +274,102 @@ def describe(data: bytes) -> dict[str, object]:
         "references": header.references,
         "tiles": header.tiles,
         "scope": header.scope.value,
-        "bytes": {
-            "total": sizes.total,
-            "header": sizes.header,
-            "indices": sizes.indices,
-            "z": sizes.hyper,
-            "y": sizes.latent,
-            "checksums": sizes.checksums,
-        },
-        "bpp": 8 * sizes.total / (header.height * header.width),
+        "bytes": {"total": len(data), **sizes},
+        "bpp": 8 * len(data) / (header.height * header.width),
     }
 
 
-def _parse_header(data: bytes) -> tuple[Header, NDArray[np.int32] | None, SectionSizes]:
-    if data[: len(MAGIC)] != MAGIC:
-        raise BitstreamError("not a .clc stream: it does not begin with 'CLC'")
-    if len(data) < _FIXED.size:
+def _find(data: bytes) -> _Found:
+    end = len(data) - CHECKSUMS.size
+    if end < _HEADER.size:
         raise BitstreamError(f"stream is truncated inside its header ({len(data)} bytes)")
-    _, version, packing, model_id, dictionary_id, height, width, quality = _FIXED.unpack_from(data)
-    if version not in FORMAT_VERSIONS:
-        known = " and ".join(map(str, FORMAT_VERSIONS))
-        raise BitstreamError(f"format version {version} is not supported; this release reads versions {known}")
-    whole_image = bool(quality & _WHOLE_IMAGE)
-    aligned = version == 5
-    if aligned and whole_image:
-        raise BitstreamError("references are either aligned or indices for the whole image, not both")
+    _, _, *fields = _HEADER.unpack_from(data)
+    position = _HEADER.size
+    sections: dict[SectionKind, bytes] = {}
+    sizes = {"header": position, **{each.name.lower(): 0 for each in SectionKind}}
+    last = 0
+    while position < end:
+        kind, start = data[position], position
+        length, position = read_number(data[:end], position + 1)
+        name = SectionKind(kind).name.lower() if kind in list(SectionKind) else str(kind)
+        if kind <= last:
+            raise BitstreamError(f"section {name} is repeated or out of order")
+        if position + length > end:
+            raise BitstreamError(
+                f"stream is truncated: section {name} promises {length} bytes, {end - position} are left"
+            )
+        sizes[name] = position + length - start
+        if name != str(kind):
+            sections[SectionKind(kind)] = data[position : position + length]
+        elif kind < _FIRST_OPTIONAL_SECTION:
+            raise BitstreamError(f"section {kind} is unknown to this release of CLC; a newer one can decode the stream")
+        position, last = position + length, kind
+    return _Found(tuple(fields), sections, {**sizes, "checksums": CHECKSUMS.size})
+
+
+def _parse(data: bytes) -> Bitstream:
+    found = _find(data)
+    latent_checksum, checksum = CHECKSUMS.unpack_from(data, len(data) - CHECKSUMS.size)
+    if zlib.crc32(data[:-4]) != checksum:
+        raise BitstreamError("stream is damaged or cut short: its checksum does not match")
+    model_id, height, width, quality = found.fields
+    sections = found.sections
+    _check_combination(set(sections))
+    dictionary, packing, scope = bytes(8), 0, 0
+    references = sections.get(SectionKind.REFERENCES)
+    if references is not None:
+        if len(references) < _REFERENCES.size:
+            raise BitstreamError("section references is too short")
+        dictionary, packing, scope = _REFERENCES.unpack_from(references)
+        check_range("scope", scope, 0, len(_SCOPES) - 1)
+        check_range("references", packing & 7, 1, MAX_REFERENCES)
     header = Header(
         model_id=model_id.hex(),
-        dictionary_id=dictionary_id.hex(),
+        dictionary_id=dictionary.hex(),
         height=height,
         width=width,
-        quality=(quality & ~_WHOLE_IMAGE) / QUALITY_STEPS,
+        quality=quality / QUALITY_STEPS,
         references=packing & 7,
         index_bits=packing >> 3,
-        scope=Scope.ALIGNED if aligned else Scope.IMAGE if whole_image else Scope.TILE,
+        scope=_SCOPES[scope],
     )
-    hyper_words, position = _read_varint(data, _FIXED.size)
-    latent_words, position = _read_varint(data, position)
-    corners = None
-    if aligned:
-        corners, position = _read_corners(data, position, header.references)
-    index_bits = header.queries * header.references * header.index_bits
-    return header, corners, SectionSizes(position, math.ceil(index_bits / 8), hyper_words * _WORD, latent_words * _WORD)
+    return Bitstream(
+        header=header,
+        entries=_read_entries(references, header),
+        hyper=sections.get(SectionKind.Z),
+        latent=sections.get(SectionKind.Y),
+        latent_checksum=latent_checksum,
+        corners=_read_corners(sections.get(SectionKind.CORNERS), header),
+        blocks=sections.get(SectionKind.BLOCKS),
+        picture=sections.get(SectionKind.PICTURE),
+    )
 
 
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise BitstreamError(f"{name} is {value:,}, outside {low:,} to {high:,}")
+def _check_combination(kinds: set[SectionKind]) -> None:
+    """Raises BitstreamError unless these sections make an image."""
+    if SectionKind.PICTURE in kinds and len(kinds) > 1:
+        raise BitstreamError("a stream that holds a lossless picture holds nothing else")
+    if not kinds & {SectionKind.Z, SectionKind.BLOCKS, SectionKind.PICTURE}:
+        raise BitstreamError("the stream has no section that an image could come from")
+    if (SectionKind.Z in kinds) != (SectionKind.Y in kinds):
+        raise BitstreamError("a stream has section z exactly if it has section y")
+    if kinds & {SectionKind.REFERENCES, SectionKind.CORNERS} and SectionKind.Y not in kinds:
+        raise BitstreamError("references condition a latent, and the stream has none")
 
 
-def _varint(value: int) -> bytes:
-    """LEB128: seven bits a byte, least significant first."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+def _read_entries(section: bytes | None, header: Header) -> NDArray[np.int64]:
+    packed = b"" if section is None else section[_REFERENCES.size :]
+    if len(packed) != header.index_bytes:
+        raise BitstreamError(f"the entry indices take {header.index_bytes} bytes, not {len(packed)}")
+    return unpack_indices(packed, header.queries, header.references, header.index_bits)
 
 
-def _read_varint(data: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 35, 7):
-        if position >= len(data):
-            raise BitstreamError("stream is truncated inside its header")
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if not byte & 0x80:
-            if byte == 0 and shift > 0:
-                raise BitstreamError("a number in the header is longer than it need be")
-            return value, position
-    raise BitstreamError("a length in the header has more than five bytes")
-
-
-def _pack_corners(corners: NDArray[np.int32]) -> bytes:
-    """Zigzag: the sign becomes the lowest bit, so that what is near zero is short."""
-    return b"".join(_varint(value << 1 ^ value >> 31) for value in corners.ravel().tolist())
-
-
-def _read_corners(data: bytes, position: int, references: int) -> tuple[NDArray[np.int32], int]:
-    """int32 [references, 4, 2], and where they end."""
-    values = []
-    for _ in range(references * 8):
-        coded, position = _read_varint(data, position)
-        value = coded >> 1 ^ -(coded & 1)
-        _check_range("a corner's displacement", value, -MAX_DISPLACEMENT, MAX_DISPLACEMENT)
-        values.append(value)
-    return np.array(values, dtype=np.int32).reshape(references, 4, 2), position
-
-
-def _pack_indices(entries: NDArray[np.int64], bits: int) -> bytes:
-    """Most significant bit first, without gaps, zero-padded to a whole byte."""
-    shifts = np.arange(bits - 1, -1, -1)
-    return np.packbits((entries.reshape(-1, 1) >> shifts & 1).astype(np.uint8)).tobytes()
-
-
-def _unpack_indices(packed: bytes, header: Header) -> NDArray[np.int64]:
-    count = header.queries * header.references
-    bits = np.unpackbits(np.frombuffer(packed, np.uint8))
-    flat, padding = np.split(bits, [count * header.index_bits])
-    if padding.any():
-        raise BitstreamError("the bits after the last entry index are not zero")
-    weights = 1 << np.arange(header.index_bits - 1, -1, -1, dtype=np.int64)
-    values = flat.reshape(count, header.index_bits).astype(np.int64) @ weights
-    return values.reshape(header.queries, header.references)
+def _read_corners(section: bytes | None, header: Header) -> NDArray[np.int32] | None:
+    if (section is not None) != (header.scope is Scope.ALIGNED):
+        raise BitstreamError("a stream has corners exactly if its references are aligned")
+    if section is None:
+        return None
+    corners, end = read_corners(section, 0, header.references)
+    if end != len(section):
+        raise BitstreamError(f"section corners has {len(section) - end} bytes too many")
+    return corners

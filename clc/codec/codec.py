@@ -5,7 +5,7 @@ The decoder uses the bitstream, the model and the dictionary's reference latents
 
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import constriction
@@ -14,14 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, Bitstream, Header, Scope, tile_count
+from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, OLDER_VERSIONS, Bitstream, Header, Scope, tile_count
 from clc.codec.choice import CANDIDATES_PER_REFERENCE, choose
 from clc.codec.entropy import TableCoder
 from clc.codec.exact import LARGEST_INPUT
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS, Rate, lagrangian
+from clc.codec.linear import LinearCoder
 from clc.codec.lookup import ReferenceLookup
+from clc.codec.lossless import read_lossless
 from clc.codec.model import CompressionModel
 from clc.codec.prior import MEAN_EXPONENT
+from clc.codec.quiet import LatentCoder
 from clc.codec.references import (
     NO_REFERENCES,
     Aligner,
@@ -32,6 +35,7 @@ from clc.codec.references import (
     UsedReferences,
     index_bits,
 )
+from clc.codec.safety import Coded, SafetyNet
 from clc.codec.tiles import IMAGE_MULTIPLE, join_latent, padded_size, split_latent, to_padded_tensor
 from clc.codec.transforms import LatentResidual, for_decoding
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
@@ -49,24 +53,41 @@ class Analysis:
     """An image as it is before a quality is chosen: what `Codec.code` starts from, however often.
 
     latent: y_f [1, C, h, w], unscaled; choices: references to code it with, one of them or none.
+    net: what catches the blocks that come out badly.
     """
 
     height: int
     width: int
     latent: Tensor
     choices: tuple[UsedReferences, ...]
+    net: SafetyNet
 
 
 @dataclass(frozen=True)
 class CodedImage:
-    """An image at one quality: its stream, and what `Codec.reconstruct` makes the decoder's picture from."""
+    """An image at one quality: its stream, and what `Codec.reconstruct` makes the decoder's picture from.
 
-    data: bytes
-    quality: float
-    decoded: Tensor  # ŷ in quantisation steps, float64 [1, C, h, w]
-    features: Tensor  # hyper features of ẑ
+    scaled: y_f in quantisation steps; decoded: ŷ, at most half a step and what rounding adds from it. float64
+    [1, C, h, w] both. features: hyper features of ẑ. picture: what a decoder shows, uint8 [H, W, 3], where it is known.
+    """
+
+    stream: Bitstream
+    scaled: Tensor
+    decoded: Tensor
+    features: Tensor
     analysis: Analysis
     references: UsedReferences
+    picture: NDArray[np.uint8] | None = None
+
+    @property
+    def quality(self) -> float:
+        """As the header stores it."""
+        return self.stream.header.quality
+
+    @cached_property
+    def data(self) -> bytes:
+        """The stream as bytes."""
+        return self.stream.to_bytes()
 
 
 class Codec:
@@ -103,6 +124,7 @@ class Codec:
         self.max_pixels = max_pixels
         self._hyper_coder = TableCoder(model.hyper_tables)
         self._latent_coder = TableCoder(model.latent_tables)
+        self._linear = LinearCoder(model.latent_tables)
         # A decimal exponential a channel takes milliseconds, and most files of a collection have one quality.
         self._rate = lru_cache(_REMEMBERED_RATES)(lambda quality, device: model.gain.exact_rate(quality))
 
@@ -166,11 +188,12 @@ class Codec:
         if self.model.config.learns_references:
             choices = (self.lookup.entries(NO_REFERENCES.entries, height, width),)
         conditioned = self._condition(latent, choices[0].latents) if choices else latent
-        return Analysis(height, width, conditioned, choices)
+        return Analysis(height, width, conditioned, choices, SafetyNet(image, self._linear))
 
     @torch.inference_mode()
     def code_cheaper(self, analysis: Analysis, quality: float, *, always: bool = False) -> CodedImage:
-        """`code`, with the references or without any, whichever costs least in R + λ·D at this quality.
+        """`code`, with the references or without any, whichever costs least in R + λ·D at this quality; blocks that
+        come out badly are coded otherwise.
 
         A photo that the dictionary has nothing like would pay for indices and for matches that mislead. Where
         references act on the latent itself, D could not be told before g_s, and they are kept.
@@ -179,9 +202,10 @@ class Codec:
         choices = analysis.choices or (NO_REFERENCES,)
         if not always and self.model.config.prior_only:
             choices = (*analysis.choices, NO_REFERENCES)
-        if len(choices) == 1:
-            return self.code(analysis, quality, choices[0])
-        return min((self.code(analysis, quality, choice) for choice in choices), key=self._cost)
+        coded = [self.code(analysis, quality, choice) for choice in choices]
+        cheapest = coded[0] if len(coded) == 1 else min(coded, key=self._cost)
+        caught = analysis.net.caught(Coded(cheapest.stream, self.reconstruct(cheapest)))
+        return replace(cheapest, stream=caught.stream, picture=caught.picture)
 
     def _cost(self, coded: CodedImage) -> float:
         """R + λ·255²·D, in bits. g_s is nearly orthonormal, so that errors of the latent are those of the pixels."""
@@ -199,15 +223,16 @@ class Codec:
         quality = stored_quality(quality)
         scaled = (analysis.latent * self.model.gain.gain(quality)).clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
         scaled = scaled.contiguous()  # as the decoder's: the last digit of g_s depends on the order in memory
+        exact = scaled.double()
         rate = self._rate(quality, self._device)
         known = self.model.prior_references(references.latents)
         hyper, z_hat = self._encode_hyper(self.model.hyper_latent(scaled, quality, known))
         features = self.model.prior.features(z_hat, rate)
-        latent, decoded = self._encode_latent(scaled.double(), features, rate, known)
+        latent, decoded = self._encode_latent(exact, features, rate, known)
         header = self._header(analysis, quality, references)
         checksum = self._checksum(decoded, references)
         stream = Bitstream(header, references.entries, hyper, latent, checksum, references.corners)
-        return CodedImage(stream.to_bytes(), quality, decoded, features, analysis, references)
+        return CodedImage(stream, exact, decoded, features, analysis, references)
 
     def _header(self, analysis: Analysis, quality: float, references: UsedReferences) -> Header:
         queries, number = references.entries.shape
@@ -227,6 +252,8 @@ class Codec:
     @torch.inference_mode()
     def reconstruct(self, coded: CodedImage) -> NDArray[np.uint8]:
         """What `decompress` gives for `coded.data` on this machine, without reading it: uint8 [H, W, 3]."""
+        if coded.picture is not None:
+            return coded.picture
         analysis = coded.analysis
         image = self._synthesise(coded.decoded, coded.features, coded.quality, coded.references.latents)
         return _to_pixels(image, analysis.height, analysis.width)
@@ -264,31 +291,41 @@ class Codec:
 
         def quantise(index: int, mean: Tensor, level: Tensor) -> Tensor:
             symbols = torch.floor(slices[index] - mean + 0.5)
-            symbols = torch.where(level > 0, symbols, 0.0)
             blocks.append((_flat(symbols), _flat(level)))
             return symbols + mean
 
         decoded = self.model.prior.decode(features, rate, quantise, references)
+        coder = LatentCoder(self._latent_coder)
         stack = self._latent_coder.empty()
         for symbols, level in reversed(blocks):  # a stack: the slice decoded first is pushed last
-            coded = level > 0
-            self._latent_coder.push(stack, symbols[coded], level[coded])
+            coder.push(stack, symbols, level)
         return self._latent_coder.close(stack), decoded
 
     @torch.inference_mode()
     def _decode(self, stream: Bitstream) -> NDArray[np.uint8]:
         header = stream.header
         self._check(header)
+        if stream.picture is not None:
+            return read_lossless(stream.picture, header.height, header.width)
+        picture = None if stream.hyper is None else self._decode_network(stream, stream.hyper, stream.latent or b"")
+        if stream.blocks is None:
+            assert picture is not None, "a stream has a section that an image comes from"
+            return picture
+        return self._linear.decode(stream.blocks, picture, (header.height, header.width), header.quality)
+
+    def _decode_network(self, stream: Bitstream, hyper: bytes, latent: bytes) -> NDArray[np.uint8]:
+        header = stream.header
         height, width = padded_size(header.height) // _HYPER_STRIDE, padded_size(header.width) // _HYPER_STRIDE
         # Before anything of that size is allocated: a few bytes could declare millions of pixels.
-        self._hyper_coder.check_length(stream.hyper, height * width)
+        self._hyper_coder.check_length(hyper, height * width)
         used = self._used(stream)
-        z_hat = self._decode_hyper(stream.hyper, (1, self.model.config.prior.hyper_channels, height, width))
+        z_hat = self._decode_hyper(hyper, (1, self.model.config.prior.hyper_channels, height, width))
         rate = self._rate(header.quality, self._device)
         features = self.model.prior.features(z_hat, rate)
         known = self.model.prior_references(used.latents)
-        stack = self._latent_coder.open(stream.latent)
-        decoded = self._decode_latent(stack, features, rate, known)
+        stack = self._latent_coder.open(latent)
+        coder = LatentCoder(self._latent_coder, omits=header.format_version in OLDER_VERSIONS)
+        decoded = self._decode_latent(coder, stack, features, rate, known)
         if self._checksum(decoded, used) != stream.latent_checksum:
             raise BitstreamError(
                 "the decoded latent or the reference latents differ from the encoder's: "
@@ -321,13 +358,15 @@ class Codec:
         return torch.from_numpy(symbols.reshape(shape)).double().to(self._device)
 
     def _decode_latent(
-        self, stack: constriction.stream.stack.AnsCoder, features: Tensor, rate: Rate, references: Tensor | None
+        self,
+        coder: LatentCoder,
+        stack: constriction.stream.stack.AnsCoder,
+        features: Tensor,
+        rate: Rate,
+        references: Tensor | None,
     ) -> Tensor:
         def read(index: int, mean: Tensor, level: Tensor) -> Tensor:
-            levels = _flat(level)
-            symbols = np.zeros(len(levels), dtype=np.int32)
-            coded = levels > 0
-            symbols[coded] = self._latent_coder.pop(stack, levels[coded])
+            symbols = coder.pop(stack, _flat(level))
             decoded = torch.from_numpy(symbols.reshape(tuple(mean.shape))).to(mean) + mean
             if decoded.abs().max() > _LATENT_LIMIT + 0.5:  # the next slice would not be computed exactly
                 raise BitstreamError("entropy-coded stream is damaged: a value of the latent is out of range")

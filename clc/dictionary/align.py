@@ -16,7 +16,7 @@ from skimage.feature import SIFT
 from skimage.measure import ransac
 from skimage.transform import ProjectiveTransform
 
-from clc.codec.bitstream import MAX_DISPLACEMENT
+from clc.codec.packing import MAX_DISPLACEMENT
 from clc.codec.photos import DictionaryPhotos
 from clc.codec.references import Alignment
 from clc.codec.warp import CORNER_STEPS, warp
