@@ -16,7 +16,8 @@ from clc.codec.bitstream import Bitstream, Header
 from clc.codec.codec import MAX_PIXELS, Codec
 from clc.codec.stream_file import read_stream
 from clc.errors import BitstreamError, ProfileError
-from clc.images import write_png
+from clc.files import check_output, write_atomically
+from clc.images import PictureFormat, encode, format_of
 from clc.store import Kind, Store
 
 _OPEN_CODECS = 4
@@ -53,13 +54,26 @@ class StoreDecoder:
         """`decompress` for each stream, one by one as they are taken."""
         return map(self.decompress, streams)
 
-    def decompress_file(self, stream: str | os.PathLike[str], output: str | os.PathLike[str]) -> Image.Image:
-        """Decode a `.clc` file to a PNG, written only if all went well; the picture.
+    def decompress_file(
+        self,
+        stream: str | os.PathLike[str],
+        output: str | os.PathLike[str],
+        *,
+        format: PictureFormat | None = None,
+        overwrite: bool = False,
+    ) -> Image.Image:
+        """Decode a `.clc` file to a picture file, written only if all went well; the picture.
 
-        Raises what `decompress` raises, and OutputError if the PNG cannot be written.
+        format: PNG, JPEG, WebP, AVIF or TIFF, as `clc.images.encode` writes them. Default: what the output's name says.
+        overwrite: replace a file that is there.
+        Raises what `decompress` raises, and OutputError for a name that says no format, for an output that is there
+        or is the stream itself, and if it cannot be written.
         """
-        pixels = self._pixels(read_stream(Path(stream)))
-        write_png(pixels, Path(output))
+        source, target = Path(stream), Path(output)
+        check_output(target, overwrite=overwrite, source=source)
+        chosen = format or format_of(target)
+        pixels = self._pixels(read_stream(source))
+        write_atomically(target, encode(pixels, chosen, name=str(target)), overwrite=overwrite)
         return Image.fromarray(pixels)
 
     def _pixels(self, data: bytes) -> NDArray[np.uint8]:

@@ -13,6 +13,10 @@ class ProfileError(ClcError):
     """A profile or option has an unknown key or a value out of range."""
 
 
+class TargetError(ProfileError):
+    """No quality gives this image the rate or the PSNR that was asked for."""
+
+
 class SourceError(ClcError):
     """A photo source cannot be opened or holds nothing usable."""
 

@@ -20,8 +20,13 @@ def one_line_errors() -> Iterator[None]:
         print(f"clc: {stopped}", file=sys.stderr)
         sys.exit(128 + stopped.signal)
     except ClcError as error:
-        print(f"clc: {' '.join(str(error).split())}", file=sys.stderr)
+        print_error(str(error))
         sys.exit(2)
+
+
+def print_error(message: str) -> None:
+    """Print it as one line on stderr."""
+    print(f"clc: {' '.join(message.split())}", file=sys.stderr)
 
 
 def run_program(main: Callable[[], None]) -> NoReturn:

@@ -1,31 +1,152 @@
-"""Output files that are whole or not there."""
+"""Output files that are whole or not there, and that never take the place of something nobody meant to lose."""
 
 import os
+import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from clc.errors import OutputError
 
+FileKey = tuple[int, int] | str
+"""What two names of one file have in common: device and inode, or the full path of a file that is not there."""
 
-def write_atomically(path: Path, data: bytes) -> None:
+
+def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
     """Make `path` hold `data`; if that fails, it holds what it held before, and nothing is left beside it.
 
-    Raises OutputError if the file cannot be written.
+    A file that is there is replaced only with `overwrite`, and keeps its permissions. A symbolic link stays: the file
+    that it leads to is meant. A FIFO or a character device is opened and written into, whether `overwrite` or not.
+    Raises OutputError for what `check_output` refuses, and if the file cannot be written.
+    """
+    there = _look_up(path, overwrite)
+    try:
+        if there is None:
+            _create(path, data, overwrite)
+        elif stat.S_ISREG(there.st_mode):
+            _replace(path.resolve(), data, there)
+        else:
+            _write_into(path, data)
+    except OSError as error:
+        raise _cannot_be_written(path, error.strerror or str(error)) from error
+
+
+def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> None:
+    """Refuse an output before work is done for it.
+
+    source: the file that the output is made from.
+    Raises OutputError if the output is the source, also by links; for a file that is there, without `overwrite`; for
+    one that is read-only, a folder, a block device or a link that leads nowhere; and if there is no folder for it.
+    """
+    if source is not None and file_key(path) in {file_key(source)} - {None}:
+        raise OutputError(f"{path} is the input too, which would be lost; name another file")
+    _look_up(path, overwrite)
+
+
+def file_key(file: Path | int) -> FileKey | None:
+    """Equal for all names of one file, links among them, and for its open descriptors.
+
+    None for what takes in something else than it gives out, as a terminal or a socket does, and for a descriptor that
+    is not open.
     """
     try:
-        # A temporary folder, not a temporary file, so that the result gets the user's ordinary permissions.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".clc-") as folder:
-            unfinished = Path(folder) / "unfinished"
-            unfinished.write_bytes(data)
-            os.replace(unfinished, path)
+        there = os.stat(file)
+    except OSError:
+        return None if isinstance(file, int) else os.path.realpath(file)
+    lasting = stat.S_ISREG(there.st_mode) or stat.S_ISFIFO(there.st_mode) or stat.S_ISBLK(there.st_mode)
+    return (there.st_dev, there.st_ino) if lasting else None
+
+
+def is_special(path: Path) -> bool:
+    """Whether something is there that is neither file nor folder: a FIFO, a device, a socket."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, with those that it is in, unless it is there. Raises OutputError if that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}; name another file") from error
+        raise OutputError(f"{path}: cannot be made: {error.strerror or error}; name another file or folder") from error
 
 
 def write_page(path: Path, page: str) -> None:
     """Write an HTML page atomically, with the folder that it is in. Raises OutputError if that fails."""
+    make_folder(path.parent)
+    write_atomically(path, page.encode(), overwrite=True)
+
+
+def _look_up(path: Path, overwrite: bool) -> os.stat_result | None:
+    """What is there to be replaced or written into; OutputError if it may not be."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        there = os.stat(path)
+    except FileNotFoundError as missing:
+        if path.is_symlink():
+            raise _cannot_be_written(path, f"it is a link to {path.readlink()}, which is not there") from missing
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise _cannot_be_written(path, f"{path.parent} is not a folder that can be written to") from missing
+        return None
     except OSError as error:
-        raise OutputError(f"{path.parent}: cannot be made: {error.strerror or error}; name another file") from error
-    write_atomically(path, page.encode())
+        raise _cannot_be_written(path, error.strerror or str(error)) from error
+    if stat.S_ISDIR(there.st_mode):
+        raise _cannot_be_written(path, "it is a folder")
+    if stat.S_ISBLK(there.st_mode):
+        raise _cannot_be_written(path, "it is a block device, whose content would be lost")
+    if stat.S_ISREG(there.st_mode):
+        if not overwrite:
+            raise OutputError(f"{path} is there already; name another file, or replace it: --force, overwrite=True")
+        # The mode, too: root may write to everything.
+        if not there.st_mode & 0o222 or not os.access(path, os.W_OK):
+            raise _cannot_be_written(path, "it is read-only; make it writable")
+    return there
+
+
+def _create(path: Path, data: bytes, overwrite: bool) -> None:
+    with _unfinished(path.parent, data) as unfinished:
+        if not overwrite and _linked(unfinished, path):
+            return
+        os.replace(unfinished, path)
+
+
+def _linked(unfinished: Path, path: Path) -> bool:
+    """Give the file its name, which never replaces another; False where the file system has no hard links.
+
+    Raises OSError if another program took the name meanwhile.
+    """
+    try:
+        os.link(unfinished, path)
+    except OSError:
+        if os.path.lexists(path):
+            raise
+        return False
+    return True
+
+
+def _replace(path: Path, data: bytes, there: os.stat_result) -> None:
+    with _unfinished(path.parent, data) as unfinished:
+        unfinished.chmod(stat.S_IMODE(there.st_mode))
+        os.replace(unfinished, path)
+
+
+def _write_into(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY)  # nothing is created, should it have gone meanwhile
+    with os.fdopen(descriptor, "wb") as special:
+        special.write(data)
+
+
+@contextmanager
+def _unfinished(folder: Path, data: bytes) -> Iterator[Path]:
+    # A temporary folder, not a temporary file, so that the result gets the user's ordinary permissions.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".clc-") as name:
+        unfinished = Path(name) / "unfinished"
+        unfinished.write_bytes(data)
+        yield unfinished
+
+
+def _cannot_be_written(path: Path, reason: str) -> OutputError:
+    return OutputError(f"{path}: cannot be written: {reason}; name another file")

@@ -16,7 +16,7 @@ from clc.codec.codec import MAX_PIXELS, Codec
 from clc.codec.model import ModelConfig
 from clc.decoder import StoreDecoder
 from clc.errors import ImageError
-from clc.files import write_atomically
+from clc.files import check_output, write_atomically
 from clc.images import read_image
 from clc.images.decode import DECODER_FAILURES, to_rgb
 from clc.shipped import LayeredStore
@@ -120,8 +120,14 @@ class StoreCodec(StoreDecoder):
         Raises ProfileError if a value is out of range or out of reach for this image, or if several are given;
         ImageError if the image cannot be read or is too large; MissingArtifactError without the dictionary.
         """
-        target = Target.choose(quality, bpp, psnr)
-        return self._compress(pixels_of(image), target, references).data
+        return self.compress_to(image, Target.choose(quality, bpp, psnr), references=references).data
+
+    def compress_to(self, image: ImageLike, target: Target, *, references: bool = True) -> Compressed:
+        """`compress` for a target that is chosen already; the stream with what was measured of it.
+
+        Raises what `compress` raises.
+        """
+        return self._compress(pixels_of(image), target, references)
 
     def compress_many(
         self,
@@ -146,14 +152,18 @@ class StoreCodec(StoreDecoder):
         bpp: float | None = None,
         psnr: float | None = None,
         references: bool = True,
+        overwrite: bool = False,
     ) -> Compressed:
         """`compress` from file to file, written only if all went well; the stream with what was measured of it.
 
-        Raises what `compress` raises, and OutputError if the file cannot be written.
+        overwrite: replace a file that is there.
+        Raises what `compress` raises, and OutputError for an output that is there or is the image itself, and if it
+        cannot be written.
         """
         target = Target.choose(quality, bpp, psnr)
-        compressed = self._compress(pixels_of(image), target, references)
-        write_atomically(Path(output), compressed.data)
+        check_output(Path(output), overwrite=overwrite, source=Path(image))
+        compressed = self.compress_to(image, target, references=references)
+        write_atomically(Path(output), compressed.data, overwrite=overwrite)
         return compressed
 
     def _compress(self, pixels: NDArray[np.uint8], target: Target, references: bool) -> Compressed:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from clc.codec.bitstream import QUALITY_STEPS
 from clc.codec.codec import Codec, stored_quality
 from clc.codec.gain import QUALITY_MAX, QUALITY_MIN
-from clc.errors import ProfileError
+from clc.errors import ProfileError, TargetError
 from clc.evaluation.metrics import bits_per_pixel, psnr
 
 DEFAULT_QUALITY = 50.0
@@ -87,7 +87,7 @@ class Compressed:
 def compress_to(codec: Codec, image: NDArray[np.uint8], target: Target, *, references: bool = True) -> Compressed:
     """Code uint8 [H, W, 3] so that the result meets the target, as nearly as at most `MAX_ATTEMPTS` qualities allow.
 
-    Raises ProfileError, with what can be had, if no quality tried comes within `TOLERANCE`, and what `Codec.compress`
+    Raises TargetError, with what can be had, if no quality tried comes within `TOLERANCE`, and what `Codec.compress`
     raises.
     """
     analysis = codec.analyse(image, references=references)
@@ -116,7 +116,7 @@ def _search(attempt: Callable[[float], Compressed], target: Target) -> Compresse
     nearest = min(tried, key=lambda one: _miss(one, target))
     if _miss(nearest, target) > TOLERANCE:
         values = [one.measured(target.metric) for one in tried]
-        raise ProfileError(
+        raise TargetError(
             f"no quality from {QUALITY_MIN:g} to {QUALITY_MAX:g} gives this image {target.metric} {target.value:g}: "
             f"{min(values):.4g} to {max(values):.4g} can be reached, and quality {nearest.quality:g} comes nearest "
             f"with {nearest.measured(target.metric):.4g}; ask for what can be reached"

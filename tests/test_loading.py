@@ -32,7 +32,7 @@ from clc.errors import (
     OutputError,
     ProfileError,
 )
-from clc.images import read_image
+from clc.images import PictureFormat, read_image
 from clc.loading import StoreCodec, find_model
 from clc.shipped import LayeredStore
 from clc.store import Kind, Recipe, Store, Version
@@ -332,6 +332,42 @@ def test_files_go_to_files(codec: StoreCodec, path: Path, tmp_path: Path) -> Non
     picture = codec.decompress_file(tmp_path / "a.clc", tmp_path / "a.png")
     assert np.array_equal(Image.open(tmp_path / "a.png"), picture)
     assert np.array_equal(codec.decompress(written.data), picture)
+
+
+def test_a_file_that_is_there_is_replaced_only_if_asked(codec: StoreCodec, path: Path, tmp_path: Path) -> None:
+    stream, picture = tmp_path / "a.clc", tmp_path / "a.png"
+    for output in (stream, picture):
+        output.write_text("old")
+    with pytest.raises(OutputError, match="overwrite=True"):
+        codec.compress_file(path, stream, quality=20)
+    codec.compress_file(path, stream, quality=20, overwrite=True)
+    with pytest.raises(OutputError, match="overwrite=True"):
+        codec.decompress_file(stream, picture)
+    assert picture.read_text() == "old"
+    codec.decompress_file(stream, picture, overwrite=True)
+    assert Image.open(picture).format == "PNG"
+
+
+def test_no_file_is_both_input_and_output(codec: StoreCodec, path: Path, tmp_path: Path) -> None:
+    photo = Path(shutil.copy(path, tmp_path))
+    (tmp_path / "link.clc").symlink_to(photo)
+    for output in (photo, tmp_path / "link.clc"):
+        with pytest.raises(OutputError, match="is the input too"):
+            codec.compress_file(photo, output, overwrite=True)
+    codec.compress_file(photo, tmp_path / "a.clc", quality=20)
+    with pytest.raises(OutputError, match="is the input too"):
+        codec.decompress_file(tmp_path / "a.clc", tmp_path / "a.clc", overwrite=True)
+    assert photo.read_bytes() == path.read_bytes()
+
+
+def test_a_picture_is_written_in_the_format_that_its_name_says(codec: StoreCodec, path: Path, tmp_path: Path) -> None:
+    codec.compress_file(path, tmp_path / "a.clc", quality=20)
+    codec.decompress_file(tmp_path / "a.clc", tmp_path / "a.jpg")
+    assert Image.open(tmp_path / "a.jpg").format == "JPEG"
+    with pytest.raises(OutputError, match=r"\.png, \.jpg"):
+        codec.decompress_file(tmp_path / "a.clc", tmp_path / "a.picture")
+    codec.decompress_file(tmp_path / "a.clc", tmp_path / "a.picture", format=PictureFormat.WEBP)
+    assert Image.open(tmp_path / "a.picture").format == "WEBP"
 
 
 def test_files_that_cannot_be_read_or_written_are_named(codec: StoreCodec, path: Path, tmp_path: Path) -> None:

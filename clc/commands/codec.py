@@ -1,24 +1,40 @@
 """`clc compress`, `clc decompress`, `clc info`."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from clc.commands.options import BackboneOption, StoreOption
-from clc.errors import ProfileError
+from clc.commands.standard import STANDARD, announce, read_standard_input, write_output
+from clc.commands.tasks import Task, carry_out, check, plan
+from clc.errors import ClcError, ImageError, OutputError, ProfileError, TargetError
+from clc.images.encode import PictureFormat, encode, format_of, suffix_of
 
-InputArgument = Annotated[Path, typer.Argument(help="Input file.")]
 MaxPixelsOption = Annotated[
     int | None, typer.Option(min=1, help="Refuse larger images, before memory is allocated for them. Default: 2^26.")
 ]
-OutputArgument = Annotated[Path, typer.Argument(help="Output file; written only if all went well.")]
+FolderOption = Annotated[
+    Path | None, typer.Option("--output-folder", "-O", help="Write into this folder; it is made if it is not there.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace outputs that are there, but never an input.")]
+
+_STREAM_SUFFIX = ".clc"
 
 
 def compress(
-    image: InputArgument,
-    output: OutputArgument,
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE",
+            help="Images, each of which goes to a .clc file beside it; or one image and the name of its stream, which "
+            "ends in .clc. - is standard input or output.",
+        ),
+    ],
+    output_folder: FolderOption = None,
+    force: ForceOption = False,
     quality: Annotated[
         float | None, typer.Option(min=1, max=100, help="1 (smallest) to 100 (best). Default: 50.")
     ] = None,
@@ -35,12 +51,18 @@ def compress(
     max_pixels: MaxPixelsOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Compress an image to a .clc file."""
+    """Compress images to .clc files. Several are independent: one that fails is named, the others are done."""
     if not references and (dictionary or backbone):
         raise ProfileError("--no-references uses no dictionary; leave out --dictionary and --backbone")
-    from clc.codec.codec import MAX_PIXELS
-    from clc.loading import DEFAULT, load
+    tasks = plan(files, folder=output_folder, suffix=_STREAM_SUFFIX, names_output=_names_stream)
+    check(tasks, folder=output_folder, overwrite=force)
 
+    from clc.codec.codec import MAX_PIXELS
+    from clc.images import decode
+    from clc.loading import DEFAULT, load
+    from clc.targets import Target
+
+    target = Target.choose(quality, bpp, psnr)
     codec = load(
         model or DEFAULT,
         store=store,
@@ -48,26 +70,92 @@ def compress(
         backbone=backbone,
         max_pixels=max_pixels or MAX_PIXELS,
     )
-    written = codec.compress_file(image, output, quality=quality, bpp=bpp, psnr=psnr, references=references)
-    measured = f", {written.psnr:.2f} dB" if written.psnr is not None else ""
-    typer.echo(f"{output}: {len(written.data)} bytes, {written.bpp:.4f} bpp{measured}, quality {written.quality:g}")
+
+    def compress_one(task: Task) -> None:
+        piped = task.source == STANDARD
+        image = decode(read_standard_input(), name="standard input") if piped else task.source
+        written = codec.compress_to(image, target, references=references)
+        write_output(task.output, written.data, overwrite=force)
+        measured = f", {written.psnr:.2f} dB" if written.psnr is not None else ""
+        size = f"{len(written.data)} bytes, {written.bpp:.4f} bpp"
+        announce(task.output, f"{size}{measured}, quality {written.quality:g}")
+
+    carry_out(tasks, compress_one, spared=(ImageError, OutputError, TargetError))
 
 
 def decompress(
-    stream: InputArgument, output: OutputArgument, max_pixels: MaxPixelsOption = None, store: StoreOption = None
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE",
+            help="Streams, each of which goes to a picture beside it; or one stream and the name of its picture. "
+            "- is standard input or output.",
+        ),
+    ],
+    output_folder: FolderOption = None,
+    force: ForceOption = False,
+    format: Annotated[
+        PictureFormat | None,
+        typer.Option(case_sensitive=False, help="Of the pictures. Default: what the output's name says, else png."),
+    ] = None,
+    max_pixels: MaxPixelsOption = None,
+    store: StoreOption = None,
 ) -> None:
-    """Decode a .clc file to a PNG, with the model and dictionary that it names."""
+    """Decode .clc files to pictures, with the models and dictionaries that they name.
+
+    PNG, TIFF and WebP are lossless; JPEG is written at quality 95, AVIF at quality 90, both 4:4:4.
+    """
+    tasks = plan(
+        files,
+        folder=output_folder,
+        suffix=suffix_of(format or PictureFormat.PNG),
+        names_output=lambda name: not _is_stream_name(name),
+    )
+    formats = {task: format or _format_of(task.output) for task in tasks}
+    check(tasks, folder=output_folder, overwrite=force)
+
+    import numpy as np
+
     from clc.codec.codec import MAX_PIXELS
     from clc.decoder import StoreDecoder
     from clc.shipped import LayeredStore
 
-    picture = StoreDecoder(LayeredStore(store), max_pixels=max_pixels or MAX_PIXELS).decompress_file(stream, output)
-    typer.echo(f"{output}: {picture.width}x{picture.height}")
+    decoder = StoreDecoder(LayeredStore(store), max_pixels=max_pixels or MAX_PIXELS)
+
+    def decompress_one(task: Task) -> None:
+        picture = decoder.decompress(_read(task.source))
+        data = encode(np.asarray(picture), formats[task], name=task.output)
+        write_output(task.output, data, overwrite=force)
+        announce(task.output, f"{picture.width}x{picture.height}")
+
+    carry_out(tasks, decompress_one, spared=(ClcError,))
 
 
-def info(stream: InputArgument) -> None:
+def info(stream: Annotated[str, typer.Argument(help="A .clc file, or - for standard input.")]) -> None:
     """Print the header and the section sizes of a .clc file as JSON."""
     from clc.codec.bitstream import describe
+
+    typer.echo(json.dumps(describe(_read(stream)), indent=2))
+
+
+def _read(stream: str) -> bytes:
     from clc.codec.stream_file import read_stream
 
-    typer.echo(json.dumps(describe(read_stream(stream)), indent=2))
+    return read_standard_input() if stream == STANDARD else read_stream(Path(stream))
+
+
+def _is_stream_name(name: str) -> bool:
+    return Path(name).suffix.lower() == _STREAM_SUFFIX
+
+
+def _names_stream(name: str) -> bool:
+    """Whether the second of two names is the first one's output, not another image."""
+    if _is_stream_name(name):
+        return True
+    if os.path.exists(name):
+        return False
+    raise OutputError(f"{name}: there is no such image, and an output's name ends in {_STREAM_SUFFIX}")
+
+
+def _format_of(output: str) -> PictureFormat:
+    return PictureFormat.PNG if output == STANDARD else format_of(Path(output))

@@ -1,12 +1,14 @@
 """Photos: where they come from, how they are decoded, and where they are cropped.
 
-`open_source("folder:photos?limit=10")` names photos, `read_photos` decodes them and `fingerprint` identifies them.
+`open_source("folder:photos?limit=10")` names photos, `read_photos` decodes them and `fingerprint` identifies them;
+`encode` writes decoded pictures.
 Downloads are in `clc.images.fetch`, apart because they alone need httpx, which a training box does not have.
 """
 
 from clc.images.crop import contrast, crop_positions, grid_positions, is_flat
 from clc.images.dataset import DatasetFile, DatasetManifest, dataset_names, datasets_dir, load_manifest
-from clc.images.decode import decode, read_image, write_png
+from clc.images.decode import decode, read_image
+from clc.images.encode import PictureFormat, encode, format_of
 from clc.images.fetched import FetchRecord
 from clc.images.photo import (
     EncodedPhoto,
@@ -28,13 +30,16 @@ __all__ = [
     "Inventory",
     "Photo",
     "PhotoSource",
+    "PictureFormat",
     "SkippedPhoto",
     "contrast",
     "crop_positions",
     "dataset_names",
     "datasets_dir",
     "decode",
+    "encode",
     "fingerprint",
+    "format_of",
     "grid_positions",
     "inventory",
     "is_flat",
@@ -42,5 +47,4 @@ __all__ = [
     "open_source",
     "read_image",
     "read_photos",
-    "write_png",
 ]

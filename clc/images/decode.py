@@ -1,4 +1,4 @@
-"""Encoded image bytes → pixels, by one set of stated rules, and pixels → PNG.
+"""Encoded image bytes → pixels, by one set of stated rules.
 
 Everything that CLC measures or stores starts here, so the rules are written down instead of left to a library's
 defaults; `decode` lists them.
@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from clc.errors import ImageError
-from clc.files import write_atomically
 
 MAX_PIXELS = 160_000_000
 """Default limit on width × height: above the largest medium-format sensors (151 megapixels)."""
@@ -85,18 +84,6 @@ def read_image(path: Path | str) -> np.ndarray:
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
     return decode(data, name=str(path))
-
-
-def write_png(pixels: np.ndarray, path: Path) -> None:
-    """Write uint8 [H, W, 3] as PNG so that `path` holds either the whole image or what it held before.
-
-    Raises OutputError if it cannot be written.
-    """
-    assert pixels.dtype == np.uint8, pixels.dtype
-    assert pixels.shape[2:] == (3,), pixels.shape
-    encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, "PNG")
-    write_atomically(path, encoded.getvalue())
 
 
 def to_rgb(image: Image.Image, name: str) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clc.errors import ImageError, OutputError
-from clc.images import decode, read_image, write_png
+from clc.errors import ImageError
+from clc.images import decode, read_image
 
 
 def encode(image: Image.Image, kind: str, **options) -> bytes:
@@ -203,24 +203,6 @@ def test_random_damage_gives_pixels_or_an_image_error():
             except ImageError:
                 refused += 1
         assert refused > 0
-
-
-def test_a_written_png_is_read_back(tmp_path):
-    pixels = noise(5, 4)
-    write_png(pixels, tmp_path / "photo.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "photo.png"), pixels)
-    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
-
-
-def test_a_png_replaces_the_file_that_was_there(tmp_path):
-    (tmp_path / "photo.png").write_text("old")
-    write_png(noise(2, 2), tmp_path / "photo.png")
-    assert read_image(tmp_path / "photo.png").shape == (2, 2, 3)
-
-
-def test_writing_into_a_missing_folder_is_an_output_error(tmp_path):
-    with pytest.raises(OutputError, match="cannot be written"):
-        write_png(noise(2, 2), tmp_path / "missing" / "photo.png")
 
 
 def test_a_missing_file_is_an_image_error(tmp_path):

@@ -1,0 +1,84 @@
+"""Pixels → encoded image bytes: the formats that decoded pictures are written in, and how."""
+
+import io
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from clc.errors import OutputError
+from clc.files import is_special
+
+
+class PictureFormat(StrEnum):
+    """A format that pictures can be written in."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+    AVIF = "avif"
+    TIFF = "tiff"
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """The file names' suffixes, the usual one first, and what Pillow is told."""
+
+    suffixes: tuple[str, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+# Lossless, or at a quality whose loss is far below that of the stream that the picture came from.
+_WRITING = {
+    PictureFormat.PNG: _Writing((".png",)),
+    PictureFormat.JPEG: _Writing((".jpg", ".jpeg"), {"quality": 95, "subsampling": "4:4:4"}),
+    PictureFormat.WEBP: _Writing((".webp",), {"lossless": True}),
+    PictureFormat.AVIF: _Writing((".avif",), {"quality": 90, "subsampling": "4:4:4"}),
+    PictureFormat.TIFF: _Writing((".tif", ".tiff")),
+}
+
+
+def suffix_of(format: PictureFormat) -> str:
+    """What the names of files in this format usually end in.
+
+    >>> suffix_of(PictureFormat.JPEG)
+    '.jpg'
+    """
+    return _WRITING[format].suffixes[0]
+
+
+def format_of(path: Path) -> PictureFormat:
+    """The format that a file's name asks for; PNG for a FIFO or a device, whose name asks for nothing.
+
+    Raises OutputError, with the suffixes that are known, for another name.
+
+    >>> format_of(Path("photo.JPG"))
+    <PictureFormat.JPEG: 'jpeg'>
+    """
+    for format, writing in _WRITING.items():
+        if path.suffix.lower() in writing.suffixes:
+            return format
+    if is_special(path):
+        return PictureFormat.PNG
+    known = ", ".join(suffix for writing in _WRITING.values() for suffix in writing.suffixes)
+    raise OutputError(f"{path}: the name does not say the format; end it in one of {known}, or give the format")
+
+
+def encode(pixels: np.ndarray, format: PictureFormat, *, name: str) -> bytes:
+    """Encode uint8 [H, W, 3] RGB; `name` is what error messages call the result.
+
+    PNG, TIFF and WebP are lossless; JPEG is written at quality 95 and AVIF at quality 90, both without subsampling.
+    Raises OutputError if the format cannot hold the picture (WebP ends at 16,383 pixels a side, JPEG at 65,500) or
+    if the installed Pillow does not have it.
+    """
+    assert pixels.dtype == np.uint8, pixels.dtype
+    assert pixels.shape[2:] == (3,), pixels.shape
+    encoded = io.BytesIO()
+    try:
+        Image.fromarray(pixels).save(encoded, format.upper(), **_WRITING[format].options)
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
+        raise OutputError(f"{name}: cannot be written as {format.upper()}: {error}; use another format") from error
+    return encoded.getvalue()
