@@ -70,12 +70,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Compressed:
-    """A `.clc` stream with what was measured of it; psnr is measured where it was the target."""
+    """A `.clc` stream with what was measured of it; psnr is measured where it was the target.
+
+    lossless: the picture comes back as it was.
+    """
 
     data: bytes
     quality: float
     bpp: float
     psnr: float | None = None
+    lossless: bool = False
 
     def measured(self, metric: Metric) -> float:
         """The value in a target's metric."""
@@ -99,14 +103,19 @@ def compress_to(codec: Codec, image: NDArray[np.uint8], target: Target, *, refer
             quality=coded.quality,
             bpp=bits_per_pixel(len(coded.data), *image.shape[:2]),
             psnr=psnr(image, codec.reconstruct(coded)) if target.metric is Metric.PSNR else None,
+            lossless=coded.stream.picture is not None,
         )
 
     if target.metric is Metric.QUALITY:
         return attempt(target.value)
-    return _search(attempt, target)
+    return search_quality(attempt, target)
 
 
-def _search(attempt: Callable[[float], Compressed], target: Target) -> Compressed:
+def search_quality(attempt: Callable[[float], Compressed], target: Target) -> Compressed:
+    """What `attempt` makes of the quality at which it meets a target in bpp or PSNR, or of one that is lossless.
+
+    Raises TargetError, with what can be had, if none of at most `MAX_ATTEMPTS` qualities does.
+    """
     tried = [attempt(DEFAULT_QUALITY)]
     while len(tried) < MAX_ATTEMPTS and _miss(tried[-1], target) > _CLOSE_ENOUGH:
         quality = _next_quality(tried, target)
@@ -115,6 +124,9 @@ def _search(attempt: Callable[[float], Compressed], target: Target) -> Compresse
         tried.append(attempt(quality))
     nearest = min(tried, key=lambda one: _miss(one, target))
     if _miss(nearest, target) > TOLERANCE:
+        for one in tried:
+            if one.lossless and (target.metric is Metric.PSNR or one.bpp <= target.value):
+                return one  # no file of this image can be better
         values = [one.measured(target.metric) for one in tried]
         raise TargetError(
             f"no quality from {QUALITY_MIN:g} to {QUALITY_MAX:g} gives this image {target.metric} {target.value:g}: "

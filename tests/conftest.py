@@ -1,5 +1,7 @@
 """A small but whole world that tests share: photos on disk, a dictionary of them, a model trained for a few steps."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from PIL import Image
 
 from clc.codec.artifact import reference_latents
 from clc.codec.model import Conditioning
+from clc.codec.safety import SafetyNet
 from clc.dictionary.assignments import assign
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.cluster import ClusterConfig
@@ -74,6 +77,21 @@ def write_photos(folder: Path, seeds: range) -> Path:
     for seed in seeds:
         Image.fromarray(picture(seed)).save(folder / f"photo-{seed}.png")
     return folder
+
+
+@contextmanager
+def without_safety_net() -> Iterator[None]:
+    """The networks of tests are hardly trained, and next to no picture would be coded with one of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SafetyNet, "caught", lambda self, coded, keep=False: coded)
+        yield
+
+
+@pytest.fixture
+def network_only() -> Iterator[None]:
+    """Pictures are coded by the network, however they come out."""
+    with without_safety_net():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def stream(clc: Call, store: None, world: World, tmp_path: Path) -> Path:
+def stream(clc: Call, store: None, network_only: None, world: World, tmp_path: Path) -> Path:
     path = tmp_path / "a.clc"
     assert clc("compress", world.test_photos / "photo-100.png", path)[0] == 0
     return path
@@ -65,7 +65,7 @@ def test_info_is_json_with_ids_and_section_sizes(clc: Call, stream: Path, world:
     assert description["model"] == world.model.short_id
     assert description["dictionary"] == world.dictionary.short_id
     assert description["bytes"]["total"] == stream.stat().st_size
-    assert {"header", "indices", "z", "y"} < set(description["bytes"])
+    assert {"header", "references", "z", "y"} < set(description["bytes"])
 
 
 def test_a_flipped_bit_is_one_line_and_no_file(clc: Call, stream: Path, tmp_path: Path) -> None:

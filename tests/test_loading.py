@@ -65,12 +65,14 @@ def desk(world: World, codec: StoreCodec, path: Path, tmp_path: Path, monkeypatc
     codec.compress_file("photo.png", "photo.clc")
 
 
+@pytest.mark.usefixtures("network_only")
 @pytest.mark.parametrize("module", [loading, decoder], ids=lambda module: module.__name__)
 def test_the_examples_run_as_written(desk: None, module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert (result.failed, result.attempted > 0) == (0, True)
 
 
+@pytest.mark.usefixtures("network_only")
 def test_the_readmes_example_runs_as_written(desk: None, photo: NDArray[np.uint8]) -> None:
     code = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     names: dict[str, object] = {}
@@ -176,6 +178,7 @@ def test_a_picture_whose_file_is_truncated_is_an_image_error(codec: StoreCodec, 
         codec.compress(Image.open(tmp_path / "half.png"))
 
 
+@pytest.mark.usefixtures("network_only")
 def test_what_comes_back_is_what_the_models_codec_decodes(
     codec: StoreCodec, world: World, photo: NDArray[np.uint8]
 ) -> None:
@@ -201,6 +204,7 @@ def test_a_rate_and_a_psnr_can_be_asked_for(codec: StoreCodec, photo: NDArray[np
         codec.compress(photo, quality=50, psnr=30)
 
 
+@pytest.mark.usefixtures("network_only")
 def test_streams_of_other_models_of_the_store_are_decoded(
     world: World, photo: NDArray[np.uint8], tmp_path: Path
 ) -> None:

@@ -15,9 +15,11 @@ from clc.dictionary.encoder import open_encoder
 from clc.errors import ProfileError
 from clc.evaluation.metrics import bits_per_pixel, psnr
 from clc.images import read_image
-from clc.targets import MAX_ATTEMPTS, TOLERANCE, Metric, Target, compress_to
+from clc.targets import MAX_ATTEMPTS, TOLERANCE, Compressed, Metric, Target, compress_to, search_quality
 from tests.conftest import World
 from tests.test_cli import Call, assert_refused
+
+pytestmark = pytest.mark.usefixtures("network_only")  # whose rate rises smoothly with the quality
 
 
 class CountingCodec(Codec):
@@ -87,6 +89,20 @@ def test_a_quality_is_coded_once_as_by_the_codec_itself(codec: CountingCodec, ph
 
 def test_nothing_given_is_quality_50() -> None:
     assert Target.choose() == Target(Metric.QUALITY, 50.0)
+
+
+@pytest.mark.parametrize("target", [Target(Metric.PSNR, 40.0), Target(Metric.BPP, 3.0)])
+def test_a_lossless_picture_is_accepted_where_nothing_is_better(target: Target) -> None:
+    def attempt(quality: float) -> Compressed:
+        lossless = quality >= 30
+        return Compressed(b"", quality, bpp=1.0, psnr=130.0 if lossless else 20.0, lossless=lossless)
+
+    assert search_quality(attempt, target).lossless
+
+
+def test_a_lossless_picture_larger_than_asked_for_is_refused() -> None:
+    with pytest.raises(ProfileError, match="can be reached"):
+        search_quality(lambda quality: Compressed(b"", quality, bpp=1.0, lossless=True), Target(Metric.BPP, 0.5))
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])

@@ -1,5 +1,6 @@
 """Damaged and hostile streams made from sound ones, and what a decoder may do with them."""
 
+import math
 import random
 import struct
 import zlib
@@ -11,24 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clc.codec.bitstream import (
-    MAX_DISPLACEMENT,
+    HEADER_FIELDS,
     MAX_INDEX_BITS,
     MAX_REFERENCES,
     MAX_SIDE,
     Bitstream,
     Scope,
+    SectionKind,
     describe,
 )
 from clc.codec.codec import Codec
-from clc.codec.references import Alignment
+from clc.codec.linear import LinearCoder, grid_shape
+from clc.codec.lossless import lossless_file
+from clc.codec.packing import MAX_DISPLACEMENT, pack_number, read_number
+from clc.codec.references import NO_REFERENCES, Alignment
 from clc.errors import BitstreamError, MissingArtifactError
 
 # Positions in a stream (docs/bitstream.md).
-_PACKING_AT = 4
-_MODEL_AT = 5
-_DICTIONARY_AT = 13
-_SIZE_AT = 21  # height, width, quality: 16 bits each
-_LENGTHS_AT = 27
+_SECTIONS_AT = struct.calcsize("<" + "".join(each.code for each in HEADER_FIELDS))
+_SIZE_AT = _SECTIONS_AT - 6  # height, width, quality: 16 bits each
 _CHECKSUM_BYTES = 4
 
 _GOLDEN_STREAMS = ((1, 1, 50.0, True), (64, 48, 5.0, True), (70, 40, 95.0, True), (60, 270, 30.0, True))
@@ -86,7 +88,23 @@ def goldens(codec: Codec, photo: NDArray[np.uint8]) -> list[Golden]:
         aligned = codec.lookup.aligned(Alignment(np.arange(2), corners), rows, columns)
         data = codec.code(codec.analyse(photo[:rows, :columns], references=False), 40.0, aligned).data
         made.append(Golden(data, codec.decompress(data)))
-    return made
+    return [*made, *_caught(codec, photo[:40, :70])]
+
+
+def _caught(codec: Codec, image: NDArray[np.uint8]) -> list[Golden]:
+    """What the safety net writes: blocks beside the network's picture, blocks alone, a lossless picture."""
+    coder = LinearCoder(codec.model.latent_tables)
+    coded = codec.code(codec.analyse(image, references=False), 40.0, NO_REFERENCES)
+    plain = replace(coded.stream, hyper=None, latent=None, latent_checksum=0)
+    every = np.arange(math.prod(grid_shape(*image.shape[:2]))).reshape(grid_shape(*image.shape[:2]))
+    beside, _ = coder.encode(image, codec.reconstruct(coded), every % 4 - 1, 40.0)
+    alone, _ = coder.encode(image, None, every % 4, 40.0)
+    streams = (
+        replace(coded.stream, blocks=beside),
+        replace(plain, blocks=alone),
+        replace(plain, picture=lossless_file(image)),
+    )
+    return [Golden(stream.to_bytes(), codec.decompress(stream.to_bytes())) for stream in streams]
 
 
 @dataclass(frozen=True)
@@ -143,7 +161,7 @@ def _flip_bits(choice: random.Random, data: bytes, other: bytes) -> bytes:
 
 def _flip_a_bit_of_the_header(choice: random.Random, data: bytes, other: bytes) -> bytes:
     mutant = bytearray(data)
-    mutant[choice.randrange(_LENGTHS_AT + 4)] ^= 1 << choice.randrange(8)
+    mutant[choice.randrange(_SECTIONS_AT + 4)] ^= 1 << choice.randrange(8)
     return bytes(mutant)
 
 
@@ -181,32 +199,56 @@ def _exchange_sections(choice: random.Random, data: bytes, other: bytes) -> byte
     if choice.random() < 0.5:
         stream = replace(stream, header=donor.header, entries=donor.entries, corners=donor.corners)
     if choice.random() < 0.5:
+        stream = replace(stream, blocks=donor.blocks, picture=donor.picture)
+    if choice.random() < 0.5:
         stream = replace(stream, latent_checksum=donor.latent_checksum)
     return stream.to_bytes()
 
 
 def _replace_payload(choice: random.Random, data: bytes, other: bytes) -> bytes:
-    """Entropy-coded strings of random words, or none, with lengths that fit."""
+    """Random words, or none, in place of what sections hold, with lengths that fit."""
     stream = Bitstream.from_bytes(data)
-    words = [choice.choice((0, 1, len(old) // 4, choice.randrange(200))) for old in (stream.hyper, stream.latent)]
-    hyper, latent = (choice.randbytes(4 * count) for count in words)
-    return replace(stream, hyper=hyper, latent=latent if choice.random() < 0.5 else stream.latent).to_bytes()
+    sections = {name: getattr(stream, name) for name in ("hyper", "latent", "blocks", "picture")}
+    changed: dict[str, bytes] = {}
+    for name, old in sections.items():
+        if old is not None and choice.random() < 0.6:
+            changed[name] = choice.randbytes(4 * choice.choice((0, 1, len(old) // 4, choice.randrange(200))))
+    return replace(stream, **changed).to_bytes()  # type: ignore[arg-type]
+
+
+def _sections(data: bytes) -> list[tuple[int, int, int, int]]:
+    """(kind, where its length stands, where its content begins, where that ends) of each section."""
+    found, position = [], _SECTIONS_AT
+    while position < len(data) - 2 * _CHECKSUM_BYTES:
+        length, start = read_number(data, position + 1)
+        found.append((data[position], position + 1, start, start + length))
+        position = start + length
+    return found
 
 
 def _lie_about_lengths(choice: random.Random, data: bytes, other: bytes) -> bytes:
-    """Other LEB128 numbers, from one off to beyond their range, in place of the two lengths."""
-    position, lengths = _LENGTHS_AT, []
-    for _ in range(2):
-        start = position
-        while data[position] & 0x80:
-            position += 1
-        position += 1
-        lengths.append(data[start:position])
+    """Another LEB128 number, from one off to beyond its range, in place of the length of a section."""
+    _, at, start, _ = choice.choice(_sections(data))
     lies = (b"\0", b"\1", b"\x80\1", b"\xff\xff\x7f", b"\xff\xff\xff\xff\x0f", b"\xff" * 5, b"\xff" * 9, b"\x80\0")
-    liar = choice.randrange(2)
-    near = bytes([lengths[liar][0] ^ 1, *lengths[liar][1:]])
-    lengths[liar] = choice.choice((near, near, *lies))
-    return data[:_LENGTHS_AT] + b"".join(lengths) + data[position:]
+    near = bytes([data[at] ^ 1]) + data[at + 1 : start]
+    return data[:at] + choice.choice((near, near, *lies)) + data[start:]
+
+
+def _rearrange_sections(choice: random.Random, data: bytes, other: bytes) -> bytes:
+    """Sections left out, repeated, out of order, or of another kind: unknown ones, optional and not."""
+    sections = [data[at - 1 : stop] for _, at, _, stop in _sections(data)]
+    place = choice.randrange(len(sections))
+    match choice.randrange(4):
+        case 0:
+            del sections[place]
+        case 1:
+            sections.insert(place, sections[place])
+        case 2:
+            choice.shuffle(sections)
+        case _:
+            kind = choice.choice((*SectionKind, 0, len(SectionKind) + 1, 63, 64, 255))
+            sections[place] = bytes([kind]) + sections[place][1:]
+    return data[:_SECTIONS_AT] + b"".join(sections) + data[-2 * _CHECKSUM_BYTES :]
 
 
 def _lie_about_the_size(choice: random.Random, data: bytes, other: bytes) -> bytes:
@@ -215,7 +257,7 @@ def _lie_about_the_size(choice: random.Random, data: bytes, other: bytes) -> byt
     field = choice.randrange(3)
     near = (values[field] + choice.choice((-1, 1))) % (MAX_SIDE + 1)
     values[field] = choice.choice((near, near, 0, 1, 64, 256, 512, 4096, MAX_SIDE, choice.randrange(MAX_SIDE)))
-    return data[:_SIZE_AT] + struct.pack("<HHH", *values) + data[_LENGTHS_AT:]
+    return data[:_SIZE_AT] + struct.pack("<HHH", *values) + data[_SECTIONS_AT:]
 
 
 def _lie_about_corners(choice: random.Random, data: bytes, other: bytes) -> bytes:
@@ -235,10 +277,20 @@ def _lie_about_corners(choice: random.Random, data: bytes, other: bytes) -> byte
 
 
 def _lie_about_references(choice: random.Random, data: bytes, other: bytes) -> bytes:
-    """Another number of references or of bits for each; sometimes with no dictionary, or that of another stream."""
+    """Another number of references, of bits for each, or scope; sometimes with no dictionary, or random indices."""
+    dictionary = choice.choice((choice.randbytes(8), bytes(8), b"\1" * 8))
     packing = choice.randint(0, MAX_REFERENCES + 2) | choice.randint(0, MAX_INDEX_BITS) << 3
-    dictionary = choice.choice((data, data, other, bytes(len(data))))[_DICTIONARY_AT:_SIZE_AT]
-    return data[:_PACKING_AT] + bytes([packing]) + data[_MODEL_AT:_DICTIONARY_AT] + dictionary + data[_SIZE_AT:]
+    section = bytearray(choice.randbytes(choice.choice((0, 1, 5, 27))))
+    for kind, _, start, stop in _sections(data):
+        if kind == SectionKind.REFERENCES:
+            dictionary, section = (
+                choice.choice((dictionary, data[start : start + 8])),
+                bytearray(data[start + 10 : stop]),
+            )
+    content = dictionary + bytes([packing, choice.choice((0, 1, 2, 3))]) + section
+    kept = [data[at - 1 : stop] for kind, at, _, stop in _sections(data) if kind != SectionKind.REFERENCES]
+    own = bytes([SectionKind.REFERENCES]) + pack_number(len(content)) + content
+    return data[:_SECTIONS_AT] + own + b"".join(kept) + data[-2 * _CHECKSUM_BYTES :]
 
 
 def _span(choice: random.Random, data: bytes) -> tuple[int, int]:
@@ -257,6 +309,7 @@ _OPERATORS: tuple[Callable[[random.Random, bytes, bytes], bytes], ...] = (
     _exchange_sections,
     _replace_payload,
     _lie_about_lengths,
+    _rearrange_sections,
     _lie_about_the_size,
     _lie_about_references,
     _lie_about_corners,

@@ -147,7 +147,7 @@ class Codec:
         """Code uint8 [H, W, 3], 1 ≤ H, W ≤ 65,535; `quality` runs from 1 to 100.
 
         references: use them where they pay; False writes a stream that needs no dictionary.
-        always: use them even where they do not, to measure them.
+        always: use them, and the network, even where they do not, to measure them.
         Raises ProfileError for a quality out of range, and what `analyse` raises.
         """
         quality = stored_quality(quality)
@@ -197,14 +197,14 @@ class Codec:
 
         A photo that the dictionary has nothing like would pay for indices and for matches that mislead. Where
         references act on the latent itself, D could not be told before g_s, and they are kept.
-        always: keep some in any case. Raises what `code` raises.
+        always: keep some, and the network, in any case. Raises what `code` raises.
         """
         choices = analysis.choices or (NO_REFERENCES,)
         if not always and self.model.config.prior_only:
             choices = (*analysis.choices, NO_REFERENCES)
         coded = [self.code(analysis, quality, choice) for choice in choices]
         cheapest = coded[0] if len(coded) == 1 else min(coded, key=self._cost)
-        caught = analysis.net.caught(Coded(cheapest.stream, self.reconstruct(cheapest)))
+        caught = analysis.net.caught(Coded(cheapest.stream, self.reconstruct(cheapest)), keep=always)
         return replace(cheapest, stream=caught.stream, picture=caught.picture)
 
     def _cost(self, coded: CodedImage) -> float:

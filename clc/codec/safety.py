@@ -97,16 +97,21 @@ class SafetyNet:
         self._coder = coder
         self._yardstick = Yardstick(image)
 
-    def caught(self, coded: Coded) -> Coded:
+    def caught(self, coded: Coded, *, keep: bool = False) -> Coded:
         """`coded`, mended where a block is far worse than in a JPEG file of its size; or the image without the network,
         where that costs less in R + λ·255²·D.
+
+        keep: not without the network, whatever it costs, so that it can be measured.
         """
-        size = len(coded.stream.to_bytes())
-        errors, usual = block_errors(self._image, coded.picture), self._yardstick.errors(size)
-        failing = errors > _allowed(usual, coded.stream.header.quality)
+        errors = block_errors(self._image, coded.picture)
+        failing = errors > _allowed(self._yardstick.errors(_size(coded)), coded.stream.header.quality)
         mended = self._mended(coded.stream, coded.picture, np.where(failing, 0, -1)) if failing.any() else coded
-        no_better_than_jpeg = errors.mean() > usual.mean() and self._yardstick.reaches(size)
-        if not (no_better_than_jpeg or self._drawn or len(mended.stream.blocks or b"") > _MENDED_TOO_MUCH * size):
+        doubtful = (
+            self._drawn
+            or len(mended.stream.blocks or b"") > _MENDED_TOO_MUCH * _size(coded)
+            or self._no_better_than_jpeg(mended)
+        )
+        if keep or not doubtful:
             return mended
         return min([mended, *self._otherwise(coded.stream)], key=self._cost)
 
@@ -116,12 +121,16 @@ class SafetyNet:
         while True:
             blocks, picture = self._coder.encode(self._image, prediction, fineness, quality)
             coded = Coded(replace(stream, blocks=blocks), picture)
-            usual = self._yardstick.errors(len(coded.stream.to_bytes()))
-            failing = block_errors(self._image, picture) > _allowed(usual, quality)
+            failing = block_errors(self._image, picture) > _allowed(self._yardstick.errors(_size(coded)), quality)
             failing &= fineness < FINENESS - 1
             if not failing.any():
                 return coded
             fineness = fineness + failing
+
+    def _no_better_than_jpeg(self, coded: Coded) -> bool:
+        size = _size(coded)
+        errors, usual = block_errors(self._image, coded.picture), self._yardstick.errors(size)
+        return bool(errors.mean() > usual.mean()) and self._yardstick.reaches(size)
 
     @cached_property
     def _drawn(self) -> bool:
@@ -147,10 +156,14 @@ class SafetyNet:
 
     def _cost(self, coded: Coded) -> float:
         squared = float(np.square(self._image.astype(np.float64) - coded.picture).sum()) / 3
-        return 8 * len(coded.stream.to_bytes()) + lagrangian(coded.stream.header.quality) * squared
+        return 8 * _size(coded) + lagrangian(coded.stream.header.quality) * squared
 
 
 def _allowed(usual: NDArray[np.float64], quality: float) -> NDArray[np.float64]:
     """The error of JPEG's blocks → the largest that ours may have."""
     relaxed = 2.0 ** max(0.0, (_RELAXED_FROM - quality) / _RELAXED_BY)
     return _WORSE * relaxed * np.maximum(usual, _VISIBLE)
+
+
+def _size(coded: Coded) -> int:
+    return len(coded.stream.to_bytes())

@@ -57,7 +57,7 @@ def test_any_size_comes_back(codec: Codec, photo: NDArray[np.uint8], size: tuple
 def test_a_fresh_process_with_other_threads_decodes_the_encoders_latent(
     codec: Codec, photo: NDArray[np.uint8], world, tmp_path: Path
 ) -> None:
-    data = codec.compress(photo, quality=70)
+    data = codec.compress(photo, quality=70, always=True)
     here = codec.decompress(data)
     (tmp_path / "a.clc").write_bytes(data)
     command = [sys.executable, "-c", DECODE, world.store.url, str(tmp_path / "a.clc"), str(tmp_path / "a.png")]
@@ -68,7 +68,7 @@ def test_a_fresh_process_with_other_threads_decodes_the_encoders_latent(
 
 
 def test_header_names_what_the_decoder_needs(codec: Codec, photo: NDArray[np.uint8], world) -> None:
-    description = describe(codec.compress(photo, quality=12.34))
+    description = describe(codec.compress(photo, quality=12.34, always=True))
     assert description["model"] == world.model.short_id
     assert description["dictionary"] == world.dictionary.short_id
     assert (description["height"], description["width"]) == photo.shape[:2]
@@ -88,7 +88,7 @@ def test_references_reach_the_picture(codec: Codec, photo: NDArray[np.uint8]) ->
     pictures = []
     for entry in (2, 9):
         other = Codec(codec.model, codec.model_id, codec.latents, _Always(entry))
-        pictures.append(other.decompress(other.compress(photo)))
+        pictures.append(other.decompress(other.compress(photo, always=True)))
     assert not np.array_equal(*pictures)
 
 
@@ -96,7 +96,7 @@ def test_other_reference_latents_than_the_encoders_are_an_error_not_a_picture(
     codec: Codec, photo: NDArray[np.uint8]
 ) -> None:
     assert codec.latents is not None
-    data = codec.compress(photo)
+    data = codec.compress(photo, always=True)
     used = Bitstream.from_bytes(data).entries[0, 0]
     values = codec.latents.values.copy()
     values[used, 0, 0, 0] ^= 1
@@ -108,7 +108,7 @@ def test_other_reference_latents_than_the_encoders_are_an_error_not_a_picture(
 def test_a_stream_with_another_number_of_references_than_its_model_is_refused(
     codec: Codec, photo: NDArray[np.uint8]
 ) -> None:
-    stream = Bitstream.from_bytes(codec.compress(photo))
+    stream = Bitstream.from_bytes(codec.compress(photo, always=True))
     fewer = replace(stream, header=replace(stream.header, references=2), entries=stream.entries[:, :2])
     with pytest.raises(BitstreamError, match="2 references a tile, its model uses 3"):
         codec.decompress(fewer.to_bytes())
@@ -128,14 +128,14 @@ def test_what_is_no_rgb_image_is_refused(codec: Codec, shape: tuple[int, ...]) -
 
 
 def test_a_stream_of_another_model_is_refused(codec: Codec, photo: NDArray[np.uint8]) -> None:
-    stream = Bitstream.from_bytes(codec.compress(photo))
+    stream = Bitstream.from_bytes(codec.compress(photo, always=True))
     other = replace(stream, header=replace(stream.header, model_id="ab" * 8))
     with pytest.raises(MissingArtifactError, match="abababababababab"):
         codec.decompress(other.to_bytes())
 
 
 def test_a_stream_of_another_dictionary_is_refused(codec: Codec, photo: NDArray[np.uint8]) -> None:
-    stream = Bitstream.from_bytes(codec.compress(photo))
+    stream = Bitstream.from_bytes(codec.compress(photo, always=True))
     other = replace(stream, header=replace(stream.header, dictionary_id="cd" * 8))
     with pytest.raises(MissingArtifactError, match="cdcdcdcdcdcdcdcd"):
         codec.decompress(other.to_bytes())
@@ -144,13 +144,13 @@ def test_a_stream_of_another_dictionary_is_refused(codec: Codec, photo: NDArray[
 def test_a_latent_that_differs_from_the_encoders_is_an_error_not_a_picture(
     codec: Codec, photo: NDArray[np.uint8]
 ) -> None:
-    stream = Bitstream.from_bytes(codec.compress(photo))
+    stream = Bitstream.from_bytes(codec.compress(photo, always=True))
     with pytest.raises(BitstreamError, match="differ from the encoder's"):
         codec.decompress(replace(stream, latent_checksum=stream.latent_checksum ^ 1).to_bytes())
 
 
 def test_a_latent_out_of_range_is_an_error_before_the_rest_is_computed(codec: Codec, photo: NDArray[np.uint8]) -> None:
-    stream = Bitstream.from_bytes(codec.compress(photo))
+    stream = Bitstream.from_bytes(codec.compress(photo, always=True))
     with pytest.raises(BitstreamError, match="damaged"):
         codec.decompress(replace(stream, latent=stream.latent[:-8]).to_bytes())
 
@@ -163,7 +163,7 @@ def test_an_entry_outside_the_dictionary_is_an_error(world) -> None:
     sender = Codec(model, world.model.short_id, latents, _Always(14))
     receiver = Codec(model, world.model.short_id, fewer)
     with pytest.raises(BitstreamError, match="entry 14 is outside the dictionary of 13"):
-        receiver.decompress(sender.compress(np.zeros((8, 8, 3), np.uint8)))
+        receiver.decompress(sender.compress(np.zeros((8, 8, 3), np.uint8), always=True))
 
 
 def test_quality_out_of_range_is_refused(codec: Codec, photo: NDArray[np.uint8]) -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from clc.codec.artifact import read_latents, read_model
 from clc.codec.bitstream import (
-    MAX_DISPLACEMENT,
     MAX_INDEX_BITS,
     MAX_REFERENCES,
     MAX_SIDE,
@@ -25,6 +24,7 @@ from clc.codec.bitstream import (
 )
 from clc.codec.codec import Codec
 from clc.codec.model import CompressionModel
+from clc.codec.packing import MAX_DISPLACEMENT
 from clc.codec.references import ReferenceLatents
 from clc.images import read_image
 
@@ -73,8 +73,11 @@ def test_every_stream_that_can_be_written_is_read_as_it_was(header: Header, seed
     assert (again.hyper, again.latent, again.latent_checksum) == (hyper, latent, 2**32 - 1 - seed)
     sizes = describe(data)["bytes"]
     assert isinstance(sizes, dict)
-    assert sizes["indices"] == math.ceil(header.queries * header.references * header.index_bits / 8)
-    assert sizes["header"] + sizes["checksums"] <= 40 + (0 if corners is None else 4 * corners.size)
+    indices = math.ceil(header.queries * header.references * header.index_bits / 8)
+    assert sizes["references"] <= (16 + indices if header.references else 0)
+    assert sizes["corners"] <= (0 if corners is None else 4 + 4 * corners.size)
+    assert sizes["header"] + sizes["checksums"] == 26
+    assert sum(size for name, size in sizes.items() if name != "total") == sizes["total"] == len(data)
 
 
 @dataclass(frozen=True)

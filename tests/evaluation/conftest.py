@@ -21,6 +21,7 @@ from clc.errors import DictionaryError
 from clc.evaluation.evaluate import EvaluationConfig, Subject, evaluate
 from clc.images import EncodedPhoto
 from clc.store import StageResult, Store
+from tests.conftest import without_safety_net
 
 MODEL_ID, DICTIONARY_ID = "e" * 16, "d" * 16
 ENTRIES = 8
@@ -54,6 +55,12 @@ def make_picture(seed: int, height: int = 176, width: int = 192) -> NDArray[np.u
 
 def make_patch(entry: int) -> NDArray[np.uint8]:
     return np.full((256, 256, 3), 20 * entry, dtype=np.uint8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _network_only() -> Iterator[None]:
+    with without_safety_net():
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
