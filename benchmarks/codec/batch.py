@@ -13,6 +13,7 @@ from clc.codec.bitstream import Bitstream, Header
 from clc.codec.entropy import TableCoder
 from clc.codec.model import CompressionModel
 from clc.codec.prior import MEAN_EXPONENT
+from clc.codec.quiet import LatentCoder
 from clc.codec.tiles import IMAGE_MULTIPLE, padded_size
 
 
@@ -28,16 +29,15 @@ def latent_checksums(model: CompressionModel, streams: list[Bitstream]) -> list[
     device = model.gain.log_gain.device
     size = hyper_size(header)
     channels = np.repeat(np.arange(model.config.prior.hyper_channels, dtype=np.int32), size[0] * size[1])
-    hyper_coder, latent_coder = TableCoder(model.hyper_tables), TableCoder(model.latent_tables)
-    hyper = np.stack([hyper_coder.pop(hyper_coder.open(stream.hyper), channels) for stream in streams])
-    stacks = [latent_coder.open(stream.latent) for stream in streams]
+    hyper_coder, latent_coder = TableCoder(model.hyper_tables), LatentCoder(TableCoder(model.latent_tables))
+    hyper = np.stack([hyper_coder.pop(hyper_coder.open(stream.hyper or b""), channels) for stream in streams])
+    stacks = [latent_coder.tables.open(stream.latent or b"") for stream in streams]
 
     def read(index: int, mean: Tensor, level: Tensor) -> Tensor:
         levels = level.to(torch.int32).cpu().numpy()
         symbols = np.zeros_like(levels)
         for stack, own, table in zip(stacks, symbols, levels, strict=True):
-            coded = table > 0
-            own[coded] = latent_coder.pop(stack, table[coded])
+            own[...] = latent_coder.pop(stack, table.ravel()).reshape(table.shape)
         return torch.from_numpy(symbols).to(mean) + mean
 
     z_hat = torch.from_numpy(hyper).double().to(device).reshape(len(streams), -1, *size)

@@ -38,13 +38,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="use the first LIMIT photos only")
 
 
-def open_subject(options: argparse.Namespace) -> Subject:
-    """The versions that the options name, with the reference latents that the two make."""
+def open_subject(options: argparse.Namespace, quiet: bool = False) -> Subject:
+    """The versions that the options name, with the reference latents that the two make; quiet: nothing is printed."""
     store = LayeredStore(options.store)
     model = find_model(store, options.model or DEFAULT)
     dictionary = store.get(Kind.DICTIONARY, options.dictionary or model.attributes["dictionary"])
     reference_latents(dictionary, model, store=store)
-    print(f"model {model.short_id}, dictionary {dictionary.short_id}")
+    if not quiet:
+        print(f"model {model.short_id}, dictionary {dictionary.short_id}")
     return Subject(store, model, dictionary)
 
 

@@ -17,13 +17,13 @@ from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Scope
 from clc.codec.gain import lagrangian
 from clc.codec.linear import BLOCK, FINENESS, LinearCoder, grid_shape
 from clc.codec.lossless import lossless_file
+from clc.images.jpeg import LONGEST_SIDE, jpeg_file
 
 _WORSE = 3.0  # times the squared error of JPEG's block, at qualities from 50: 4.8 dB
 _RELAXED_FROM = 50.0
 _RELAXED_BY = 12.0  # below it, twice that for every 12 steps of quality: there, JPEG has no smooth blocks either
 _VISIBLE = 1.0  # mean squared error, of 255 levels: below it nobody looks for differences
-_JPEG_LONGEST_SIDE = 65_500
-_JPEG_SAMPLINGS = (0, 2)  # 4:4:4, and 4:2:0
+_SAMPLINGS = ("4:4:4", "4:2:0")
 _COMPARABLE = 1.2  # times the size: an image may have no JPEG file that is small enough
 _MENDED_TOO_MUCH = 0.25  # share of a file
 _SAMPLED_PIXELS = 2**14
@@ -46,22 +46,22 @@ class Yardstick:
 
     def __init__(self, image: NDArray[np.uint8]) -> None:
         self._image = image
-        self._files: dict[tuple[int, int], bytes] = {}
+        self._files: dict[tuple[int, str], bytes] = {}
 
     def errors(self, size: int) -> NDArray[np.float64]:
         """Mean squared error of each block in a JPEG file of `size` bytes, the better of two: [⌈H/16⌉, ⌈W/16⌉]."""
-        if max(self._image.shape[:2]) > _JPEG_LONGEST_SIDE:
+        if max(self._image.shape[:2]) > LONGEST_SIDE:
             return np.zeros(grid_shape(*self._image.shape[:2]))
         errors: NDArray[np.float64] = np.minimum(
-            *(block_errors(self._image, self._of_size(size, sampling)) for sampling in _JPEG_SAMPLINGS)
+            *(block_errors(self._image, self._of_size(size, sampling)) for sampling in _SAMPLINGS)
         )
         return errors
 
     def reaches(self, size: int) -> bool:
         """Whether there is a JPEG file of about that size."""
-        return len(self._file(1, _JPEG_SAMPLINGS[-1])) <= _COMPARABLE * size
+        return len(self._file(1, _SAMPLINGS[-1])) <= _COMPARABLE * size
 
-    def _of_size(self, size: int, sampling: int) -> NDArray[np.uint8]:
+    def _of_size(self, size: int, sampling: str) -> NDArray[np.uint8]:
         """The smallest JPEG that is not smaller, else the largest."""
         low, high = 1, 100
         while low < high:
@@ -73,11 +73,9 @@ class Yardstick:
         with Image.open(io.BytesIO(self._file(low, sampling))) as picture:
             return np.asarray(picture)
 
-    def _file(self, quality: int, sampling: int) -> bytes:
+    def _file(self, quality: int, sampling: str) -> bytes:
         if (quality, sampling) not in self._files:
-            file = io.BytesIO()
-            Image.fromarray(self._image).save(file, "JPEG", quality=quality, subsampling=sampling)
-            self._files[quality, sampling] = file.getvalue()
+            self._files[quality, sampling] = jpeg_file(self._image, quality, sampling)
         return self._files[quality, sampling]
 
 

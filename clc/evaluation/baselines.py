@@ -15,6 +15,7 @@ from PIL import Image
 
 from clc.codec.codec import Codec
 from clc.errors import ImageError
+from clc.images.jpeg import jpeg_file
 
 CLC_QUALITIES = (1.0, 20.0, 40.0, 60.0, 80.0, 100.0)
 JPEG_QUALITIES = (5, 10, 20, 35, 50, 65, 80, 90)
@@ -106,7 +107,10 @@ class Jpeg:
 
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
         """Raises ImageError for sides beyond 65,500 pixels."""
-        return _pillow_encode(image, "JPEG", quality=round(quality), optimize=True, subsampling="4:2:0")
+        try:
+            return jpeg_file(image, round(quality))
+        except ValueError as error:
+            raise ImageError(str(error)) from error
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """Raises ImageError for a damaged file."""

@@ -8,7 +8,7 @@ import pytest
 
 from clc.codec.bitstream import Bitstream, Scope
 from clc.images import read_image
-from tests.codec.golden_files import ALIGNED, APART, FOLDER, IMAGES, golden_codec
+from tests.codec.golden_files import ALIGNED, APART, FOLDER, IMAGES, VERSION_6, golden_codec
 
 
 @pytest.mark.parametrize("name", [*IMAGES, "aligned"])
@@ -26,6 +26,26 @@ def test_what_was_coded_without_references_by_networks_of_its_own_decodes(name: 
     assert Bitstream.from_bytes(data).header.references == references
     decoded = golden_codec(folder=APART).decompress(data)
     assert np.abs(decoded.astype(int) - read_image(APART / f"{name}.png")).max() <= 1
+
+
+NAMES_6 = [*IMAGES, "aligned", "blocks-beside", "blocks-alone", "lossless"]
+
+
+@pytest.mark.parametrize("name", NAMES_6)
+def test_a_golden_stream_of_version_6_decodes_to_its_picture(name: str) -> None:
+    decoded = golden_codec().decompress((VERSION_6 / f"{name}.clc").read_bytes())
+    expected = read_image(VERSION_6 / f"{name}.png")
+    assert decoded.shape == expected.shape
+    assert np.abs(decoded.astype(int) - expected).max() <= 1
+
+
+def test_golden_streams_of_version_6_hold_what_their_names_say() -> None:
+    streams = {name: Bitstream.from_bytes((VERSION_6 / f"{name}.clc").read_bytes()) for name in NAMES_6}
+    assert all(streams[name].blocks for name in ("blocks-beside", "blocks-alone"))
+    assert streams["blocks-beside"].hyper is not None
+    assert {name for name, stream in streams.items() if stream.hyper is None} == {"blocks-alone", "lossless"}
+    assert {name for name, stream in streams.items() if stream.picture} == {"lossless"}
+    assert {name for name, stream in streams.items() if stream.corners is not None} == {"aligned"}
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -49,12 +69,13 @@ def test_an_aligned_golden_stream_says_how() -> None:
     [
         (FOLDER, 4, "a257224e4b6d510e8e4abb94a46688a7d9eb99fb4b443ac54685b0e60a05ec67"),
         (FOLDER, 5, "51bd97d11eb0f06401d990486106c496c59344485fef92df575835b766118416"),
+        (VERSION_6, 6, "7b517f741bf0692db852aa3aad3d0a1e7d59724e4375207081c3e830b09e42b8"),
         (APART, 4, "5586cb249408765e50f2078f7d932b2c4e05d3913791b639cbf121c31f658f53"),
     ],
 )
 def test_the_golden_files_are_those_of_their_format_version(folder: Path, version: int, digest: str) -> None:
     found = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.is_file() and (path.stem == "aligned") == (version == 5):
+        if path.is_file() and (version == 6 or (path.stem == "aligned") == (version == 5)):
             found.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     assert found.hexdigest() == digest
