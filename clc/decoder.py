@@ -70,7 +70,7 @@ class StoreDecoder:
         or is the stream itself, and if it cannot be written.
         """
         source, target = Path(stream), Path(output)
-        check_output(target, overwrite=overwrite, source=source)
+        check_output(target, overwrite=overwrite, sources=[source])
         chosen = format or format_of(target)
         pixels = self._pixels(read_stream(source))
         write_atomically(target, encode(pixels, chosen, name=str(target)), overwrite=overwrite)

@@ -1,11 +1,13 @@
 """Output files that are whole or not there, and that never take the place of something nobody meant to lose."""
 
 import os
+import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from clc.errors import OutputError
 
@@ -20,26 +22,46 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
     that it leads to is meant. A FIFO or a character device is opened and written into, whether `overwrite` or not.
     Raises OutputError for what `check_output` refuses, and if the file cannot be written.
     """
+    with open_atomically(path, overwrite=overwrite) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_atomically(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """Open a file to write, which goes to `path` as `write_atomically` does if the block ends without an exception.
+
+    Until then it is beside `path`, or among the temporary files if `path` is a FIFO or a device. The block should raise
+    OSError for faults of this file alone: it leaves as OutputError.
+    """
     there = _look_up(path, overwrite)
+    regular = there is None or stat.S_ISREG(there.st_mode)
+    final = path if there is None or not regular else path.resolve()
     try:
-        if there is None:
-            _create(path, data, overwrite)
-        elif stat.S_ISREG(there.st_mode):
-            _replace(path.resolve(), data, there)
-        else:
-            _write_into(path, data)
+        with _unfinished(final.parent if regular else None) as unfinished:
+            with unfinished.open("xb") as file:
+                yield cast(BinaryIO, file)
+                file.flush()
+                os.fsync(file.fileno())
+            if there is None:
+                _create(unfinished, path, overwrite)
+            elif regular:
+                unfinished.chmod(stat.S_IMODE(there.st_mode))
+                os.replace(unfinished, final)
+            else:
+                _write_into(path, unfinished)
     except OSError as error:
         raise _cannot_be_written(path, error.strerror or str(error)) from error
 
 
-def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> None:
+def check_output(path: Path, *, overwrite: bool, sources: Collection[Path] = ()) -> None:
     """Refuse an output before work is done for it.
 
-    source: the file that the output is made from.
-    Raises OutputError if the output is the source, also by links; for a file that is there, without `overwrite`; for
-    one that is read-only, a folder, a block device or a link that leads nowhere; and if there is no folder for it.
+    sources: the files that the output is made from.
+    Raises OutputError if the output is one of the sources, also by links; for a file that is there, without
+    `overwrite`; for one that is read-only, a folder, a block device or a link that leads nowhere; and if there is no
+    folder for it.
     """
-    if source is not None and file_key(path) in {file_key(source)} - {None}:
+    if file_key(path) in {file_key(source) for source in sources} - {None}:
         raise OutputError(f"{path} is the input too, which would be lost; name another file")
     _look_up(path, overwrite)
 
@@ -75,10 +97,10 @@ def make_folder(path: Path) -> None:
         raise OutputError(f"{path}: cannot be made: {error.strerror or error}; name another file or folder") from error
 
 
-def write_page(path: Path, page: str) -> None:
-    """Write an HTML page atomically, with the folder that it is in. Raises OutputError if that fails."""
+def write_page(path: Path, page: str, *, overwrite: bool = True) -> None:
+    """`write_atomically` for an HTML page, with the folder that it is in. Raises OutputError if that fails."""
     make_folder(path.parent)
-    write_atomically(path, page.encode(), overwrite=True)
+    write_atomically(path, page.encode(), overwrite=overwrite)
 
 
 def _look_up(path: Path, overwrite: bool) -> os.stat_result | None:
@@ -106,11 +128,10 @@ def _look_up(path: Path, overwrite: bool) -> os.stat_result | None:
     return there
 
 
-def _create(path: Path, data: bytes, overwrite: bool) -> None:
-    with _unfinished(path.parent, data) as unfinished:
-        if not overwrite and _linked(unfinished, path):
-            return
-        os.replace(unfinished, path)
+def _create(unfinished: Path, path: Path, overwrite: bool) -> None:
+    if not overwrite and _linked(unfinished, path):
+        return
+    os.replace(unfinished, path)
 
 
 def _linked(unfinished: Path, path: Path) -> bool:
@@ -127,25 +148,17 @@ def _linked(unfinished: Path, path: Path) -> bool:
     return True
 
 
-def _replace(path: Path, data: bytes, there: os.stat_result) -> None:
-    with _unfinished(path.parent, data) as unfinished:
-        unfinished.chmod(stat.S_IMODE(there.st_mode))
-        os.replace(unfinished, path)
-
-
-def _write_into(path: Path, data: bytes) -> None:
+def _write_into(path: Path, finished: Path) -> None:
     descriptor = os.open(path, os.O_WRONLY)  # nothing is created, should it have gone meanwhile
-    with os.fdopen(descriptor, "wb") as special:
-        special.write(data)
+    with os.fdopen(descriptor, "wb") as special, finished.open("rb") as file:
+        shutil.copyfileobj(file, special)
 
 
 @contextmanager
-def _unfinished(folder: Path, data: bytes) -> Iterator[Path]:
+def _unfinished(folder: Path | None) -> Iterator[Path]:
     # A temporary folder, not a temporary file, so that the result gets the user's ordinary permissions.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".clc-") as name:
-        unfinished = Path(name) / "unfinished"
-        unfinished.write_bytes(data)
-        yield unfinished
+        yield Path(name) / "unfinished"
 
 
 def _cannot_be_written(path: Path, reason: str) -> OutputError:

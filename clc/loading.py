@@ -161,7 +161,7 @@ class StoreCodec(StoreDecoder):
         cannot be written.
         """
         target = Target.choose(quality, bpp, psnr)
-        check_output(Path(output), overwrite=overwrite, source=Path(image))
+        check_output(Path(output), overwrite=overwrite, sources=[Path(image)])
         compressed = self.compress_to(image, target, references=references)
         write_atomically(Path(output), compressed.data, overwrite=overwrite)
         return compressed

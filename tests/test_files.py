@@ -9,7 +9,7 @@ import pytest
 
 from clc import files
 from clc.errors import OutputError
-from clc.files import check_output, file_key, write_atomically, write_page
+from clc.files import check_output, file_key, open_atomically, write_atomically, write_page
 
 
 @pytest.fixture
@@ -111,6 +111,37 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(there: Path, monkey
     assert os.listdir(there.parent) == ["there"]
 
 
+def test_a_file_is_written_piece_by_piece_and_appears_at_the_end(tmp_path: Path) -> None:
+    with open_atomically(tmp_path / "new", overwrite=False) as file:
+        file.write(b"in ")
+        assert not (tmp_path / "new").exists()
+        file.write(b"pieces")
+    assert (tmp_path / "new").read_bytes() == b"in pieces"
+    assert os.listdir(tmp_path) == ["new"]
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_nothing_beside_it(there: Path) -> None:
+    def fail_halfway() -> None:
+        with open_atomically(there, overwrite=True) as file:
+            file.write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_halfway()
+    assert there.read_text() == "old"
+    assert os.listdir(there.parent) == ["there"]
+
+
+def test_a_block_that_fails_writes_nothing_into_a_device() -> None:
+    def fail_halfway() -> None:
+        with open_atomically(Path("/dev/full"), overwrite=False) as file:
+            file.write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_halfway()
+
+
 def test_a_fifo_is_written_into(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -148,6 +179,12 @@ def test_a_page_replaces_the_page_before_and_makes_its_folder(tmp_path: Path) ->
     assert (tmp_path / "reports" / "page.html").read_text() == "second"
 
 
+def test_a_page_that_may_not_replace_another_is_refused(there: Path) -> None:
+    with pytest.raises(OutputError, match="is there already"):
+        write_page(there, "second", overwrite=False)
+    assert there.read_text() == "old"
+
+
 @pytest.mark.parametrize("output", ["", "no/such/file", "there/file", "x" * 300])
 def test_what_cannot_be_written_is_known_before_work_is_done_for_it(there: Path, output: str) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
@@ -161,9 +198,9 @@ def test_a_checked_output_is_not_touched(tmp_path: Path, there: Path) -> None:
     assert there.read_text() == "old"
 
 
-def test_an_output_that_is_the_source_is_refused(there: Path) -> None:
+def test_an_output_that_is_a_source_is_refused(there: Path) -> None:
     with pytest.raises(OutputError, match="is the input too"):
-        check_output(there, overwrite=True, source=there)
+        check_output(there, overwrite=True, sources=[there.parent / "other", there])
 
 
 def test_all_names_of_a_file_have_one_key(tmp_path: Path, there: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clc.commands.options import BackboneOption, StoreOption
+from clc.commands.options import BackboneOption, OverwriteOption, StoreOption
 from clc.commands.standard import STANDARD, announce, read_standard_input, write_output
 from clc.commands.tasks import Task, carry_out, check, plan
 from clc.errors import ClcError, ImageError, OutputError, ProfileError, TargetError
@@ -19,7 +19,6 @@ MaxPixelsOption = Annotated[
 FolderOption = Annotated[
     Path | None, typer.Option("--output-folder", "-O", help="Write into this folder; it is made if it is not there.")
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace outputs that are there, but never an input.")]
 
 _STREAM_SUFFIX = ".clc"
 
@@ -34,7 +33,7 @@ def compress(
         ),
     ],
     output_folder: FolderOption = None,
-    force: ForceOption = False,
+    force: OverwriteOption = False,
     quality: Annotated[
         float | None, typer.Option(min=1, max=100, help="1 (smallest) to 100 (best). Default: 50.")
     ] = None,
@@ -93,7 +92,7 @@ def decompress(
         ),
     ],
     output_folder: FolderOption = None,
-    force: ForceOption = False,
+    force: OverwriteOption = False,
     format: Annotated[
         PictureFormat | None,
         typer.Option(case_sensitive=False, help="Of the pictures. Default: what the output's name says, else png."),

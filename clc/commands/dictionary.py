@@ -7,8 +7,17 @@ import typer
 
 from clc.commands.artifacts import artifact_app
 from clc.commands.gc import gc
-from clc.commands.options import BackboneOption, DaskAddressOption, ForceOption, StoreOption, WorkersOption
+from clc.commands.options import (
+    BackboneOption,
+    DaskAddressOption,
+    ForceOption,
+    OverwriteOption,
+    StoreOption,
+    WorkersOption,
+)
+from clc.commands.outputs import check_page
 from clc.commands.reference import RefArgument
+from clc.commands.standard import announce
 from clc.errors import ProfileError, SourceError
 from clc.store import Kind, Store
 
@@ -111,18 +120,30 @@ def explore(
     query: Annotated[list[Path] | None, typer.Option(help="Show what this photo retrieves; may be repeated.")] = None,
     number: Annotated[int, typer.Option(min=1, help="Entries M that a tile retrieves.")] = 3,
     backbone: BackboneOption = None,
+    force: OverwriteOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Render a dictionary as one self-contained HTML page: map, entries, clusters, what photos retrieve."""
+    """Render a dictionary as one self-contained HTML page: map, entries, clusters, what photos retrieve.
+
+    At its default name, it replaces the page before; elsewhere, --force does.
+    """
+    opened = Store(store)
+    version = opened.get(Kind.DICTIONARY, ref)
+    path = out or Path("reports") / f"dictionary-{version.short_id}.html"
+    overwrite = force or out is None
+    check_page(path, store=opened, overwrite=overwrite, sources=[*(query or []), *_weights(backbone)])
+
     from clc.dictionary.explore import member_versions, write_explorer
     from clc.images import read_image
 
-    opened = Store(store)
-    version = opened.get(Kind.DICTIONARY, ref)
     queries = [(photo.name, read_image(photo)) for photo in query or []]
-    path = out or Path("reports") / f"dictionary-{version.short_id}.html"
-    write_explorer(version, *member_versions(version, opened), queries, number, path=path, backbone=backbone)
-    typer.echo(f"{path}: {version.attributes['entries']} entries of {version}")
+    members = member_versions(version, opened)
+    write_explorer(version, *members, queries, number, path=path, backbone=backbone, overwrite=overwrite)
+    announce(str(path), f"{version.attributes['entries']} entries of {version}")
+
+
+def _weights(backbone: str | None) -> list[Path]:
+    return [Path(backbone.removeprefix("file:"))] if backbone is not None and backbone.startswith("file:") else []
 
 
 def _given(**values: object) -> dict[str, object]:

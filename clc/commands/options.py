@@ -8,6 +8,7 @@ StoreOption = Annotated[
     str | None, typer.Option("--store", help="Artifact store: a path or URL. Default: $CLC_STORE, else ./artifacts.")
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Build again even if the result is published, and compare.")]
+OverwriteOption = Annotated[bool, typer.Option("--force", help="Replace outputs that are there, but never an input.")]
 WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="Crop and extract features in this many Dask processes of this machine."),

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from clc.commands.options import StoreOption
+from clc.commands.options import OverwriteOption, StoreOption
+from clc.commands.outputs import check_page
+from clc.commands.standard import announce
 from clc.store import Kind, Store
 
 
@@ -15,12 +17,20 @@ def report(
     published: Annotated[
         str | None, typer.Option(help="Draw published curves too: kodak, if the results are of all of Kodak.")
     ] = None,
+    force: OverwriteOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Render a results version as one self-contained HTML page."""
+    """Render a results version as one self-contained HTML page.
+
+    At its default name, it replaces the page before; elsewhere, --force does.
+    """
+    opened = Store(store)
+    version = opened.get(Kind.RESULTS, results)
+    path = out or Path("reports") / f"{version.short_id}.html"
+    overwrite = force or out is None
+    check_page(path, store=opened, overwrite=overwrite)
+
     from clc.evaluation.report import write_report
 
-    version = Store(store).get(Kind.RESULTS, results)
-    path = out or Path("reports") / f"{version.short_id}.html"
-    write_report(version, path, published)
-    typer.echo(f"{path}: report of {version}")
+    write_report(version, path, published, overwrite=overwrite)
+    announce(str(path), f"report of {version}")

@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
-from clc.commands.options import StoreOption
+from clc.commands.options import OverwriteOption, StoreOption
+from clc.commands.outputs import check_file
 from clc.commands.reference import RefArgument
+from clc.commands.standard import announce
 from clc.errors import StoreError
+from clc.files import open_atomically
 from clc.store import Kind, Store, export_version, import_version, read_root, short_id
 
 
@@ -18,12 +21,17 @@ def add_transfer_commands(app: typer.Typer, kind: Kind) -> None:
     def export_command(
         ref: RefArgument,
         file: Annotated[Path, typer.Argument(help="Output file; written only if all went well.")],
+        force: OverwriteOption = False,
         store: StoreOption = None,
     ) -> None:
         """Write a version, with everything it was made from, to one file."""
-        version = Store(store).get(kind, ref)
-        versions = export_version(version, file)
-        typer.echo(f"{file}: {version} and {len(versions) - 1} versions it was made from, {file.stat().st_size} bytes")
+        opened = Store(store)
+        version = opened.get(kind, ref)
+        check_file(file, store=opened, overwrite=force)
+        with open_atomically(file, overwrite=force) as output:
+            versions = export_version(version, output)
+            size = output.tell()
+        announce(str(file), f"{version} and {len(versions) - 1} versions it was made from, {size} bytes")
 
     @app.command("import")
     def import_command(

@@ -190,10 +190,15 @@ def write_explorer(
     *,
     path: Path,
     backbone: str | None = None,
+    overwrite: bool = True,
 ) -> None:
-    """Write `render_explorer` to a file, whole or not at all. Raises OutputError if the file cannot be written."""
+    """Write `render_explorer` to a file, whole or not at all.
+
+    overwrite: replace a file that is there.
+    Raises OutputError if the file cannot be written.
+    """
     page = render_explorer(version, clusters, patches, queries, number, backbone=backbone)
-    write_page(path, page)
+    write_page(path, page, overwrite=overwrite)
 
 
 def _refuse_foreign(version: Version, table: pa.Table, clusters: Version, patches: Version) -> None:

@@ -128,9 +128,13 @@ def render_report(version: Version, published: str | None = None) -> str:
     )
 
 
-def write_report(version: Version, path: Path, published: str | None = None) -> None:
-    """Write `render_report` to a file, whole or not at all. Raises OutputError if the file cannot be written."""
-    write_page(path, render_report(version, published))
+def write_report(version: Version, path: Path, published: str | None = None, *, overwrite: bool = True) -> None:
+    """Write `render_report` to a file, whole or not at all.
+
+    overwrite: replace a file that is there.
+    Raises OutputError if the file cannot be written.
+    """
+    write_page(path, render_report(version, published), overwrite=overwrite)
 
 
 def comparisons(rows: Sequence[ImageRow], codecs: Sequence[str], anchor: str | None = None) -> list[Comparison]:

@@ -6,7 +6,6 @@ store. The reader takes nothing else: no link, no directory, no name twice, no b
 
 import os
 import tarfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,27 +53,13 @@ class ArchiveWriter:
 
 
 @contextmanager
-def write_archive(path: Path) -> Iterator[ArchiveWriter]:
-    """Yield a writer for a file that appears, whole, when the block ends without an exception.
+def write_archive(file: BinaryIO) -> Iterator[ArchiveWriter]:
+    """Yield a writer into an open file, which is complete when the block ends without an exception.
 
-    Raises StoreError if it cannot be written.
+    Raises OSError if the file cannot be written.
     """
-    if not path.name:
-        raise StoreError(f"{path} is a directory; name the file to write")
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with temporary.open("xb") as file:
-            with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                yield ArchiveWriter(tar)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror or error}; choose another place, or free room"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        yield ArchiveWriter(tar)
 
 
 class ArchiveReader:

@@ -30,12 +30,12 @@ from clc.store.verify import verify_files
 from clc.store.version import Version, load_version
 
 
-def export_version(version: Version, path: str | Path) -> tuple[Version, ...]:
-    """Write a version and every ancestor that its store holds to one file, and return them, sorted by reference.
+def export_version(version: Version, file: BinaryIO) -> tuple[Version, ...]:
+    """Write a version and every ancestor that its store holds to one open file, and return them, sorted by reference.
 
     The same versions make the same bytes. Ancestors that are not in the store, and photos, are named by the manifests
-    only. The file appears whole or not at all.
-    Raises CorruptArtifactError, naming the file, if one of the versions is damaged; StoreError if `path` cannot be
+    only. The file is an export only if nothing is raised: `clc.files.open_atomically` gives it its name then.
+    Raises CorruptArtifactError, naming the file, if one of the versions is damaged; OSError if `file` cannot be
     written.
 
     >>> import numpy as np
@@ -43,10 +43,11 @@ def export_version(version: Version, path: str | Path) -> tuple[Version, ...]:
     >>> with Store("memory://export-example").draft(Kind.MODEL, Recipe(stage="train", stage_version=1)) as draft:
     ...     draft.tensors("weights", {"bias": np.zeros(3)})
     ...     version = draft.publish()
-    >>> file = Path(tempfile.mkdtemp(), "model.tar")
-    >>> export_version(version, file) == (version,)
+    >>> path = Path(tempfile.mkdtemp(), "model.tar")
+    >>> with path.open("xb") as file:
+    ...     export_version(version, file) == (version,)
     True
-    >>> import_version(Store("memory://import-example"), file) == version
+    >>> import_version(Store("memory://import-example"), path) == version
     True
     """
     versions = tuple(sorted(ancestry(version), key=lambda each: each.ref))
@@ -61,7 +62,7 @@ def export_version(version: Version, path: str | Path) -> tuple[Version, ...]:
         for entry in each.manifest.files.values():
             data_files[f"{version_directory(each.kind, each.id)}/{entry.path}"] = each, entry
     contents = ArchiveContents(root=_reference(version), versions=tuple(_reference(each) for each in versions))
-    with write_archive(Path(path)) as archive:
+    with write_archive(file) as archive:
         _add_bytes(archive, CONTENTS_NAME, (contents.model_dump_json(indent=2) + "\n").encode())
         for name in sorted(small.keys() | data_files.keys()):
             if name in small:

@@ -138,11 +138,13 @@ def test_an_alias_moves_by_compare_and_swap(bucket: str, make) -> None:
 def test_a_version_travels_to_an_object_store_and_back(bucket: str, store: Store, make, tmp_path: Path) -> None:
     source = make(1, inputs={"photos": "photos/5f1c"})
     version = make(2, inputs={"patches": source.ref})
-    export_version(version, tmp_path / "there.tar")
+    with (tmp_path / "there.tar").open("xb") as file:
+        export_version(version, file)
     remote = Store(bucket)
     assert import_version(remote, tmp_path / "there.tar") == version
     assert verify_store(remote) == []
-    export_version(remote.get(Kind.DICTIONARY, version.id), tmp_path / "back.tar")
+    with (tmp_path / "back.tar").open("xb") as file:
+        export_version(remote.get(Kind.DICTIONARY, version.id), file)
     assert (tmp_path / "back.tar").read_bytes() == (tmp_path / "there.tar").read_bytes()
 
 
