@@ -23,8 +23,11 @@ from clc.codec.tables import SCALE_MIN, FrequencyTables
 
 BLOCK = 16
 """Pixels along each side of a block."""
-FINENESS = 6
-"""How many grids a block can choose among, each twice as fine as the one before."""
+FINENESS = 7
+"""How many grids a block can choose among: that of the quality, or at most 2^6, 2^5, … 2^1 if that is finer.
+
+They do not depend on the quality, so that what is fine enough stays so as the quality rises.
+"""
 
 _SIDE = 8  # of the transform
 _PARTS = (BLOCK // _SIDE) ** 2
@@ -35,13 +38,14 @@ _LEAST_UNIT = -_MIDDLE_ACTIVITY
 _LEVELS_PER_ACTIVITY = 3
 _EXPONENT_PER_ACTIVITY = 0.36916  # of the scale: 3 levels
 _TRIED = 3  # activities to either side of the likely one
-_ACTIVITIES_PER_FINENESS = 2  # 6 scale levels: a factor of 2.09
+_ACTIVITIES_PER_OCTAVE = 2  # 6 scale levels: a factor of 2.09
 _GREY = 128.0
 _DC_EXPONENT = 3  # the mean of 8×8 pixels is never coarser than one level
 _STEPS_AN_OCTAVE = 800  # of the exponent as a function of quality and frequency
+_COARSEST_CHOICE = 7  # less the fineness: the exponent of its grid
 _LARGEST = 2**14  # magnitude of a mean, in steps
 
-# The grid is 2^7.99 at quality 1 and 2^4.32 at quality 100: √(18 / (λ ln 2)), where rounding is optimal for their λ.
+# The usual grid is 2^7.99 at quality 1 and 2^4.32 at quality 100: √(18 / (λ ln 2)), optimal for their λ.
 _EXPONENT_AT_1, _EXPONENT_RANGE = 6394, 2936
 
 _FRACTION = 2**8  # mean magnitudes are kept in units of 1/256
@@ -93,7 +97,7 @@ class LinearCoder:
         rounded = np.floor(parts / _scales(quality, own) + 0.5).astype(np.int32)
         coded = _Coded(chosen, own, _differences(rounded, chosen.shape) if prediction is None else rounded)
         writer = _Writer(coded, self._coder, self._bits)
-        self._code(writer, chosen.shape, prediction is None)
+        self._code(writer, chosen.shape, quality, prediction is None)
         return writer.close(), _picture(coded, prediction, picture.shape[:2], quality)
 
     def decode(
@@ -102,11 +106,16 @@ class LinearCoder:
         """The picture uint8 [H, W, 3] of that shape (H, W). Raises BitstreamError for damaged data."""
         grid = grid_shape(*shape)
         reader = _Reader(self._coder, data)
-        self._code(reader, grid, prediction is None)
+        self._code(reader, grid, quality, prediction is None)
         self._coder.check_end(reader.stack)
         return _picture(reader.coded(grid), prediction, shape, quality)
 
-    def _code(self, line: "_Line", grid: tuple[int, ...], alone: bool) -> None:
+    @staticmethod
+    def first_finer(quality: float) -> int:
+        """The smallest fineness of which the grid is finer than that of the quality."""
+        return max(1, _COARSEST_CHOICE - int(_exponents(quality).max()) + 1)
+
+    def _code(self, line: "_Line", grid: tuple[int, ...], quality: float, alone: bool) -> None:
         """Write or read all rows: the same tables either way, since both know the rows before."""
         statistics = _Statistics()
         above = np.zeros(grid[1], dtype=np.int32)
@@ -116,10 +125,11 @@ class LinearCoder:
             if not number:
                 continue
             fineness = line.fineness(number, statistics.fineness)
+            octaves = _octaves(quality, fineness)
             levels = np.searchsorted(self._thresholds, statistics.means())  # [3, 64], at middle activity
-            activity = line.activity(levels, fineness, statistics.activity)
-            values = line.values(activity, _levels_at(levels, activity, fineness))
-            statistics.count(values, activity, fineness)
+            activity = line.activity(levels, octaves, statistics.activity)
+            values = line.values(activity, _levels_at(levels, activity, octaves))
+            statistics.count(values, activity, octaves)
 
 
 @dataclass(frozen=True)
@@ -141,9 +151,9 @@ class _Line(Protocol):
         """Of the n blocks of this row: [n]."""
 
     def activity(
-        self, levels: NDArray[np.int_], fineness: NDArray[np.int32], tables: list[AdaptiveTable]
+        self, levels: NDArray[np.int_], octaves: NDArray[np.int32], tables: list[AdaptiveTable]
     ) -> NDArray[np.int32]:
-        """Of their parts and colours: [n, 4, 3]; 0 if all coefficients are 0."""
+        """Of their parts and colours: [n, 4, 3]; 0 if all coefficients are 0. octaves: `_octaves` of the blocks [n]."""
 
     def values(self, activity: NDArray[np.int32], levels: NDArray[np.int32]) -> NDArray[np.int32]:
         """Coefficients [n, 4, 3, 64], with the scale level of each."""
@@ -163,9 +173,9 @@ class _Statistics:
         """Mean magnitudes at middle activity, in units of 1/256: [3, 64]."""
         return self.magnitudes // self.counts
 
-    def count(self, values: NDArray[np.int32], activity: NDArray[np.int32], fineness: NDArray[np.int32]) -> None:
-        """Learn from a row: values [n, 4, 3, 64], activity [n, 4, 3], fineness [n]."""
-        units = _units(activity, fineness)
+    def count(self, values: NDArray[np.int32], activity: NDArray[np.int32], octaves: NDArray[np.int32]) -> None:
+        """Learn from a row: values [n, 4, 3, 64], activity [n, 4, 3], octaves [n]."""
+        units = _units(activity, octaves)
         weights = np.where(activity > 0, _normalisers()[units - _LEAST_UNIT], 0)
         self.magnitudes += (np.abs(values).astype(np.int64) * weights[..., None]).sum(axis=(0, 1))
         self.counts += (activity > 0).sum(axis=(0, 1))[:, None]
@@ -195,14 +205,14 @@ class _Writer:
         return self._write(table, self._fineness[self._done : self._next])
 
     def activity(
-        self, levels: NDArray[np.int_], fineness: NDArray[np.int32], tables: list[AdaptiveTable]
+        self, levels: NDArray[np.int_], octaves: NDArray[np.int32], tables: list[AdaptiveTable]
     ) -> NDArray[np.int32]:
         values = np.abs(self._values[self._done : self._next])
         seen = np.minimum(values, self._bits.shape[1] - 1)
         best = np.zeros(values.shape[:3], dtype=np.int32)
         least = np.full(values.shape[:3], np.inf, dtype=np.float32)
-        for tried in _likely_activities(values, levels, fineness):
-            bits = self._bits[_levels_at(levels, tried, fineness), seen].sum(axis=3)
+        for tried in _likely_activities(values, levels, octaves):
+            bits = self._bits[_levels_at(levels, tried, octaves), seen].sum(axis=3)
             best, least = np.where(bits < least, tried, best), np.minimum(bits, least)
         activities = np.where(values.any(axis=3), best, 0).astype(np.int32)
         for colour, table in enumerate(tables):
@@ -252,9 +262,9 @@ class _Reader:
         return self._fineness[-1]
 
     def activity(
-        self, levels: NDArray[np.int_], fineness: NDArray[np.int32], tables: list[AdaptiveTable]
+        self, levels: NDArray[np.int_], octaves: NDArray[np.int32], tables: list[AdaptiveTable]
     ) -> NDArray[np.int32]:
-        return np.stack([self._read(table, len(fineness) * _PARTS).reshape(-1, _PARTS) for table in tables], axis=2)
+        return np.stack([self._read(table, len(octaves) * _PARTS).reshape(-1, _PARTS) for table in tables], axis=2)
 
     def values(self, activity: NDArray[np.int32], levels: NDArray[np.int32]) -> NDArray[np.int32]:
         values = np.zeros(levels.shape, dtype=np.int32)
@@ -280,32 +290,32 @@ def _neighbours(above: NDArray[np.int32]) -> NDArray[np.int32]:
     return padded[:-2] + padded[1:-1] + padded[2:]
 
 
-def _units(activity: NDArray[np.int32], fineness: NDArray[np.int32]) -> NDArray[np.int32]:
+def _units(activity: NDArray[np.int32], octaves: NDArray[np.int32]) -> NDArray[np.int32]:
     """How far magnitudes lie above those at middle activity, in units of 3 scale levels: [n, 4, 3]."""
-    return activity - _MIDDLE_ACTIVITY + _ACTIVITIES_PER_FINENESS * fineness[:, None, None]
+    return activity - _MIDDLE_ACTIVITY + _ACTIVITIES_PER_OCTAVE * octaves[:, None, None]
 
 
 def _likely_activities(
-    values: NDArray[np.int32], levels: NDArray[np.int_], fineness: NDArray[np.int32]
+    values: NDArray[np.int32], levels: NDArray[np.int_], octaves: NDArray[np.int32]
 ) -> Iterator[NDArray[np.int32]]:
     """Activities [n, 4, 3] to choose among, around the one that the sum of the magnitudes suggests."""
     expected = np.exp(levels * (_EXPONENT_PER_ACTIVITY / _LEVELS_PER_ACTIVITY)).sum(axis=1)  # up to a factor
     usual = np.log(np.maximum(values.sum(axis=3), 1) / (expected * SCALE_MIN)) / _EXPONENT_PER_ACTIVITY
-    middle = np.round(usual).astype(np.int32) - _units(np.zeros(values.shape[:3], dtype=np.int32), fineness)
+    middle = np.round(usual).astype(np.int32) - _units(np.zeros(values.shape[:3], dtype=np.int32), octaves)
     for step in range(-_TRIED, _TRIED + 1):
         yield np.clip(middle + step, 1, _ACTIVITIES - 1)
 
 
-def _levels_at(levels: NDArray[np.int_], activity: NDArray[np.int32], fineness: NDArray[np.int32]) -> NDArray[np.int32]:
+def _levels_at(levels: NDArray[np.int_], activity: NDArray[np.int32], octaves: NDArray[np.int32]) -> NDArray[np.int32]:
     """Levels [3, 64] at middle activity → of coefficients [n, 4, 3, 64]."""
-    raised = levels + _LEVELS_PER_ACTIVITY * _units(activity, fineness)[..., None]
+    raised = levels + _LEVELS_PER_ACTIVITY * _units(activity, octaves)[..., None]
     return np.clip(raised, 0, 63).astype(np.int32)
 
 
 @cache
 def _normalisers() -> NDArray[np.int64]:
     """256 · exp(-0.36916 u), rounded, for every unit u: the factors that bring magnitudes to middle activity."""
-    units = np.arange(_LEAST_UNIT, _ACTIVITIES + _ACTIVITIES_PER_FINENESS * FINENESS)
+    units = np.arange(_LEAST_UNIT, _ACTIVITIES + _ACTIVITIES_PER_OCTAVE * 8)
     return np.round(_FRACTION * np.exp(-_EXPONENT_PER_ACTIVITY * units)).astype(np.int64)
 
 
@@ -347,10 +357,18 @@ def _exponents(quality: float) -> NDArray[np.int_]:
 
 def _scales(quality: float, fineness: NDArray[np.int32]) -> NDArray[np.float64]:
     """The step of every coefficient: [n, 1, 3, 64]. That of the mean does not depend on the fineness."""
-    steps = 2.0 ** _exponents(quality)
-    scales = steps * 0.5 ** fineness[:, None, None, None]
-    scales[..., 0] = np.minimum(steps[:, 0], 2.0**_DC_EXPONENT)
+    exponents = _exponents(quality)
+    chosen = np.where(fineness > 0, _COARSEST_CHOICE - fineness, exponents.max())
+    scales = 2.0 ** np.minimum(exponents, chosen[:, None, None, None])
+    scales[..., 0] = 2.0 ** np.minimum(exponents[:, 0], _DC_EXPONENT)
     return scales
+
+
+def _octaves(quality: float, fineness: NDArray[np.int32]) -> NDArray[np.int32]:
+    """How much finer than usual the grids of blocks are: [n]."""
+    usual = _exponents(quality)[0, _COEFFICIENTS // 2]
+    finer = np.where(fineness > 0, np.maximum(usual - (_COARSEST_CHOICE - fineness), 0), 0)
+    return finer.astype(np.int32)
 
 
 def _picture(

@@ -123,7 +123,7 @@ class SafetyNet:
             failing &= fineness < FINENESS - 1
             if not failing.any():
                 return coded
-            fineness = fineness + failing
+            fineness = np.where(failing, np.maximum(fineness + 1, self._coder.first_finer(quality)), fineness)
 
     def _no_better_than_jpeg(self, coded: Coded) -> bool:
         size = _size(coded)

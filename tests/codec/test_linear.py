@@ -56,9 +56,19 @@ def test_no_pattern_gets_worse_as_the_quality_rises(coder: LinearCoder, name: st
 
 def test_a_finer_grid_halves_the_steps(coder: LinearCoder) -> None:
     image = draw_pattern("noise", np.random.default_rng(0), 64)
-    errors = [squared(image, coder.encode(image, None, np.full((4, 4), f), 50.0)[1]) for f in range(FINENESS)]
+    chosen = range(coder.first_finer(50.0) + 1, FINENESS)  # the first is finer for some coefficients only
+    errors = [squared(image, coder.encode(image, None, np.full((4, 4), f), 50.0)[1]) for f in (0, *chosen)]
+    assert len(errors) > 4
     assert all(later < 0.6 * earlier for earlier, later in pairwise(errors)), errors
     assert errors[-1] < 1.0
+
+
+@pytest.mark.parametrize("fineness", range(1, FINENESS))
+def test_a_block_of_a_chosen_grid_does_not_get_worse_as_the_quality_rises(coder: LinearCoder, fineness: int) -> None:
+    image = draw_pattern("noise", np.random.default_rng(1), 64)
+    every = np.full((4, 4), fineness)
+    errors = [squared(image, coder.encode(image, None, every, float(q))[1]) for q in range(1, 101, 9)]
+    assert all(later <= max(earlier, 1.0) * 1.005 for earlier, later in pairwise(errors)), errors
 
 
 @pytest.mark.parametrize("prediction", [None, picture(5)[:40, :50]], ids=["alone", "beside"])
