@@ -46,6 +46,8 @@ _JPEG_FROM = 50.0
 _WORSE = 6.0
 _VISIBLE = 1.0
 _SIZE = 256
+_TOGETHER = 64
+_REFERENCES = {"no": (False,), "yes": (True,), "both": (False, True)}
 _HEADING = (
     *("pictures", "references", "number", "files", "|ŷ − y|, steps", "PSNR falls by, dB"),
     *("worse than JPEG's block by, dB", "worst block, dB", "mended", "linear", "lossless", "blocks, % of bytes"),
@@ -53,12 +55,13 @@ _HEADING = (
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The common options, --variants, --searched, --packs, --qualities, --processes."""
+    """The common options, --variants, --searched, --packs, --qualities, --references, --processes."""
     subject.add_options(parser)
     parser.add_argument("--variants", type=int, default=4, help="of each pattern, alone and over photos")
     parser.add_argument("--searched", type=int, default=200, help="searched inputs")
     parser.add_argument("--packs", nargs="*", help="packs of photos; default: all in CLC_DATA")
     parser.add_argument("--qualities", type=float, nargs="+", default=[10.0, 30.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0])
+    parser.add_argument("--references", choices=_REFERENCES, default="both")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
 
 
@@ -102,11 +105,14 @@ def run(options: argparse.Namespace) -> int:
     found: dict[tuple[str, bool], _Findings] = {}
     context = multiprocessing.get_context("spawn")
     with context.Pool(options.processes, _start, (options,)) as pool:
-        work = itertools.product(_pictures(options, versions.codec()), (False, True))
-        for picture, references, findings in pool.imap_unordered(_measure, work):
-            found.setdefault((picture, references), _Findings()).add(findings)
-            for line in findings.broken:
-                print(f"BROKEN: {line}", flush=True)
+        pictures = _pictures(options, versions.codec())
+        # Some at a time: a pool takes all that it can get, and memory with it.
+        while some := list(itertools.islice(pictures, _TOGETHER)):
+            work = list(itertools.product(some, _REFERENCES[options.references]))
+            for group, references, findings in pool.imap_unordered(_measure, work):
+                found.setdefault((group, references), _Findings()).add(findings)
+                for line in findings.broken:
+                    print(f"BROKEN: {line}", flush=True)
     print()
     print_table(
         _HEADING,

@@ -37,7 +37,7 @@ from clc.codec.references import (
 )
 from clc.codec.safety import Coded, SafetyNet
 from clc.codec.tiles import IMAGE_MULTIPLE, join_latent, padded_size, split_latent, to_padded_tensor
-from clc.codec.transforms import LatentResidual, for_decoding
+from clc.codec.transforms import LatentResidual, for_inference
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
@@ -129,12 +129,16 @@ class Codec:
         self._rate = lru_cache(_REMEMBERED_RATES)(lambda quality, device: model.gain.exact_rate(quality))
 
     @cached_property
+    def _g_a(self) -> nn.Module:
+        return for_inference(self.model.g_a)  # once the model is where it stays
+
+    @cached_property
     def _g_s(self) -> nn.Module:
-        return for_decoding(self.model.g_s)  # once the model is where it stays
+        return for_inference(self.model.g_s)
 
     @cached_property
     def _residual(self) -> LatentResidual:
-        return for_decoding(self.model.residual)
+        return for_inference(self.model.residual)
 
     @property
     def _device(self) -> torch.device:
@@ -183,7 +187,7 @@ class Codec:
                 f"image is {width}×{height}; this codec accepts at most {MAX_SIDE:,} pixels a side "
                 f"and {self.max_pixels:,} in all (max_pixels)"
             )
-        latent = self.model.g_a(to_padded_tensor(image[None]).to(self._device))
+        latent = self._g_a(to_padded_tensor(image[None]).to(self._device))
         choices = self._choices(image, latent) if references and self.model.config.takes_references else ()
         if self.model.config.learns_references:
             choices = (self.lookup.entries(NO_REFERENCES.entries, height, width),)

@@ -281,7 +281,7 @@ class CompressionModel(nn.Module):
         """Latent residual prediction (r of §3.3 (3)) and inverse gain: decoded latent [B, C, h, w] → ŷ_f.
 
         It runs after the last symbol, so ordinary floating point is enough.
-        residual: this machine's version of the model's own (`for_decoding`).
+        residual: this machine's version of the model's own (`for_inference`).
         """
         normalised = decoded / self.prior.spread(self.gain.rate(quality))
         predict = self.residual if residual is None else residual

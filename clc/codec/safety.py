@@ -6,6 +6,7 @@ losslessly. The worst that can happen is a larger file.
 """
 
 import io
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,6 +25,9 @@ _RELAXED_FROM = 50.0
 _RELAXED_BY = 12.0  # below it, twice that for every 12 steps of quality: there, JPEG has no smooth blocks either
 _VISIBLE = 1.0  # mean squared error, of 255 levels: below it nobody looks for differences
 _SAMPLINGS = ("4:4:4", "4:2:0")
+_FIRST_GUESS = 50
+_CLOSE = 1.05  # times the size
+_GROWTH = 0.025  # of the logarithm of a JPEG file's size, for a step of its quality
 _COMPARABLE = 1.2  # times the size: an image may have no JPEG file that is small enough
 _MENDED_TOO_MUCH = 0.25  # share of a file
 _SAMPLED_PIXELS = 2**14
@@ -34,11 +38,13 @@ def block_errors(image: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArra
     """Mean squared error, of 255 levels, of each block of 16×16 pixels: [⌈H/16⌉, ⌈W/16⌉]."""
     height, width = image.shape[:2]
     rows, columns = grid_shape(height, width)
-    squared = np.square(image.astype(np.float32) - picture).sum(axis=2)
-    padded = np.pad(squared, ((0, -height % BLOCK), (0, -width % BLOCK)))
-    sums: NDArray[np.float64] = padded.reshape(rows, BLOCK, columns, BLOCK).sum(axis=(1, 3), dtype=np.float64)
+    beyond = ((0, -height % BLOCK), (0, -width % BLOCK), (0, 0))
+    if any(after for _, after in beyond):
+        image, picture = np.pad(image, beyond), np.pad(picture, beyond)
+    difference = np.subtract(image, picture, dtype=np.float32).reshape(rows, BLOCK, columns, 3 * BLOCK)
+    sums = np.einsum("rick,rick->rc", difference, difference)
     heights, widths = (np.minimum(BLOCK, side - BLOCK * np.arange(-(-side // BLOCK))) for side in (height, width))
-    return sums / (3 * np.outer(heights, widths))
+    return sums / (3.0 * np.outer(heights, widths))
 
 
 class Yardstick:
@@ -46,6 +52,7 @@ class Yardstick:
 
     def __init__(self, image: NDArray[np.uint8]) -> None:
         self._image = image
+        self._guess = _FIRST_GUESS
         self._files: dict[tuple[int, str], bytes] = {}
 
     def errors(self, size: int) -> NDArray[np.float64]:
@@ -62,15 +69,22 @@ class Yardstick:
         return len(self._file(1, _SAMPLINGS[-1])) <= _COMPARABLE * size
 
     def _of_size(self, size: int, sampling: str) -> NDArray[np.uint8]:
-        """The smallest JPEG that is not smaller, else the largest."""
-        low, high = 1, 100
-        while low < high:
-            middle = (low + high) // 2
-            if len(self._file(middle, sampling)) >= size:
-                high = middle
-            else:
-                low = middle + 1
-        with Image.open(io.BytesIO(self._file(low, sampling))) as picture:
+        """A JPEG file that is not smaller, and at most 5 % larger if there is one."""
+        low, high, quality, growth = 0, 100, self._guess, _GROWTH
+        last: tuple[int, float] | None = None
+        while high - low > 1:
+            found = len(self._file(quality, sampling))
+            if size <= found <= _CLOSE * size:
+                high = quality
+                break
+            low, high = (low, quality) if found >= size else (quality, high)
+            if last is not None:
+                growth = max((math.log(found) - last[1]) / (quality - last[0]), _GROWTH / 4)
+            last = quality, math.log(found)
+            guess = quality + math.ceil(math.log(size / found) / growth)
+            quality = guess if low < guess < high else (low + high) // 2
+        self._guess = high
+        with Image.open(io.BytesIO(self._file(high, sampling))) as picture:
             return np.asarray(picture)
 
     def _file(self, quality: int, sampling: str) -> bytes:

@@ -16,7 +16,7 @@ from clc.codec.initialisation import BlockTransform, starting_at
 from clc.codec.prior import HyperAnalysis, PriorConfig
 from clc.codec.processor import multiplies_bfloat16
 
-Decoding = TypeVar("Decoding", bound=nn.Module)
+Evaluated = TypeVar("Evaluated", bound=nn.Module)
 
 _FOLD = 4  # pixels folded into channels before the first convolution
 
@@ -120,9 +120,10 @@ class ConvolutionalSynthesis(nn.Module):
         return x + 0.5
 
 
-def for_decoding(module: Decoding) -> Decoding:
-    """What a decoder runs after the last symbol, as this machine evaluates it fastest: a copy whose residual branches
-    multiply in bfloat16, where a CPU has instructions for that; otherwise the module itself.
+def for_inference(module: Evaluated) -> Evaluated:
+    """What an encoder runs before the first symbol, or a decoder after the last, as this machine evaluates it fastest:
+    a copy whose residual branches multiply in bfloat16, where a CPU has instructions for that; otherwise the module
+    itself.
 
     Sums stay in float32, and so does what the branches are added to: pictures differ by 1 of 255 here and there.
     """

@@ -9,7 +9,7 @@ from clc.codec.presets import PRESETS
 from clc.codec.prior import PriorConfig
 from clc.codec.tcm import TcmBlock, TcmConfig, WindowAttention
 from clc.codec.tiles import to_tensor
-from clc.codec.transforms import ConvolutionalConfig, LatentResidual, ResidualBlock, for_decoding
+from clc.codec.transforms import ConvolutionalConfig, LatentResidual, ResidualBlock, for_inference
 from tests.conftest import picture
 
 NARROW = {"width": 32, "latent_channels": 48, "blocks": (2, 1, 2), "head_channels": (4, 8, 8), "hyper_head_channels": 8}
@@ -141,7 +141,7 @@ def test_residual_branches_are_decoded_in_bfloat16_where_the_cpu_has_it(
     for block in _residual_blocks(g_s):
         torch.nn.init.normal_(block.conv2.weight, std=0.01)  # an identity says nothing
     y = CONVOLUTIONAL.analysis()(to_tensor(picture(0, 64, 128)[None]))
-    decoding = for_decoding(g_s)
+    decoding = for_inference(g_s)
     assert {block.conv1.weight.dtype for block in _residual_blocks(decoding)} == {
         torch.bfloat16 if native else torch.float32
     }
@@ -156,7 +156,7 @@ def test_the_latent_residual_is_predicted_in_bfloat16_where_the_cpu_has_it(monke
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     residual = LatentResidual(24, 8, 16)
     x = torch.randn(1, 24, 5, 7)
-    predicted = for_decoding(residual)(x)
+    predicted = for_inference(residual)(x)
     assert predicted.dtype == torch.float32
     difference = (predicted - residual(x)).abs().max()
     assert 0 < difference < 0.01  # of a quantisation step
