@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.report import print_machine
 from clc.errors import ClcError
 
-_NAMES = ("exactness", "rate", "speed", "coder", "fuzz", "large", "presets", "ranking", "worst")
+_NAMES = ("exactness", "rate", "speed", "coder", "fuzz", "large", "presets", "ranking", "saturation", "worst")
 
 
 def main() -> int:

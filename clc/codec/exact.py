@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from clc.codec.winograd import HALVINGS, convolved, largest_sums, transformed
 
 _INTEGER_BITS = 15  # magnitude bits of a 16-bit integer
+LARGEST_INTEGER = 2**_INTEGER_BITS - 1
+"""Activations are at most this many steps of their grid."""
 _MANTISSA_BITS = 53
 LARGEST_INPUT = 2.0**12
 """Inputs of exact layers are at most this large."""
@@ -41,7 +43,7 @@ def snap_(x: Tensor, exponent: int, factor: Tensor | float = 1.0) -> Tensor:
 
 
 def _round_(scaled: Tensor, exponent: int) -> Tensor:
-    limit = float(2**_INTEGER_BITS - 1)
+    limit = float(LARGEST_INTEGER)
     return scaled.add_(0.5).floor_().clamp_(-limit, limit).mul_(2.0**-exponent)
 
 

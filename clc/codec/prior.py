@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from clc.codec.exact import ExactConv2d, snap, snap_
+from clc.codec.exact import LARGEST_INTEGER, ExactConv2d, snap, snap_
 from clc.codec.gain import Rate
 from clc.codec.initialisation import starting_at
 from clc.codec.prior_matching import Match, PriorMatcher, PriorMatchingConfig
@@ -22,6 +22,10 @@ MEAN_EXPONENT = 6
 """Means, and so decoded latents, are multiples of 2^-MEAN_EXPONENT quantisation steps."""
 
 _NORMALISED_EXPONENT = 10  # of latents in units of their usual deviation: 16 bits reach to 32 of them
+LARGEST_NORMALISED = LARGEST_INTEGER * 2.0**-_NORMALISED_EXPONENT
+"""Where latents in units of their usual deviation saturate."""
+LARGEST_MEAN = LARGEST_INTEGER * 2.0**-MEAN_EXPONENT
+"""Where means saturate, in quantisation steps."""
 _DEVIATION_EXPONENT = 10
 _INVERSE_EXPONENT = 12
 _GATE_EXPONENT = 8
