@@ -1,14 +1,26 @@
 """The container: what is written is read; anything else is a BitstreamError."""
 
+import struct
 import subprocess
 import sys
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from clc.codec.bitstream import MAGIC, NO_DICTIONARY, Bitstream, Header, Scope, SectionKind, describe
+from clc.codec.bitstream import (
+    HEADER_FIELDS,
+    MAGIC,
+    NO_DICTIONARY,
+    REFERENCE_FIELDS,
+    Bitstream,
+    Header,
+    Scope,
+    SectionKind,
+    describe,
+)
 from clc.codec.packing import MAX_DISPLACEMENT
 from clc.errors import BitstreamError
 
@@ -281,3 +293,15 @@ def test_every_flipped_bit_and_truncation_of_a_stream_of_version_4_is_noticed() 
 VERSION_4 = "434c43042b0123456789abcdeffedcba9876543210010001018d0e010208be081c7a7a7a7a79797979797979790100000041b225bb"
 VERSION_6 = "434c43060123456789abcdef010001018d0e"
 VERSION_6 += "010efedcba98765432102b0008be081c03047a7a7a7a0408797979797979797901000000c175593a"
+
+
+def test_the_format_document_lists_the_fields_and_sections_as_they_are_declared() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "bitstream.md").read_text(encoding="utf-8")
+    position = 0
+    for each in (*HEADER_FIELDS, *REFERENCE_FIELDS):
+        row = f"| {struct.calcsize('<' + each.code)} | {each.name} | {each.meaning} |"
+        assert row in document, row
+    for kind in SectionKind:
+        row = f"| {kind.value} | {kind.name.lower()} | {kind.summary} |"
+        assert document.index(row) > position
+        position = document.index(row)
