@@ -39,7 +39,8 @@ _LEVELS_PER_ACTIVITY = 3
 _EXPONENT_PER_ACTIVITY = 0.36916  # of the scale: 3 levels
 _TRIED = 3  # activities to either side of the likely one
 _ACTIVITIES_PER_OCTAVE = 2  # 6 scale levels: a factor of 2.09
-_GREY = 128.0
+_GREY = 128
+_TOGETHER = 4096  # blocks
 _DC_EXPONENT = 3  # the mean of 8×8 pixels is never coarser than one level
 _STEPS_AN_OCTAVE = 800  # of the exponent as a function of quality and frequency
 _COARSEST_CHOICE = 7  # less the fineness: the exponent of its grid
@@ -92,9 +93,12 @@ class LinearCoder:
         """
         chosen = fineness >= 0
         own = fineness[chosen].astype(np.int32)
-        base = _GREY if prediction is None else _blocks_of(prediction)[chosen].astype(np.float64)
-        parts = _transformed(_blocks_of(picture)[chosen].astype(np.float64) - base)
-        rounded = np.floor(parts / _scales(quality, own) + 0.5).astype(np.int32)
+        blocks = _blocks_of(picture)[chosen]
+        base = None if prediction is None else _blocks_of(prediction)[chosen]
+        rounded = np.empty((len(blocks), _PARTS, 3, _COEFFICIENTS), dtype=np.int32)
+        for some in _in_turn(len(blocks)):
+            difference = blocks[some].astype(np.float64) - (_GREY if base is None else base[some])
+            rounded[some] = np.floor(_transformed(difference) / _scales(quality, own[some]) + 0.5)
         coded = _Coded(chosen, own, _differences(rounded, chosen.shape) if prediction is None else rounded)
         writer = _Writer(coded, self._coder, self._bits)
         self._code(writer, chosen.shape, quality, prediction is None)
@@ -376,17 +380,23 @@ def _picture(
 ) -> NDArray[np.uint8]:
     """What the coded blocks look like, in their places: uint8 [H, W, 3]."""
     values = _sums(coded.values, coded.chosen.shape) if prediction is None else coded.values
-    difference = _restored(values * _scales(quality, coded.fineness))
     if prediction is None:
-        blocks = np.empty((*coded.chosen.shape, BLOCK, BLOCK, 3), dtype=np.uint8)
-        base: NDArray[np.float64] | float = _GREY
+        blocks = np.full((*coded.chosen.shape, BLOCK, BLOCK, 3), _GREY, dtype=np.uint8)
     else:
         blocks = _blocks_of(prediction).copy()
-        base = blocks[coded.chosen].astype(np.float64)
-    blocks[coded.chosen] = np.round(np.clip(base + difference, 0.0, 255.0)).astype(np.uint8)
+    shown = blocks[coded.chosen]
+    for some in _in_turn(len(shown)):
+        difference = _restored(values[some] * _scales(quality, coded.fineness[some]))
+        shown[some] = np.round(np.clip(shown[some] + difference, 0.0, 255.0))
+    blocks[coded.chosen] = shown
     rows, columns = coded.chosen.shape
     pixels = blocks.transpose(0, 2, 1, 3, 4).reshape(rows * BLOCK, columns * BLOCK, 3)
     return np.ascontiguousarray(pixels[: shape[0], : shape[1]])
+
+
+def _in_turn(count: int) -> Iterator[slice]:
+    """Some blocks at a time: in 64-bit numbers, all of a large image would not fit into memory."""
+    return (slice(start, start + _TOGETHER) for start in range(0, count, _TOGETHER))
 
 
 def _differences(values: NDArray[np.int32], grid: tuple[int, ...]) -> NDArray[np.int32]:
