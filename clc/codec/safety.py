@@ -20,13 +20,13 @@ from clc.codec.linear import BLOCK, FINENESS, LinearCoder, grid_shape
 from clc.codec.lossless import lossless_file
 from clc.images.jpeg import LONGEST_SIDE, jpeg_file
 
-_WORSE = 3.0  # times the squared error of JPEG's block, at qualities from 50: 4.8 dB
+_WORSE = 2.4  # times the squared error of JPEG's block, at qualities from 50: 3.8 dB
 _RELAXED_FROM = 50.0
 _RELAXED_BY = 12.0  # below it, twice that for every 12 steps of quality: there, JPEG has no smooth blocks either
 _VISIBLE = 1.0  # mean squared error, of 255 levels: below it nobody looks for differences
 _SAMPLINGS = ("4:4:4", "4:2:0")
 _FIRST_GUESS = 50
-_CLOSE = 1.05  # times the size
+_CLOSE = 1.03  # times the size
 _GROWTH = 0.025  # of the logarithm of a JPEG file's size, for a step of its quality
 _COMPARABLE = 1.2  # times the size: an image may have no JPEG file that is small enough
 _MENDED_TOO_MUCH = 0.25  # share of a file
@@ -69,7 +69,7 @@ class Yardstick:
         return len(self._file(1, _SAMPLINGS[-1])) <= _COMPARABLE * size
 
     def _of_size(self, size: int, sampling: str) -> NDArray[np.uint8]:
-        """A JPEG file that is not smaller, and at most 5 % larger if there is one."""
+        """A JPEG file that is not smaller, and at most 3 % larger if there is one."""
         low, high, quality, growth = 0, 100, self._guess, _GROWTH
         last: tuple[int, float] | None = None
         while high - low > 1:
