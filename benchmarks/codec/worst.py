@@ -13,7 +13,6 @@ Rows of a group say how often the safety net acted, and how many bytes its block
 """
 
 import argparse
-import io
 import itertools
 import math
 import multiprocessing
@@ -26,17 +25,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from benchmarks.codec import subject
 from benchmarks.codec.search import searched_pictures
 from benchmarks.data import pack
 from benchmarks.report import print_table
 from clc.codec.codec import Codec
-from clc.codec.safety import block_errors
+from clc.codec.yardstick import block_errors
 from clc.evaluation.metrics import psnr
 from clc.images import open_source, read_photos
-from clc.images.jpeg import jpeg_file
+from clc.images.jpeg import jpeg_file, read_jpeg
 from clc.images.patterns import draw_pattern, mixed_with, pattern_pictures
 
 _LARGEST_ERROR = 0.51
@@ -232,5 +230,4 @@ def _jpeg_of_size(image: NDArray[np.uint8], data: bytes) -> NDArray[np.uint8]:
             high = middle
         else:
             low = middle + 1
-    with Image.open(io.BytesIO(jpeg_file(image, low))) as picture:
-        return np.asarray(picture)
+    return read_jpeg(jpeg_file(image, low))

@@ -35,7 +35,7 @@ from clc.codec.references import (
     UsedReferences,
     index_bits,
 )
-from clc.codec.safety import Coded, SafetyNet
+from clc.codec.safety import Candidate, SafetyNet
 from clc.codec.tiles import IMAGE_MULTIPLE, join_latent, padded_size, split_latent, to_padded_tensor
 from clc.codec.transforms import LatentResidual, for_inference
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
@@ -208,7 +208,7 @@ class Codec:
             choices = (*analysis.choices, NO_REFERENCES)
         coded = [self.code(analysis, quality, choice) for choice in choices]
         cheapest = coded[0] if len(coded) == 1 else min(coded, key=self._cost)
-        caught = analysis.net.caught(Coded(cheapest.stream, self.reconstruct(cheapest)), keep=always)
+        caught = analysis.net.caught(Candidate(cheapest.stream, self.reconstruct(cheapest)), keep=always)
         return replace(cheapest, stream=caught.stream, picture=caught.picture)
 
     def _cost(self, coded: CodedImage) -> float:

@@ -14,7 +14,10 @@ from clc.errors import BitstreamError
 SYMBOL_LIMIT = 2**15 - 1
 """Largest magnitude of a coded symbol."""
 
-_ESCAPED = constriction.stream.model.Uniform(2**16)
+ESCAPED_BITS = 16
+"""Of a symbol beyond its table's radius, after the escape."""
+
+_ESCAPED = constriction.stream.model.Uniform(2**ESCAPED_BITS)
 _STATE_BITS = 64  # of an ANS coder: more than it can differ from the sum of its code lengths
 _ROUNDING = 0.99  # constriction rounds the frequencies once more
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from clc.images.limits import without_pixel_limit
+
 LONGEST_SIDE = 65_500
 """Pixels along a side that the format allows."""
 
@@ -23,6 +25,12 @@ def jpeg_file(image: NDArray[np.uint8], quality: int, sampling: str = "4:2:0") -
     with _room_for(4 * image.size // 3):  # more than noise takes at the best quality
         Image.fromarray(image).save(file, "JPEG", quality=quality, subsampling=sampling, optimize=True)
     return file.getvalue()
+
+
+def read_jpeg(file: bytes) -> NDArray[np.uint8]:
+    """The pixels uint8 [H, W, 3] of a file that `jpeg_file` made."""
+    with without_pixel_limit(), Image.open(io.BytesIO(file)) as picture:
+        return np.asarray(picture)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clc.codec.linear import FINENESS, LinearCoder, grid_shape
+from clc.codec.linear import FINENESS, LinearCoder, first_finer, grid_shape
 from clc.codec.tables import gaussian_tables
 from clc.errors import BitstreamError
 from clc.images.patterns import PATTERNS, draw_pattern
@@ -56,7 +56,7 @@ def test_no_pattern_gets_worse_as_the_quality_rises(coder: LinearCoder, name: st
 
 def test_a_finer_grid_halves_the_steps(coder: LinearCoder) -> None:
     image = draw_pattern("noise", np.random.default_rng(0), 64)
-    chosen = range(coder.first_finer(50.0) + 1, FINENESS)  # the first is finer for some coefficients only
+    chosen = range(first_finer(50.0) + 1, FINENESS)  # the first is finer for some coefficients only
     errors = [squared(image, coder.encode(image, None, np.full((4, 4), f), 50.0)[1]) for f in (0, *chosen)]
     assert len(errors) > 4
     assert all(later < 0.6 * earlier for earlier, later in pairwise(errors)), errors

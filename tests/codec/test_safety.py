@@ -11,8 +11,9 @@ from PIL import Image
 from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header
 from clc.codec.linear import LinearCoder
 from clc.codec.lossless import lossless_file, read_lossless
-from clc.codec.safety import Coded, SafetyNet, Yardstick, block_errors
+from clc.codec.safety import Candidate, SafetyNet
 from clc.codec.tables import gaussian_tables
+from clc.codec.yardstick import Yardstick, block_errors
 from clc.errors import BitstreamError
 from clc.images.patterns import draw_pattern
 from tests.conftest import picture
@@ -29,14 +30,14 @@ class Network:
     quality: float = 60.0
 
     @property
-    def coded(self) -> Coded:
+    def coded(self) -> Candidate:
         height, width = self.picture.shape[:2]
         header = Header("ab" * 8, NO_DICTIONARY, height, width, self.quality, references=0, index_bits=0)
         nothing = np.empty((header.queries, 0), dtype=np.int64)
-        return Coded(Bitstream(header, nothing, b"zzzz", bytes(self.size), 0), self.picture)
+        return Candidate(Bitstream(header, nothing, b"zzzz", bytes(self.size), 0), self.picture)
 
 
-def caught(image: NDArray[np.uint8], network: Network, keep: bool = False) -> Coded:
+def caught(image: NDArray[np.uint8], network: Network, keep: bool = False) -> Candidate:
     return SafetyNet(image, LinearCoder(gaussian_tables())).caught(network.coded, keep=keep)
 
 
