@@ -35,7 +35,7 @@ from clc.codec.yardstick import block_errors
 from clc.evaluation.metrics import psnr
 from clc.images import open_source, read_photos
 from clc.images.jpeg import jpeg_file, read_jpeg
-from clc.images.patterns import draw_pattern, mixed_with, pattern_pictures
+from clc.images.patterns import mixed_with, pattern_pictures, stage_picture
 
 _LARGEST_ERROR = 0.51
 _FALL = 0.02
@@ -142,22 +142,13 @@ def _pictures(options: argparse.Namespace, codec: Codec) -> Iterator[_Picture]:
         yield _Picture(
             "patterns over photos", name, mixed_with(photo, pixels[: photo.shape[0], : photo.shape[1]], generator)
         )
-    yield _Picture("patterns over photos", "stage", stage_picture())
+    for seed in range(6):
+        yield _Picture("patterns over photos", f"stage-{seed}", stage_picture(seed=seed))
     for number, pixels in enumerate(searched_pictures(codec.model, photos, options.searched)):
         yield _Picture("searched", f"searched-{number}", pixels)
     for name in packs:
         for photo in itertools.islice(_photos(pack(name)), options.limit):
             yield _Picture(name, photo.image_id, photo.pixels)
-
-
-def stage_picture() -> NDArray[np.uint8]:
-    """A fine bright mesh with specular spots beside saturated reds: uint8 [768, 1024, 3]."""
-    generator = np.random.default_rng(7)
-    stage = draw_pattern("mesh", generator, 1024)[:768]
-    red = np.zeros_like(stage)
-    red[..., 0] = draw_pattern("gradient", generator, 1024)[:768, :, 0] // 2 + 120
-    stage[:, 640:] = red[:, 640:]
-    return stage
 
 
 def _photos(source: str) -> Iterator:

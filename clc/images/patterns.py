@@ -46,6 +46,24 @@ def pattern_pictures(size: int, variants: int, seed: int = 0) -> Iterator[tuple[
             yield f"{name}-{variant}", draw_pattern(name, generator, size)
 
 
+def stage_picture(size: int = 512, seed: int = 5) -> NDArray[np.uint8]:
+    """What a photo of a stage may look like: a fine bright mesh with specular spots beside saturated red, uint8
+    [size, size, 3].
+    """
+    generator = np.random.default_rng(seed)
+    rows, columns = _grid(size)
+    period, angle = generator.uniform(2.2, 5), generator.uniform(0, math.pi)
+    along = columns * math.cos(angle) + rows * math.sin(angle)
+    across = rows * math.cos(angle) - columns * math.sin(angle)
+    wires = np.maximum(np.cos(2 * math.pi * along / period), np.cos(2 * math.pi * across / period))
+    light = 0.4 + 0.6 * np.sin(columns / 57) ** 2
+    bright = 0.15 + 0.85 * np.clip(wires, 0, 1) ** 4 * light
+    mesh = bright[..., None] * [0.9, 1.0, 0.95]
+    mesh[generator.random((size, size)) < 0.01] = 1.0
+    red = (0.5 + 0.5 * np.sin(columns / 23 + rows / 91))[..., None] * [1.0, 0.0, 0.0] + [0.0, 0.0, 0.02]
+    return _pixels(np.where(columns[..., None] < size * 5 // 8, mesh, red))
+
+
 def _pixels(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.round(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)
 

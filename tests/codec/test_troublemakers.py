@@ -1,0 +1,70 @@
+"""Pictures that photos seldom show, coded with the model that ships: no block is destroyed, more quality never hurts.
+
+`python -m benchmarks.codec worst` does it with many more, and with photos.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from clc.codec.artifact import open_codec
+from clc.codec.codec import Codec
+from clc.codec.yardstick import Yardstick, block_errors
+from clc.images.patterns import PATTERNS, draw_pattern, mixed_with, stage_picture
+from clc.loading import find_model
+from clc.shipped import LayeredStore
+from tests.conftest import picture
+
+QUALITIES = (30.0, 50.0, 75.0, 100.0)
+WORSE = 10**0.6  # 6 dB
+VISIBLE = 1.0
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
+    torch.set_num_threads(1)
+    store = LayeredStore(tmp_path_factory.mktemp("empty"))
+    return open_codec(store, find_model(store))
+
+
+def check(codec: Codec, image: NDArray[np.uint8]) -> None:
+    analysis, yardstick = codec.analyse(image, references=False), Yardstick(image)
+    means = []
+    for quality in QUALITIES:
+        coded = codec.code_cheaper(analysis, quality)
+        shown = codec.decompress(coded.data)
+        assert np.array_equal(shown, coded.picture)
+        if coded.stream.hyper is not None:
+            assert (coded.decoded - coded.scaled).abs().max() <= 0.51
+        errors = block_errors(image, shown)
+        if quality >= 50:
+            assert (errors <= WORSE * np.maximum(yardstick.errors(len(coded.data)), VISIBLE)).all(), quality
+        means.append(max(float(errors.mean()), 0.65))  # 50 dB
+    assert all(later <= 1.0047 * earlier for earlier, later in pairwise(means)), means  # 0.02 dB
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.parametrize("over_a_photo", [False, True], ids=["alone", "over a photo"])
+def test_no_block_of_a_pattern_is_destroyed(codec: Codec, name: str, over_a_photo: bool) -> None:
+    generator = np.random.default_rng(11)
+    pattern = draw_pattern(name, generator, SIZE)
+    check(codec, mixed_with(picture(7)[:SIZE, :SIZE], pattern, generator) if over_a_photo else pattern)
+
+
+def test_a_fine_mesh_beside_saturated_red_comes_back(codec: Codec) -> None:
+    image = stage_picture(256)
+    coded = codec.code_cheaper(codec.analyse(image, references=False), 70.0)
+    assert (block_errors(image, codec.decompress(coded.data)) < 65025 / 10**2.5).all()  # 25 dB; some had 3
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 200), (200, 1), (17, 31)])
+@pytest.mark.parametrize("value", [0, 255, 77])
+def test_the_smallest_pictures_come_back(codec: Codec, shape: tuple[int, int], value: int) -> None:
+    image = np.full((*shape, 3), value, np.uint8)
+    image[0, 0] = 255 - value
+    coded = codec.code_cheaper(codec.analyse(image, references=False), 60.0)
+    assert codec.decompress(coded.data).shape == image.shape
