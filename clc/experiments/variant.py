@@ -50,6 +50,7 @@ def variant_profile(experiment: Experiment, variant: Variant, data: DataSet, bud
             "transform_rate": 0.25,
             "average": 0.99,
             "held_out": 0,
+            "pattern_share": 0.0,  # the paper trains on photos
             "seed": seed,
         },
         "evaluation": {
