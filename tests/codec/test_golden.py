@@ -69,7 +69,7 @@ def test_an_aligned_golden_stream_says_how() -> None:
     [
         (FOLDER, 4, "a257224e4b6d510e8e4abb94a46688a7d9eb99fb4b443ac54685b0e60a05ec67"),
         (FOLDER, 5, "51bd97d11eb0f06401d990486106c496c59344485fef92df575835b766118416"),
-        (VERSION_6, 6, "6dd77dccbab336b5017683d2bf3ddfc37ddb935044530976781944e585546efc"),
+        (VERSION_6, 6, "694a63f40941c3e608fe7a166f67e65f0cedcfa2c5e014c8216e603153610419"),
         (APART, 4, "5586cb249408765e50f2078f7d932b2c4e05d3913791b639cbf121c31f658f53"),
     ],
 )

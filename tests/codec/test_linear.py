@@ -85,3 +85,15 @@ def test_words_that_no_encoder_wrote_are_refused_or_decode_to_some_picture(
         except BitstreamError:
             refused += 1
     assert refused
+
+
+def test_few_bytes_that_declare_many_blocks_are_refused_before_anything_is_allocated(coder: LinearCoder) -> None:
+    with pytest.raises(BitstreamError, match="too short for 262144 blocks"):
+        coder.decode(bytes(64), None, (8192, 8192), 50.0)
+
+
+def test_a_large_flat_image_is_not_too_short(coder: LinearCoder) -> None:
+    flat = np.full((2048, 2048, 3), 128, np.uint8)
+    data, coded = coder.encode(flat, None, np.zeros((128, 128), dtype=int), 50.0)
+    assert len(data) < 1000  # most of it for the first row, from which the tables learn
+    assert np.array_equal(coder.decode(data, None, (2048, 2048), 50.0), coded)

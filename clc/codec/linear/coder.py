@@ -20,9 +20,12 @@ from clc.codec.linear.transform import (
     transformed,
 )
 from clc.codec.tables import FrequencyTables
+from clc.errors import BitstreamError
 
 _GREY = 128
 _TOGETHER = 4096  # blocks
+_STATE_BITS = 64  # of an ANS coder
+_LEAST_BITS = 0.012  # of a block: one of 16 activities takes 0.0013 where the others never occur
 _LARGEST_MEAN = 2**14  # magnitude, in steps
 
 
@@ -74,6 +77,8 @@ class LinearCoder:
     ) -> NDArray[np.uint8]:
         """The picture uint8 [H, W, 3] of that shape (H, W). Raises BitstreamError for damaged data."""
         grid = grid_shape(*shape)
+        if prediction is None and 8 * len(data) + _STATE_BITS < _LEAST_BITS * grid[0] * grid[1]:
+            raise BitstreamError(f"section blocks of {len(data)} bytes is too short for {grid[0] * grid[1]} blocks")
         reader = Reader(self._coder, data)
         self._code(reader, grid, quality, prediction is None)
         self._coder.check_end(reader.stack)

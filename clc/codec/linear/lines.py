@@ -14,6 +14,9 @@ from clc.codec.linear.statistics import ACTIVITIES, EXPONENT_PER_ACTIVITY, level
 from clc.codec.linear.transform import COEFFICIENTS, PARTS
 from clc.codec.tables import FREQUENCY_BITS, LOG_SCALE_STEP, SCALE_MIN, FrequencyTables
 
+# Activity 0 is the last symbol, not the first: an ANS coder would take any number of those for nothing, and a decoder
+# could not tell a file of few bytes from a hostile one.
+_QUIETEST = ACTIVITIES - 1
 _TRIED = 3  # activities to either side of the likely one
 
 
@@ -76,7 +79,7 @@ class Writer:
             best, least = np.where(bits < least, tried, best), np.minimum(bits, least)
         activities = np.where(values.any(axis=3), best, 0).astype(np.int32)
         for colour, table in enumerate(tables):
-            self._write(table, activities[:, :, colour].ravel())
+            self._write(table, _QUIETEST - activities[:, :, colour].ravel())
         return activities
 
     def values(self, activity: NDArray[np.int32], levels: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -124,7 +127,8 @@ class Reader:
     def activity(
         self, levels: NDArray[np.int_], octaves: NDArray[np.int32], tables: list[AdaptiveTable]
     ) -> NDArray[np.int32]:
-        return np.stack([self._read(table, len(octaves) * PARTS).reshape(-1, PARTS) for table in tables], axis=2)
+        read = [self._read(table, len(octaves) * PARTS).reshape(-1, PARTS) for table in tables]
+        return _QUIETEST - np.stack(read, axis=2)
 
     def values(self, activity: NDArray[np.int32], levels: NDArray[np.int32]) -> NDArray[np.int32]:
         values = np.zeros(levels.shape, dtype=np.int32)
