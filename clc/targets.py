@@ -100,7 +100,7 @@ def compress_to(codec: Codec, image: NDArray[np.uint8], target: Target, *, refer
         coded = codec.code_cheaper(analysis, quality)
         return Compressed(
             data=coded.data,
-            quality=coded.quality,
+            quality=stored_quality(quality),
             bpp=bits_per_pixel(len(coded.data), *image.shape[:2]),
             psnr=psnr(image, codec.reconstruct(coded)) if target.metric is Metric.PSNR else None,
             lossless=coded.stream.picture is not None,

@@ -42,6 +42,7 @@ from clc.errors import BitstreamError, ImageError, MissingArtifactError, Profile
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
 _REMEMBERED_RATES = 32
+_LOWER = (10.0, 20.0)  # steps of quality
 _LATENT_LIMIT = 2000.0  # far beyond what g_a gives; below LARGEST_INPUT of the exact layers
 _TYPICAL_QUALITY = 50.0  # that references are chosen for
 MAX_PIXELS = 2**26
@@ -203,13 +204,22 @@ class Codec:
         references act on the latent itself, D could not be told before g_s, and they are kept.
         always: keep some, and the network, in any case. Raises what `code` raises.
         """
+        coded, safe = self._caught(analysis, quality, always)
+        if safe.doubtful and not always:
+            for lower in _LOWER:  # where ways of coding change, more quality might give a worse picture
+                if quality - lower >= QUALITY_MIN:
+                    other, candidate = self._caught(analysis, quality - lower, always)
+                    if analysis.net.error(candidate) < analysis.net.error(safe):
+                        coded, safe = other, candidate
+        return replace(coded, stream=safe.stream, picture=safe.picture)
+
+    def _caught(self, analysis: Analysis, quality: float, always: bool) -> tuple[CodedImage, Candidate]:
         choices = analysis.choices or (NO_REFERENCES,)
         if not always and self.model.config.prior_only:
             choices = (*analysis.choices, NO_REFERENCES)
         coded = [self.code(analysis, quality, choice) for choice in choices]
         cheapest = coded[0] if len(coded) == 1 else min(coded, key=self._cost)
-        caught = analysis.net.caught(Candidate(cheapest.stream, self.reconstruct(cheapest)), keep=always)
-        return replace(cheapest, stream=caught.stream, picture=caught.picture)
+        return cheapest, analysis.net.caught(Candidate(cheapest.stream, self.reconstruct(cheapest)), keep=always)
 
     def _cost(self, coded: CodedImage) -> float:
         """R + λ·255²·D, in bits. g_s is nearly orthonormal, so that errors of the latent are those of the pixels."""

@@ -21,17 +21,24 @@ _WORSE = 2.4  # times the squared error of JPEG's block, at qualities from 50: 3
 _RELAXED_FROM = 50.0
 _RELAXED_BY = 12.0  # below it, twice that for every 12 steps of quality: there, JPEG has no smooth blocks either
 _VISIBLE = 1.0  # mean squared error, of 255 levels: below it nobody looks for differences
+_MANY = 0.005  # share of failing blocks; of nearly all photos, fewer fail
 _MENDED_TOO_MUCH = 0.25  # share of a file
-_SAMPLED_PIXELS = 2**14
-_FEW_COLOURS, _DRAWN_SHARE = 16, 0.5  # a photo's most frequent colours fill less
+_FEW_COLOURS, _DRAWN_SHARE = 16, 0.25  # a photo's most frequent colours mostly fill less
+_SAMPLED_PIXELS, _SAMPLED_ROWS = 2**14, 64
+_HARDLY_BETTER = 0.75  # times JPEG's squared error: of photos, the network is always better than that
+_NEARLY = 1.15  # times the least cost
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A stream, and the picture uint8 [H, W, 3] that a decoder makes of it."""
+    """A stream, and the picture uint8 [H, W, 3] that a decoder makes of it.
+
+    doubtful: the network is hardly better than JPEG, or many of its blocks came out badly.
+    """
 
     stream: Bitstream
     picture: NDArray[np.uint8]
+    doubtful: bool = False
 
 
 class SafetyNet:
@@ -49,38 +56,62 @@ class SafetyNet:
         keep: not without the network, whatever it costs, so that it can be measured.
         """
         errors = block_errors(self._image, coded.picture)
-        failing = errors > _allowed(self._yardstick.errors(_size(coded)), coded.stream.header.quality)
+        usual, quality = self._yardstick.errors(_size(coded)), coded.stream.header.quality
+        failing = errors > _allowed(usual, quality)
         mended = self._mended(coded.stream, coded.picture, np.where(failing, 0, -1)) if failing.any() else coded
         if keep:
             return mended
+        plain = _without_network(coded.stream)
         options = [mended]
-        doubtful = len(mended.stream.blocks or b"") > _MENDED_TOO_MUCH * _size(coded) or self._no_better_than_jpeg(
-            mended
+        doubtful = (
+            bool(failing.mean() > _MANY)
+            or len(mended.stream.blocks or b"") > _MENDED_TOO_MUCH * _size(coded)
+            or self._hardly_better_than_jpeg(mended)
         )
         if doubtful:
-            everywhere = np.zeros(failing.shape, dtype=np.int64)
-            options.append(self._mended(_without_network(coded.stream), None, everywhere))
-        if (doubtful or self._drawn) and self._lossless is not None:
-            stream = replace(_without_network(coded.stream), picture=self._lossless)
-            options.append(Candidate(stream, self._image))
-        return min(options, key=self._cost)
+            if quality < _RELAXED_FROM:  # where many blocks fail, the same limit as above
+                strictly = errors > _allowed(usual, _RELAXED_FROM)
+                options.append(self._mended(coded.stream, coded.picture, np.where(strictly, 0, -1), _RELAXED_FROM))
+            options.append(self._mended(plain, None, np.zeros(failing.shape, dtype=np.int64)))
+        simple = self._drawn or self._lossless_bits <= self._cost(mended)
+        if (doubtful or simple) and self._lossless is not None:
+            options.append(Candidate(replace(plain, picture=self._lossless), self._image))
+        # Of nearly equal costs the better picture, which is rarely left again for a worse one at a higher quality.
+        least = min(map(self._cost, options))
+        fair = [each for each in options if self._cost(each) <= _NEARLY * least]
+        return replace(min(fair, key=self.error), doubtful=doubtful)
 
-    def _mended(self, stream: Bitstream, prediction: NDArray[np.uint8] | None, fineness: NDArray[np.int_]) -> Candidate:
-        """With blocks coded ever finer until none fails; the file grows meanwhile, and JPEG's errors fall."""
+    def error(self, coded: Candidate) -> float:
+        """Sum of the squared errors of all pixels and colours, of 255 levels."""
+        difference = np.subtract(self._image, coded.picture, dtype=np.float32).ravel()
+        return float(np.einsum("i,i->", difference, difference, dtype=np.float64))
+
+    def _mended(
+        self,
+        stream: Bitstream,
+        prediction: NDArray[np.uint8] | None,
+        fineness: NDArray[np.int_],
+        as_at: float | None = None,
+    ) -> Candidate:
+        """With blocks coded ever finer until none fails; the file grows meanwhile, and JPEG's errors fall.
+
+        as_at: the quality whose limit holds, instead of the stream's.
+        """
         quality = stream.header.quality
+        limit = quality if as_at is None else as_at
         while True:
             blocks, picture = self._coder.encode(self._image, prediction, fineness, quality)
             coded = Candidate(replace(stream, blocks=blocks), picture)
-            failing = block_errors(self._image, picture) > _allowed(self._yardstick.errors(_size(coded)), quality)
+            failing = block_errors(self._image, picture) > _allowed(self._yardstick.errors(_size(coded)), limit)
             failing &= fineness < FINENESS - 1
             if not failing.any():
                 return coded
             fineness = np.where(failing, np.maximum(fineness + 1, first_finer(quality)), fineness)
 
-    def _no_better_than_jpeg(self, coded: Candidate) -> bool:
+    def _hardly_better_than_jpeg(self, coded: Candidate) -> bool:
         size = _size(coded)
         errors, usual = block_errors(self._image, coded.picture), self._yardstick.errors(size)
-        return bool(errors.mean() > usual.mean()) and self._yardstick.reaches(size)
+        return bool(errors.mean() > _HARDLY_BETTER * usual.mean()) and self._yardstick.reaches(size)
 
     @cached_property
     def _drawn(self) -> bool:
@@ -91,13 +122,19 @@ class SafetyNet:
         return bool(counts[-_FEW_COLOURS:].sum() >= _DRAWN_SHARE * len(sample))
 
     @cached_property
+    def _lossless_bits(self) -> float:
+        """About what a lossless file takes: the entropy of the differences of neighbours."""
+        image = self._image[:: max(1, self._image.shape[0] // _SAMPLED_ROWS)].astype(np.int16)
+        counts = np.bincount((np.diff(image, axis=1, prepend=image[:, :1]) + 255).ravel())
+        shares = counts[counts > 0] / counts.sum()
+        return float(-(shares * np.log2(shares)).sum()) * self._image.size
+
+    @cached_property
     def _lossless(self) -> bytes | None:
         return lossless_file(self._image)
 
     def _cost(self, coded: Candidate) -> float:
-        difference = np.subtract(self._image, coded.picture, dtype=np.float32).ravel()
-        squared = float(np.einsum("i,i->", difference, difference, dtype=np.float64)) / 3
-        return 8 * _size(coded) + lagrangian(coded.stream.header.quality) * squared
+        return 8 * _size(coded) + lagrangian(coded.stream.header.quality) * self.error(coded) / 3
 
 
 def _allowed(usual: NDArray[np.float64], quality: float) -> NDArray[np.float64]:

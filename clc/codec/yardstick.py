@@ -10,9 +10,9 @@ from clc.images.jpeg import LONGEST_SIDE, jpeg_file, read_jpeg
 
 _SAMPLINGS = ("4:4:4", "4:2:0")
 _FIRST_GUESS = 50
-_CLOSE = 1.03  # times the size
-_GROWTH = 0.025  # of the logarithm of a file's size, for a step of its quality
 _COMPARABLE = 1.2  # times the size: an image may have no file that is small enough
+_MOST_TRIES = 6  # before the search halves what is left
+_GROWTH = 0.025  # of the logarithm of a file's size, for a step of its quality
 
 
 def block_errors(image: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -57,19 +57,18 @@ class Yardstick:
         return self.exists and len(self._file(1, _SAMPLINGS[-1])) <= _COMPARABLE * size
 
     def _quality_of_size(self, size: int, sampling: str, guess: int) -> int:
-        """Of a file that is not smaller, and at most 3 % larger if there is one; it follows from the image alone."""
-        low, high, quality, growth = 0, 100, min(guess, 99), _GROWTH
-        last: tuple[int, float] | None = None
+        """Of the smallest file that is not smaller, else of the largest; it follows from the image alone."""
+        low, high, quality, growth, tries = 0, 100, min(guess, 99), _GROWTH, 0
+        before = (0, 0.0)
         while high - low > 1:
             found = len(self._file(quality, sampling))
-            if size <= found <= _CLOSE * size:
-                return quality
+            if tries:
+                growth = max((math.log(found) - before[1]) / (quality - before[0]), _GROWTH / 4)
+            before = quality, math.log(found)
             low, high = (low, quality) if found >= size else (quality, high)
-            if last is not None:
-                growth = max((math.log(found) - last[1]) / (quality - last[0]), _GROWTH / 4)
-            last = quality, math.log(found)
-            likely = quality + math.ceil(math.log(size / found) / growth)
-            quality = likely if low < likely < high else (low + high) // 2
+            likely = quality + round(math.log(size / found) / growth)
+            tries += 1
+            quality = min(max(likely, low + 1), high - 1) if tries < _MOST_TRIES else (low + high) // 2
         return high
 
     def _file(self, quality: int, sampling: str) -> bytes:
