@@ -45,7 +45,7 @@ def run_program(main: Callable[[], None]) -> NoReturn:
         code = 1
     threading._shutdown()  # type: ignore[attr-defined]  # these two, in this order, are what Python begins its end with
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: it was closed when the program started
         with suppress(OSError):  # whoever read it may be gone
             stream.flush()
     os._exit(code)

@@ -171,7 +171,7 @@ class Codec:
         """`compress`, with the dictionary entries [Q, M] that were used. Raises what `compress` raises."""
         quality = stored_quality(quality)
         coded = self.code_cheaper(self.analyse(image, references=references), quality)
-        return coded.data, coded.references.entries
+        return coded.data, coded.stream.entries
 
     @torch.inference_mode()
     def analyse(self, image: NDArray[np.uint8], *, references: bool) -> Analysis:

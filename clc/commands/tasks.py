@@ -87,7 +87,7 @@ def carry_out(tasks: Sequence[Task], work: Callable[[Task], None], *, spared: tu
 
 
 def _naming(source: str, message: str) -> str:
-    return message if str(Path(source)) in message else f"{source}: {message}"
+    return message if message.startswith((f"{Path(source)}:", f"{Path(source)} ")) else f"{source}: {message}"
 
 
 def _is_output(name: str, names_output: Callable[[str], bool]) -> bool:
