@@ -95,6 +95,7 @@ _SUMMARIES = {
     SectionKind.BLOCKS: "blocks of 16×16 pixels coded by a linear transform",
     SectionKind.PICTURE: "the whole image as a lossless WebP file",
 }
+_KINDS = {kind.value: kind for kind in SectionKind}
 _HEADER = struct.Struct("<" + "".join(each.code for each in HEADER_FIELDS))
 _REFERENCES = struct.Struct("<" + "".join(each.code for each in REFERENCE_FIELDS))
 
@@ -288,10 +289,12 @@ def _find(data: bytes) -> _Found:
     sections: dict[SectionKind, bytes] = {}
     sizes = {"header": position, **{each.name.lower(): 0 for each in SectionKind}}
     last = 0
+    body = data[:end]
     while position < end:
-        kind, start = data[position], position
-        length, position = read_number(data[:end], position + 1)
-        name = SectionKind(kind).name.lower() if kind in list(SectionKind) else str(kind)
+        kind, start = body[position], position
+        length, position = read_number(body, position + 1)
+        known = _KINDS.get(kind)
+        name = str(kind) if known is None else known.name.lower()
         if kind <= last:
             raise BitstreamError(f"section {name} is repeated or out of order")
         if position + length > end:
@@ -299,8 +302,8 @@ def _find(data: bytes) -> _Found:
                 f"stream is truncated: section {name} promises {length} bytes, {end - position} are left"
             )
         sizes[name] = position + length - start
-        if name != str(kind):
-            sections[SectionKind(kind)] = data[position : position + length]
+        if known is not None:
+            sections[known] = body[position : position + length]
         elif kind < _FIRST_OPTIONAL_SECTION:
             raise BitstreamError(f"section {kind} is unknown to this release of CLC; a newer one can decode the stream")
         position, last = position + length, kind
