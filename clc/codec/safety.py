@@ -58,7 +58,9 @@ class SafetyNet:
         errors = block_errors(self._image, coded.picture)
         usual, quality = self._yardstick.errors(_size(coded)), coded.stream.header.quality
         failing = errors > _allowed(usual, quality)
-        mended = self._mended(coded.stream, coded.picture, np.where(failing, 0, -1)) if failing.any() else coded
+        mended = coded
+        if failing.any():
+            mended = self._mended(coded.stream, coded.picture, np.where(failing, 0, -1), quality)
         if keep:
             return mended
         plain = _without_network(coded.stream)
@@ -72,7 +74,7 @@ class SafetyNet:
             if quality < _RELAXED_FROM:  # where many blocks fail, the same limit as above
                 strictly = errors > _allowed(usual, _RELAXED_FROM)
                 options.append(self._mended(coded.stream, coded.picture, np.where(strictly, 0, -1), _RELAXED_FROM))
-            options.append(self._mended(plain, None, np.zeros(failing.shape, dtype=np.int64)))
+            options.append(self._mended(plain, None, np.zeros(failing.shape, dtype=np.int64), quality))
         simple = self._drawn or self._lossless_bits <= self._cost(mended)
         if (doubtful or simple) and self._lossless is not None:
             options.append(Candidate(replace(plain, picture=self._lossless), self._image))
@@ -91,14 +93,13 @@ class SafetyNet:
         stream: Bitstream,
         prediction: NDArray[np.uint8] | None,
         fineness: NDArray[np.int_],
-        as_at: float | None = None,
+        limit: float,
     ) -> Candidate:
         """With blocks coded ever finer until none fails; the file grows meanwhile, and JPEG's errors fall.
 
-        as_at: the quality whose limit holds, instead of the stream's.
+        limit: the quality whose limit of errors holds, the stream's or a stricter one.
         """
         quality = stream.header.quality
-        limit = quality if as_at is None else as_at
         while True:
             blocks, picture = self._coder.encode(self._image, prediction, fineness, quality)
             coded = Candidate(replace(stream, blocks=blocks), picture)
