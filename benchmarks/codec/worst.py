@@ -17,6 +17,7 @@ import itertools
 import math
 import multiprocessing
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -111,6 +112,7 @@ def run(options: argparse.Namespace) -> int:
                 found.setdefault((group, references), _Findings()).add(findings)
                 for line in findings.broken:
                     print(f"BROKEN: {line}", flush=True)
+            print(f"{sum(own.pictures for own in found.values())} pictures done", file=sys.stderr, flush=True)
     print()
     print_table(
         _HEADING,

@@ -5,7 +5,7 @@ The decoder uses the bitstream, the model and the dictionary's reference latents
 
 import math
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import constriction
@@ -42,7 +42,7 @@ from clc.errors import BitstreamError, ImageError, MissingArtifactError, Profile
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
 _REMEMBERED_RATES = 32
-_LOWER = (10.0, 20.0)  # steps of quality
+_ANCHORS = tuple(float(quality) for quality in range(90, 0, -10))
 _LATENT_LIMIT = 2000.0  # far beyond what g_a gives; below LARGEST_INPUT of the exact layers
 _TYPICAL_QUALITY = 50.0  # that references are chosen for
 MAX_PIXELS = 2**26
@@ -54,7 +54,7 @@ class Analysis:
     """An image as it is before a quality is chosen: what `Codec.code` starts from, however often.
 
     latent: y_f [1, C, h, w], unscaled; choices: references to code it with, one of them or none.
-    net: what catches the blocks that come out badly.
+    net: what catches the blocks that come out badly. anchors: the image at some qualities, once they were needed.
     """
 
     height: int
@@ -62,6 +62,7 @@ class Analysis:
     latent: Tensor
     choices: tuple[UsedReferences, ...]
     net: SafetyNet
+    anchors: "dict[float, tuple[CodedImage, Candidate]]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -206,11 +207,13 @@ class Codec:
         """
         coded, safe = self._caught(analysis, quality, always)
         if safe.doubtful and not always:
-            for lower in _LOWER:  # where ways of coding change, more quality might give a worse picture
-                if quality - lower >= QUALITY_MIN:
-                    other, candidate = self._caught(analysis, quality - lower, always)
-                    if analysis.net.error(candidate) < analysis.net.error(safe):
-                        coded, safe = other, candidate
+            # Where ways of coding change, more quality might give a worse picture: never worse than at any anchor below.
+            for anchor in (each for each in _ANCHORS if each < quality):
+                if anchor not in analysis.anchors:
+                    analysis.anchors[anchor] = self._caught(analysis, anchor, always)
+                other, candidate = analysis.anchors[anchor]
+                if analysis.net.error(candidate) < analysis.net.error(safe):
+                    coded, safe = other, candidate
         return replace(coded, stream=safe.stream, picture=safe.picture)
 
     def _caught(self, analysis: Analysis, quality: float, always: bool) -> tuple[CodedImage, Candidate]:
