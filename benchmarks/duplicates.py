@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks.data import pack
 from clc.images import open_source, read_photos
-from clc.images.perceptual import NEAR_DUPLICATE_BITS, differing_bits, perceptual_hash
+from clc.images.hashes import NEAR_DUPLICATE_BITS, differing_bits, perceptual_hash
 
 _PACKS = ("kodak", "dictionary", "train-0")
 

@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks.postgres import postgres_programs, running_postgres
-from benchmarks.report import print_machine, print_table
+from benchmarks.printing import print_machine, print_table
 
 _PRIVATE, _SQLITE, _POSTGRES = "private", "running, SQLite", "running, PostgreSQL"
 _BUDGET = {

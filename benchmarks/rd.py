@@ -12,22 +12,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clc.codec.artifact import open_codec, reference_latents
-from clc.dictionary.encoder import open_encoder
-from clc.evaluation.baselines import Avif, Clc, ImageCodec, Jpeg, WebP
-from clc.evaluation.evaluate import measure_photo
-from clc.evaluation.interval import Interval, interval
-from clc.evaluation.overlap import refuse_overlap, seen_by
-from clc.evaluation.programs import Hevc, JpegXl, ProgramCodec, Vvc, why_missing
-from clc.evaluation.published import PHOTOS, VTM, published_curves, why_other_photos
-from clc.evaluation.rate_difference import rate_difference, why_incomparable
+from clc.api import DEFAULT, find_model
+from clc.codec.artifacts import open_codec, reference_latents
+from clc.dictionary.retrieval.open_encoder import open_encoder
+from clc.evaluation.codecs.builtin import Avif, Clc, ImageCodec, Jpeg, WebP
+from clc.evaluation.codecs.programs import Hevc, JpegXl, ProgramCodec, Vvc, why_missing
+from clc.evaluation.compare.interval import Interval, interval
+from clc.evaluation.compare.published import PHOTOS, VTM, published_curves, why_other_photos
+from clc.evaluation.compare.rate_difference import rate_difference, why_incomparable
+from clc.evaluation.compare.summary import SummaryRow, means
+from clc.evaluation.measure.evaluate import measure_photo
+from clc.evaluation.measure.overlap import refuse_overlap, seen_by
 from clc.evaluation.results import ImageRow
-from clc.evaluation.summary import SummaryRow, means
 from clc.images import PhotoSource, SkippedPhoto, open_source, read_photos
 from clc.images.patch import pixels_sha256
-from clc.loading import DEFAULT, find_model
-from clc.shipped import LayeredStore
 from clc.store import Kind, Version
+from clc.store.shipped import LayeredStore
 
 _QUALITIES = (1.0, 15.0, 30.0, 45.0, 60.0, 75.0, 90.0, 100.0)
 _PROGRAMS: tuple[ProgramCodec, ...] = (JpegXl(), Hevc(), Vvc())

@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-from benchmarks.report import print_machine, print_table
+from benchmarks.printing import print_machine, print_table
 from clc.store import Store, verify_store
 
 _VICTIMS = {"flow": None, "worker": "spawn_main", "trainer": "clc.training", "server": "uvicorn"}

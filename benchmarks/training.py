@@ -11,8 +11,8 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.profiler import ProfilerActivity, profile
 
-from clc.codec.model import CompressionModel
-from clc.codec.presets import PRESETS
+from clc.model.network import CompressionModel
+from clc.model.presets import PRESETS
 from clc.training.objective import Distortion, rate_distortion
 
 _PRODUCTS = ("conv", "bmm", "addmm", "::mm", "matmul", "baddbmm", "attention")

@@ -17,23 +17,23 @@ import torch
 from torch import Tensor
 
 from benchmarks.data import pack
-from benchmarks.report import print_machine, print_table
-from clc.codec.artifact import read_config
-from clc.codec.gain import QUALITY_MAX, lagrangian
-from clc.codec.model import CompressionModel
-from clc.codec.presets import PRESETS
-from clc.codec.tiles import TILE_SIZE, to_tensor
-from clc.codec.weights import unpack
+from benchmarks.printing import print_machine, print_table
+from clc.api import find_model
+from clc.codec.artifacts import read_config
 from clc.images import open_source, read_photos
 from clc.images.patterns import pattern_pictures
-from clc.loading import find_model
-from clc.shipped import LayeredStore
+from clc.model.gain import QUALITY_MAX, lagrangian
+from clc.model.network import CompressionModel
+from clc.model.presets import PRESETS
+from clc.model.tiles import TILE_SIZE, to_tensor
+from clc.model.weights import unpack
+from clc.store.shipped import LayeredStore
 from clc.training.config import TrainingConfig
-from clc.training.data import TrainingSet
+from clc.training.data.crops import TrainingSet
+from clc.training.data.decoded_photos import TrainingPhoto, decode_photos
+from clc.training.data.windows import grid_windows
 from clc.training.loop import Trainer
-from clc.training.photos import TrainingPhoto, decode_photos
 from clc.training.validation import Validation
-from clc.training.windows import grid_windows
 
 _QUALITIES = (10.0, 50.0, 90.0)
 _VARIANTS = 2  # of each pattern

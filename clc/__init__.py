@@ -13,13 +13,13 @@ __all__ = ["__version__", "load"]
 warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
 
 if TYPE_CHECKING:
-    from clc.loading import load
+    from clc.api import load
 else:
 
     def __getattr__(name: str) -> object:
         """`load`, when it is first asked for: `import clc` does not wait for PyTorch."""
         if name != "load":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from clc.loading import load
+        from clc.api import load
 
         return load

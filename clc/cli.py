@@ -14,13 +14,13 @@ import typer
 import clc.commands.data
 import clc.commands.dictionary
 import clc.commands.model
-import clc.process
+import clc.runtime.thread_limits
 from clc.commands.artifacts import artifact_app
 from clc.commands.codec import compress, decompress, info
 from clc.commands.gc import gc
 from clc.commands.report import report
 from clc.commands.train import train
-from clc.exit import one_line_errors, run_program
+from clc.runtime.exit import one_line_errors, run_program
 from clc.store import Kind
 
 app = typer.Typer(

@@ -24,7 +24,7 @@ def run_flow(
     store: StoreOption = None,
 ) -> None:
     """Photos → dictionary → codec → measured report → production. Finished stages are skipped."""
-    from pipelines.server import start_server
+    from pipelines.runtime.server import start_server
 
     start_server()  # first: a private one gets ready during the imports
     from pipelines.rebuild import run
@@ -49,7 +49,7 @@ def serve_flows(
 @app.command("rollback")
 def roll_back(store: StoreOption = None) -> None:
     """Put the model and dictionary before the current ones back into production."""
-    from clc.promotion import rollback
+    from clc.production.promotion import rollback
     from clc.store import Store
 
     model, dictionary = rollback(Store(store))

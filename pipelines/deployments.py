@@ -12,12 +12,12 @@ from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.flows import Flow
 
-from clc.dictionary.workers import DaskWorkers
-from clc.profile import load_profile
+from clc.production.profile import load_profile
+from clc.stages.workers import DaskWorkers
 from clc.store import Kind
 from pipelines.flows import build_dictionary, evaluate, promote, train
 from pipelines.rebuild import rebuild
-from pipelines.server import require_server
+from pipelines.runtime.server import require_server
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 

@@ -5,16 +5,16 @@ from pathlib import Path
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from clc.experiments.budget import Budget
+from clc.api import DEFAULT, find_model
+from clc.experiments.budgets import Budget
 from clc.experiments.catalogue import find_experiment
-from clc.experiments.comparison import combined, experiment_seeds, markdown
-from clc.experiments.photos import general
+from clc.experiments.data_sets import general
+from clc.experiments.tables import combined, experiment_seeds, markdown
 from clc.experiments.variant import measured, trained, variant_profile
-from clc.loading import DEFAULT, find_model
-from clc.profile import Profile
-from clc.shipped import LayeredStore
+from clc.production.profile import Profile
 from clc.store import Kind
-from pipelines.log import quieten_user_errors
+from clc.store.shipped import LayeredStore
+from pipelines.runtime.log import quieten_user_errors
 
 
 @task(cache_policy=NO_CACHE, task_run_name="train {profile.name}, seed {profile.training.seed}")

@@ -41,15 +41,15 @@ def run_experiment(
     """
     import httpx
 
-    from clc.codec.artifact import read_config
-    from clc.codec.model import Conditioning
-    from clc.experiments.budget import find_budget
+    from clc.api import DEFAULT, find_model
+    from clc.codec.artifacts import read_config
+    from clc.experiments.budgets import find_budget
     from clc.experiments.catalogue import On, find_experiment
-    from clc.experiments.photos import DATA, collections
-    from clc.loading import DEFAULT, find_model
-    from clc.shipped import LayeredStore
+    from clc.experiments.data_sets import DATA, collections
+    from clc.model.network import Conditioning
     from clc.store import Store
-    from pipelines.server import require_server, start_server, why_it_ended
+    from clc.store.shipped import LayeredStore
+    from pipelines.runtime.server import require_server, start_server, why_it_ended
 
     logging.getLogger("clc").setLevel(logging.INFO)
     chosen, spent = find_experiment(name), find_budget(budget)

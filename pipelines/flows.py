@@ -2,9 +2,10 @@
 
 from prefect import flow
 
-from clc.dictionary.workers import DaskWorkers
-from clc.promotion import Promotion
-from pipelines.outcome import Outcome
+from clc.production.promotion import Promotion
+from clc.stages.workers import DaskWorkers
+from pipelines.runtime.outcome import Outcome
+from pipelines.runtime.work import announce, begin, ended
 from pipelines.show import show_curve, show_entries, show_promotion, show_stages
 from pipelines.stages import (
     assign_references,
@@ -18,7 +19,6 @@ from pipelines.stages import (
     reduce_features,
     train_codec,
 )
-from pipelines.work import announce, begin, ended
 
 
 @flow(name="build-dictionary")

@@ -9,17 +9,17 @@ import logging
 import httpx
 from prefect import flow
 
-from clc.dictionary.workers import DaskWorkers
-from clc.drift import Drift
 from clc.errors import CorruptArtifactError, DictionaryError, MissingArtifactError
-from clc.exit import one_line_errors, run_program
-from clc.promotion import PRODUCTION, dictionary_in_use
+from clc.production.drift import Drift
+from clc.production.promotion import PRODUCTION, dictionary_in_use
+from clc.runtime.exit import one_line_errors, run_program
+from clc.stages.workers import DaskWorkers
 from clc.store import Kind, Store
 from pipelines.flows import build_dictionary, evaluate, promote, train
-from pipelines.server import require_server, why_it_ended
+from pipelines.runtime.server import require_server, why_it_ended
+from pipelines.runtime.work import Work, begin, ended
 from pipelines.show import show_drift, show_stages
 from pipelines.stages import compare_with, render_report
-from pipelines.work import Work, begin, ended
 
 logger = logging.getLogger("clc.pipeline")
 

@@ -11,15 +11,15 @@ import numpy as np
 from PIL import Image
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
-from clc.drift import Drift
-from clc.evaluation.charts import HEIGHT, WIDTH, Chart, Curve, Point, rd_chart
-from clc.evaluation.summary import summary
+from clc.evaluation.compare.summary import summary
+from clc.evaluation.report.charts import HEIGHT, WIDTH, Chart, Curve, Point, rd_chart
 from clc.images.patch import decode_patch
-from clc.promotion import Promotion
+from clc.production.drift import Drift
+from clc.production.promotion import Promotion
 from clc.store import Kind, Store, Version
 from clc.store.layout import MANIFEST_NAME
-from pipelines.outcome import Outcome
-from pipelines.work import Work
+from pipelines.runtime.outcome import Outcome
+from pipelines.runtime.work import Work
 
 _ENTRIES = 64
 _COLUMNS = 8

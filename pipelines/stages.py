@@ -14,25 +14,25 @@ from typing import ParamSpec, TypeVar
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
-from clc.codec.artifact import reference_latents
-from clc.dictionary import assignments, cluster, features, index, patches, reduce
+from clc.codec.artifacts import reference_latents
 from clc.dictionary.dictionary import Dictionary
-from clc.dictionary.workers import DaskWorkers
-from clc.drift import Drift, measure_drift
+from clc.dictionary.stages import assignments, cluster, features, index, patches, reduce
 from clc.errors import DictionaryError, TrainingError
-from clc.evaluation.report import write_report
-from clc.evaluation.versions import evaluate_versions
+from clc.evaluation.measure.versions import evaluate_versions
+from clc.evaluation.report.page import write_report
 from clc.images import open_source
-from clc.images.joined import JoinedPhotos
-from clc.profile import Profile
-from clc.promotion import Promotion, patches_of
-from clc.promotion import promote as move_production
+from clc.images.sources.combined import JoinedPhotos
+from clc.production.drift import Drift, measure_drift
+from clc.production.profile import Profile
+from clc.production.promotion import Promotion, patches_of
+from clc.production.promotion import promote as move_production
+from clc.stages.workers import DaskWorkers
 from clc.store import Kind, StageResult, Store, Version
-from clc.trainer import run_trainer
+from clc.training.launch import run_trainer
 from clc.training.train import TrainingJob
-from pipelines.outcome import Outcome
-from pipelines.progress import progress_bar
-from pipelines.retry import DELAYS, RETRIES, may_pass
+from pipelines.runtime.outcome import Outcome
+from pipelines.runtime.progress import progress_bar
+from pipelines.runtime.retry import DELAYS, RETRIES, may_pass
 
 RUNS = Path("runs")
 REPORTS = Path("reports")

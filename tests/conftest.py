@@ -11,19 +11,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from clc.codec.artifact import reference_latents
-from clc.codec.model import Conditioning
-from clc.codec.safety import SafetyNet
-from clc.dictionary.assignments import assign
+from clc.codec.artifacts import reference_latents
+from clc.codec.safety.net import SafetyNet
 from clc.dictionary.build import build_dictionary
-from clc.dictionary.cluster import ClusterConfig
 from clc.dictionary.dictionary import Dictionary
-from clc.dictionary.features import FeatureConfig
-from clc.dictionary.index import IndexConfig
-from clc.dictionary.patches import CropConfig
-from clc.dictionary.reduce import ReduceConfig
-from clc.dictionary.retrieve import RetrievalConfig
+from clc.dictionary.retrieval.queries import RetrievalConfig
+from clc.dictionary.stages.assignments import assign
+from clc.dictionary.stages.cluster import ClusterConfig
+from clc.dictionary.stages.features import FeatureConfig
+from clc.dictionary.stages.index import IndexConfig
+from clc.dictionary.stages.patches import CropConfig
+from clc.dictionary.stages.reduce import ReduceConfig
 from clc.images import open_source
+from clc.model.network import Conditioning
 from clc.store import Kind, Store, Version
 from clc.training.config import TrainingConfig
 from clc.training.train import ModelChoice, TrainingJob, train

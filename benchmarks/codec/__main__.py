@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from benchmarks.report import print_machine
+from benchmarks.printing import print_machine
 from clc.errors import ClcError
 
 _NAMES = ("exactness", "rate", "speed", "coder", "fuzz", "large", "presets", "ranking", "saturation", "worst")

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from clc.codec.bitstream import Bitstream, Header
 from clc.codec.entropy import TableCoder
-from clc.codec.model import CompressionModel
-from clc.codec.prior import MEAN_EXPONENT
-from clc.codec.quiet import LatentCoder
-from clc.codec.tiles import IMAGE_MULTIPLE, padded_size
+from clc.codec.latent_coder import LatentCoder
+from clc.model.network import CompressionModel
+from clc.model.priors.prior import MEAN_EXPONENT
+from clc.model.tiles import IMAGE_MULTIPLE, padded_size
 
 
 def hyper_size(header: Header) -> tuple[int, int]:

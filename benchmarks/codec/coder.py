@@ -15,9 +15,9 @@ from compressai.entropy_models import GaussianConditional
 from benchmarks.codec import subject
 from benchmarks.codec.symbols import Block, read_symbols
 from benchmarks.codec.timing import interleaved_medians
-from benchmarks.report import print_table
+from benchmarks.printing import print_table
 from clc.codec.entropy import TableCoder
-from clc.codec.tables import LOG_SCALE_STEP, SCALE_LEVELS, SCALE_MIN
+from clc.model.priors.tables import LOG_SCALE_STEP, SCALE_LEVELS, SCALE_MIN
 
 _QUALITIES = (10.0, 50.0, 90.0)
 

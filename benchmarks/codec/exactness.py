@@ -24,7 +24,7 @@ import torch
 from benchmarks.codec import subject
 from benchmarks.codec.exactness_process import Action, Job, Settings
 from benchmarks.data import pack
-from benchmarks.report import print_table
+from benchmarks.printing import print_table
 from clc.codec.bitstream import Bitstream, Scope
 from clc.errors import ClcError
 from clc.images import open_source

@@ -19,8 +19,8 @@ from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
 from clc.errors import BitstreamError
 from clc.images import open_source, read_photos
-from clc.shipped import LayeredStore
 from clc.store import Kind
+from clc.store.shipped import LayeredStore
 
 QUALITIES = (10.0, 50.0, 90.0)
 """Photos are coded at these in turn."""

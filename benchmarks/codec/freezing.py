@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, lagrangian
-from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ModelConfig
-from clc.codec.tiles import TILE_SIZE, to_tensor
+from clc.model.gain import QUALITY_MAX, QUALITY_MIN, lagrangian
+from clc.model.network import CalibrationCrop, CompressionModel, Conditioning, ModelConfig
+from clc.model.tiles import TILE_SIZE, to_tensor
 
 _BATCH, _CROP = 8, 128
 _LEARNING_RATE = 1e-3

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.codec import subject
 from benchmarks.codec.mutations import Outcome, Violation, goldens, judge, mutate, with_photo
-from benchmarks.report import peak_memory, print_table
+from benchmarks.printing import peak_memory, print_table
 
 _SPARE_MEMORY = 2**30  # bytes that decoding may take beyond what the process has at the start
 

@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 
 from benchmarks.codec import subject
-from benchmarks.report import peak_memory, print_table
-from clc.decoder import StoreDecoder
+from benchmarks.printing import peak_memory, print_table
+from clc.api import StoreDecoder
 from clc.images import read_image
-from clc.shipped import LayeredStore
 from clc.store import Kind
+from clc.store.shipped import LayeredStore
 
 _WIDTH, _HEIGHT = 4000, 3000
 _LIMIT = 6e9

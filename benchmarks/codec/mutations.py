@@ -25,7 +25,7 @@ from clc.codec.codec import Codec
 from clc.codec.linear import LinearCoder, grid_shape
 from clc.codec.lossless import lossless_file
 from clc.codec.packing import MAX_DISPLACEMENT, pack_number, read_number
-from clc.codec.references import NO_REFERENCES, Alignment
+from clc.codec.references.protocols import NO_REFERENCES, Alignment
 from clc.errors import BitstreamError, MissingArtifactError
 
 # Positions in a stream (docs/bitstream.md).

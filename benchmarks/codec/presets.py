@@ -20,21 +20,20 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.codec import subject
-from benchmarks.report import print_table
-from clc.codec.artifact import reference_latents, write_model
-from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
-from clc.codec.presets import PRESETS
-from clc.codec.tiles import TILE_SIZE, to_tensor
-from clc.decoder import StoreDecoder
+from benchmarks.printing import print_table
+from clc.api import StoreDecoder, load
+from clc.codec.artifacts import reference_latents, write_model
 from clc.dictionary.build import build_dictionary
-from clc.dictionary.cluster import ClusterConfig
-from clc.dictionary.features import FeatureConfig
-from clc.dictionary.index import IndexConfig
-from clc.dictionary.patches import CropConfig
-from clc.dictionary.reduce import ReduceConfig
-from clc.dictionary.retrieve import RetrievalConfig
+from clc.dictionary.retrieval.queries import RetrievalConfig
+from clc.dictionary.stages.cluster import ClusterConfig
+from clc.dictionary.stages.features import FeatureConfig
+from clc.dictionary.stages.index import IndexConfig
+from clc.dictionary.stages.patches import CropConfig
+from clc.dictionary.stages.reduce import ReduceConfig
 from clc.images import open_source
-from clc.loading import load
+from clc.model.network import CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
+from clc.model.presets import PRESETS
+from clc.model.tiles import TILE_SIZE, to_tensor
 from clc.store import Kind, Recipe, Store, Version
 
 

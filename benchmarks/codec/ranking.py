@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from benchmarks.codec import subject
-from benchmarks.report import print_table
-from clc.dictionary.encoder import open_encoder
-from clc.evaluation.metrics import bits_per_pixel, psnr
+from benchmarks.printing import print_table
+from clc.dictionary.retrieval.open_encoder import open_encoder
+from clc.evaluation.measure.metrics import bits_per_pixel, psnr
 
 _QUALITIES = (20.0, 60.0)
 

@@ -24,15 +24,15 @@ from torch import Tensor
 from benchmarks.codec import subject
 from benchmarks.codec.freezing import frozen_copy, in_floating_point, train_briefly
 from benchmarks.codec.symbols import Block, read_symbols
-from benchmarks.report import print_table
+from benchmarks.printing import print_table
 from clc.codec.bitstream import Bitstream, describe
 from clc.codec.codec import Codec
-from clc.codec.model import CompressionModel
-from clc.codec.prior import round_half_up, scale_of
-from clc.codec.references import index_bits
-from clc.codec.tables import FREQUENCY_BITS, FrequencyTables
-from clc.codec.tiles import to_padded_tensor
+from clc.codec.references.protocols import index_bits
 from clc.images import Photo, open_source, read_photos
+from clc.model.network import CompressionModel
+from clc.model.priors.prior import round_half_up, scale_of
+from clc.model.priors.tables import FREQUENCY_BITS, FrequencyTables
+from clc.model.tiles import to_padded_tensor
 
 _QUALITIES = (1.0, 25.0, 50.0, 75.0, 100.0)
 _LARGEST_EXCESS = 0.005

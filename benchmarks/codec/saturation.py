@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.codec import subject
-from benchmarks.report import print_table
+from benchmarks.printing import print_table
 from clc.codec.codec import Codec
-from clc.codec.prior import LARGEST_MEAN
-from clc.codec.references import NO_REFERENCES
-from clc.codec.saturation import Saturated, counted_saturation
-from clc.codec.tables import SCALE_LEVELS
+from clc.codec.references.protocols import NO_REFERENCES
 from clc.images.patterns import pattern_pictures
+from clc.model.exact.saturation import Saturated, counted_saturation
+from clc.model.priors.prior import LARGEST_MEAN
+from clc.model.priors.tables import SCALE_LEVELS
 
 _QUALITIES = (10.0, 50.0, 70.0, 90.0)
 _SIZE = 256

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from clc.codec.model import CompressionModel
-from clc.codec.prior import round_half_up
-from clc.codec.tiles import to_tensor
 from clc.images.patterns import PATTERNS, draw_pattern, mixed_with
+from clc.model.network import CompressionModel
+from clc.model.priors.prior import round_half_up
+from clc.model.tiles import to_tensor
 
 SIZE = 128
 """Pixels along each side."""

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from benchmarks.codec import subject
 from benchmarks.codec.timing import interleaved_medians
-from benchmarks.report import print_table
+from benchmarks.printing import print_table
 from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
-from clc.codec.tiles import to_tensor
 from clc.errors import SourceError
-from clc.evaluation.baselines import Clc
+from clc.evaluation.codecs.builtin import Clc
 from clc.images import Photo
+from clc.model.tiles import to_tensor
 
 _HEIGHT, _WIDTH = 512, 768
 _QUALITY = 50.0

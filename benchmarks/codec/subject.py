@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from benchmarks.data import pack
-from clc.codec.artifact import reference_latents
+from clc.api import DEFAULT, find_model
+from clc.codec.artifacts import reference_latents
 from clc.codec.codec import MAX_PIXELS, Codec
-from clc.dictionary.encoder import open_encoder
+from clc.dictionary.retrieval.open_encoder import open_encoder
 from clc.images import Photo, open_source, read_photos
-from clc.loading import DEFAULT, find_model
-from clc.shipped import LayeredStore
 from clc.store import Kind, Store, Version
+from clc.store.shipped import LayeredStore
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from clc.codec.codec import Codec
 from clc.codec.entropy import TableCoder
-from clc.codec.tables import FrequencyTables
+from clc.model.priors.tables import FrequencyTables
 
 
 @dataclass(frozen=True)

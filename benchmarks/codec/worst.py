@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 from benchmarks.codec import subject
 from benchmarks.codec.search import searched_pictures
 from benchmarks.data import pack
-from benchmarks.report import print_table
+from benchmarks.printing import print_table
 from clc.codec.codec import Codec
-from clc.codec.yardstick import block_errors
-from clc.evaluation.metrics import psnr
+from clc.codec.safety.yardstick import block_errors
+from clc.evaluation.measure.metrics import psnr
 from clc.images import open_source, read_photos
 from clc.images.jpeg import jpeg_file, read_jpeg
 from clc.images.patterns import mixed_with, pattern_pictures, stage_picture

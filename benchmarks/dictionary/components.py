@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.dictionary.stages import Measured, measure
 from benchmarks.dictionary.synthetic import publish_features, require_space
-from benchmarks.report import print_machine, print_table
+from benchmarks.printing import print_machine, print_table
 from clc.store import Store
 
 _FEATURE_DIMENSION = 43_008

@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
-from benchmarks.report import print_machine, print_table
-from clc.codec.tiles import to_tensor
-from clc.dictionary.features import FeatureConfig, extract, patch_batches
-from clc.dictionary.patches import CropConfig, crop
+from benchmarks.printing import print_machine, print_table
+from clc.dictionary.stages.features import FeatureConfig, extract, patch_batches
+from clc.dictionary.stages.patches import CropConfig, crop
 from clc.images import open_source
+from clc.model.tiles import to_tensor
 from clc.store import Store, Version
 
 _TARGET = 0.9

@@ -9,10 +9,10 @@ from sklearn.decomposition import PCA
 from torch.nn import functional as F
 
 from benchmarks.data import pack
-from clc.codec.tiles import to_tensor
 from clc.dictionary.backbone import OrientedGradients
-from clc.dictionary.features import spatial_pyramid_pool
+from clc.dictionary.stages.features import spatial_pyramid_pool
 from clc.images import open_source, read_photos
+from clc.model.tiles import to_tensor
 
 DIMENSION = 256
 _PACKS = ("dictionary", "train-0", "train-1", "train-2")

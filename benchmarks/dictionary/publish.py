@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from benchmarks.report import print_machine, print_table
+from benchmarks.printing import print_machine, print_table
 from clc.errors import AliasConflictError, ClcError
 from clc.store import Kind, Store, short_id, verify_store
 from tests.store.publisher import publish

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from benchmarks.report import print_machine, print_table
-from clc.dictionary.diff import DictionaryDiff, diff
+from benchmarks.printing import print_machine, print_table
+from clc.dictionary.inspect.diff import DictionaryDiff, diff
 from clc.store import Kind, Store, Version, ancestry
 
 _THREADS = (1, 2)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.dictionary.keys import real_keys
-from benchmarks.report import print_machine, print_table
-from clc.dictionary.cache import KeyValueCache
-from clc.dictionary.index import IndexConfig
-from clc.dictionary.search import FaissIndex, KeyBallTree, SearchIndex, nearest
+from benchmarks.printing import print_machine, print_table
+from clc.dictionary.retrieval.cache import KeyValueCache
+from clc.dictionary.retrieval.search import FaissIndex, KeyBallTree, SearchIndex, nearest
+from clc.dictionary.stages.index import IndexConfig
 
 _REFERENCES = 3
 _CANDIDATES = 24

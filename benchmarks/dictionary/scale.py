@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.dictionary.stages import Measured, measure
 from benchmarks.dictionary.synthetic import POINT_DIMENSION, publish_features, publish_patches, require_space
-from benchmarks.report import print_machine, print_table
+from benchmarks.printing import print_machine, print_table
 from clc.store import Store
 
 _ENTRIES = 3000

@@ -16,12 +16,12 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.report import print_machine, print_table
-from clc.dictionary.features import FeatureConfig, extract
-from clc.dictionary.patches import CropConfig, crop
-from clc.dictionary.shards import Done, Extent, Shard
-from clc.dictionary.workers import DaskWorkers
+from benchmarks.printing import print_machine, print_table
+from clc.dictionary.stages.features import FeatureConfig, extract
+from clc.dictionary.stages.patches import CropConfig, crop
 from clc.images import open_source
+from clc.stages.shards import Done, Extent, Shard
+from clc.stages.workers import DaskWorkers
 from clc.store import Store
 
 _WORKERS = (1, 2)

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.data import pack
-from benchmarks.report import peak_memory, print_machine, print_table
+from benchmarks.printing import peak_memory, print_machine, print_table
 
 _ENTRIES = 256
 _KEY_DIMENSION = 64
@@ -59,12 +59,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _build(source: str, photos: int, backbone: str) -> Taken:
-    from clc.dictionary.cluster import ClusterConfig, cluster
-    from clc.dictionary.features import FeatureConfig, extract
-    from clc.dictionary.index import IndexConfig, index
-    from clc.dictionary.patches import CropConfig, crop
-    from clc.dictionary.reduce import ReduceConfig, reduce
-    from clc.experiments.photos import limited
+    from clc.dictionary.stages.cluster import ClusterConfig, cluster
+    from clc.dictionary.stages.features import FeatureConfig, extract
+    from clc.dictionary.stages.index import IndexConfig, index
+    from clc.dictionary.stages.patches import CropConfig, crop
+    from clc.dictionary.stages.reduce import ReduceConfig, reduce
+    from clc.experiments.data_sets import limited
     from clc.images import fingerprint, open_source
     from clc.store import Store
 

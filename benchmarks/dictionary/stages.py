@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from benchmarks.report import peak_memory
+from benchmarks.printing import peak_memory
 from clc.store import Kind, Store
 
 
@@ -47,9 +47,9 @@ def _main() -> None:
 
 
 def _run(store: Store, dim: int, entries: int | None) -> dict[str, float]:
-    from clc.dictionary.cluster import ClusterConfig, cluster
-    from clc.dictionary.index import IndexConfig, index
-    from clc.dictionary.reduce import ReduceConfig, reduce
+    from clc.dictionary.stages.cluster import ClusterConfig, cluster
+    from clc.dictionary.stages.index import IndexConfig, index
+    from clc.dictionary.stages.reduce import ReduceConfig, reduce
 
     (features,) = store.versions(Kind.FEATURES)
     reduced = reduce(features, config=ReduceConfig(dim=dim), store=store)

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from clc.dictionary.features import vector_schema, vector_table
-from clc.dictionary.patches import PATCH_SCHEMA
+from clc.dictionary.stages.features import vector_schema, vector_table
+from clc.dictionary.stages.patches import PATCH_SCHEMA
 from clc.images.patch import encode_patch, pixels_sha256
 from clc.store import Kind, Recipe, Store, Version
 

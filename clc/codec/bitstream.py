@@ -170,7 +170,7 @@ class Bitstream:
     """One coded image.
 
     entries: int64 [Q, M], dictionary entries of each tile, or of the whole image.
-    corners: int32 [M, 4, 2] where references are aligned: what `clc.codec.warp` takes.
+    corners: int32 [M, 4, 2] where references are aligned: what `clc.codec.references.warp` takes.
     hyper, latent: the entropy-coded ẑ and ŷ_f; None if the network has no part in the image.
     latent_checksum: CRC-32 of the decoded latent and of the reference latents that were used, so that a decoder that
     has others notices; 0 without a latent.

@@ -15,17 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clc.codec.bitstream import MAX_SIDE, NO_DICTIONARY, OLDER_VERSIONS, Bitstream, Header, Scope, tile_count
-from clc.codec.choice import CANDIDATES_PER_REFERENCE, choose
+from clc.codec.decisions.reference_choice import CANDIDATES_PER_REFERENCE, choose
 from clc.codec.entropy import TableCoder
-from clc.codec.exact import LARGEST_INPUT
-from clc.codec.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS, Rate, lagrangian
+from clc.codec.latent_coder import LatentCoder
 from clc.codec.linear import LinearCoder
-from clc.codec.lookup import ReferenceLookup
 from clc.codec.lossless import read_lossless
-from clc.codec.model import CompressionModel
-from clc.codec.prior import MEAN_EXPONENT
-from clc.codec.quiet import LatentCoder
-from clc.codec.references import (
+from clc.codec.references.lookup import ReferenceLookup
+from clc.codec.references.protocols import (
     NO_REFERENCES,
     Aligner,
     Alignment,
@@ -35,10 +31,14 @@ from clc.codec.references import (
     UsedReferences,
     index_bits,
 )
-from clc.codec.safety import Candidate, SafetyNet
-from clc.codec.tiles import IMAGE_MULTIPLE, join_latent, padded_size, split_latent, to_padded_tensor
-from clc.codec.transforms import LatentResidual, for_inference
+from clc.codec.safety.net import Candidate, SafetyNet
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
+from clc.model.exact.convolution import LARGEST_INPUT
+from clc.model.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS, Rate, lagrangian
+from clc.model.network import CompressionModel
+from clc.model.priors.prior import MEAN_EXPONENT
+from clc.model.tiles import IMAGE_MULTIPLE, join_latent, padded_size, split_latent, to_padded_tensor
+from clc.model.transforms.convolutional import LatentResidual, for_inference
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
 _REMEMBERED_RATES = 32
@@ -207,7 +207,7 @@ class Codec:
         """
         coded, safe = self._caught(analysis, quality, always)
         if safe.doubtful and not always:
-            # Where ways of coding change, more quality might give a worse picture: never worse than at any anchor below.
+            # Where ways of coding change, more quality might give a worse picture. Never worse than at an anchor below.
             for anchor in (each for each in _ANCHORS if each < quality):
                 if anchor not in analysis.anchors:
                     analysis.anchors[anchor] = self._caught(analysis, anchor, always)

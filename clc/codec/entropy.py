@@ -8,8 +8,8 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.tables import FREQUENCY_BITS, FrequencyTables
 from clc.errors import BitstreamError
+from clc.model.priors.tables import FREQUENCY_BITS, FrequencyTables
 
 SYMBOL_LIMIT = 2**15 - 1
 """Largest magnitude of a coded symbol."""
@@ -25,7 +25,7 @@ _ROUNDING = 0.99  # constriction rounds the frequencies once more
 class TableCoder:
     """Codes blocks of symbols with frozen frequency tables; the last block pushed is the first to be popped.
 
-    >>> from clc.codec.tables import gaussian_tables
+    >>> from clc.model.priors.tables import gaussian_tables
     >>> coder = TableCoder(gaussian_tables())
     >>> symbols, levels = np.array([0, -3, 70], np.int32), np.array([5, 20, 1], np.int32)
     >>> stack = coder.empty()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clc.errors import BitstreamError
-from clc.images.limits import without_pixel_limit
+from clc.images.pixel_limit import without_pixel_limit
 
 _LONGEST_SIDE = 16_383
 _EFFORT = 4  # of 0..6: beyond it, seconds a megapixel

@@ -9,10 +9,10 @@ from clc.commands.columns import print_columns
 from clc.commands.lineage import add_lineage_command
 from clc.commands.options import StoreOption
 from clc.commands.pin import add_pin_command
-from clc.commands.reference import RefArgument
 from clc.commands.transfer import add_transfer_commands
-from clc.shipped import LayeredStore
+from clc.commands.version_argument import RefArgument
 from clc.store import Kind, Problem, Store, Version, verify
+from clc.store.shipped import LayeredStore
 
 # The table whose rows are what one has in mind when asking how large a version is.
 _MAIN_TABLES = {
@@ -95,7 +95,7 @@ def _size(version: Version) -> str:
 
 def _problems(version: Version) -> list[Problem]:
     if version.kind is Kind.DICTIONARY:
-        from clc.dictionary.verify import verify_dictionary
+        from clc.dictionary.inspect.consistency import verify_dictionary
 
         return verify_dictionary(version)
     return verify(version)

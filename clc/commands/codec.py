@@ -56,10 +56,10 @@ def compress(
     tasks = plan(files, folder=output_folder, suffix=_STREAM_SUFFIX, names_output=_names_stream)
     check(tasks, folder=output_folder, overwrite=force)
 
+    from clc.api import DEFAULT, load
     from clc.codec.codec import MAX_PIXELS
+    from clc.codec.decisions.targets import Target
     from clc.images import decode
-    from clc.loading import DEFAULT, load
-    from clc.targets import Target
 
     target = Target.choose(quality, bpp, psnr)
     codec = load(
@@ -115,9 +115,9 @@ def decompress(
 
     import numpy as np
 
+    from clc.api import StoreDecoder
     from clc.codec.codec import MAX_PIXELS
-    from clc.decoder import StoreDecoder
-    from clc.shipped import LayeredStore
+    from clc.store.shipped import LayeredStore
 
     decoder = StoreDecoder(LayeredStore(store), max_pixels=max_pixels or MAX_PIXELS)
 

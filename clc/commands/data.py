@@ -13,7 +13,7 @@ app = typer.Typer(help="Public datasets: list and download.", no_args_is_help=Tr
 def list_datasets() -> None:
     """List the datasets that `clc data fetch` knows."""
     from clc.images import dataset_names, datasets_dir, load_manifest
-    from clc.images.fetched import FetchRecord
+    from clc.images.datasets.fetched import FetchRecord
 
     rows = [("name", "split", "fetched", "title", "licence")]
     for name in dataset_names():
@@ -30,7 +30,7 @@ def fetch(name: Annotated[str, typer.Argument(help="A name from `clc data list`.
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
     from clc.images import datasets_dir, load_manifest
-    from clc.images.fetch import fetch_dataset
+    from clc.images.datasets.fetch import fetch_dataset
 
     manifest = load_manifest(name)
     with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bar:

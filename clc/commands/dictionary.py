@@ -16,8 +16,8 @@ from clc.commands.options import (
     WorkersOption,
 )
 from clc.commands.outputs import check_page
-from clc.commands.reference import RefArgument
 from clc.commands.standard import announce
+from clc.commands.version_argument import RefArgument
 from clc.errors import ProfileError, SourceError
 from clc.store import Kind, Store
 
@@ -44,14 +44,14 @@ def build(
 ) -> None:
     """Build a dictionary from photos and publish it."""
     from clc.dictionary.build import build_dictionary
-    from clc.dictionary.cluster import ClusterConfig
-    from clc.dictionary.features import FeatureConfig
-    from clc.dictionary.index import IndexConfig
-    from clc.dictionary.patches import CropConfig
-    from clc.dictionary.reduce import ReduceConfig
-    from clc.dictionary.workers import DaskWorkers
+    from clc.dictionary.stages.cluster import ClusterConfig
+    from clc.dictionary.stages.features import FeatureConfig
+    from clc.dictionary.stages.index import IndexConfig
+    from clc.dictionary.stages.patches import CropConfig
+    from clc.dictionary.stages.reduce import ReduceConfig
     from clc.images import open_source
-    from clc.profile import load_profile
+    from clc.production.profile import load_profile
+    from clc.stages.workers import DaskWorkers
 
     base = load_profile(profile) if profile is not None else None
     spec = source or (base.photos.reference if base and base.photos else None)
@@ -96,9 +96,9 @@ def compare(
     """Show what changed from one dictionary to another."""
     import numpy as np
 
-    from clc.codec.tiles import image_tiles
-    from clc.dictionary.diff import diff, render_text, to_json
+    from clc.dictionary.inspect.diff import diff, render_text, to_json
     from clc.images import SkippedPhoto, open_source, read_photos
+    from clc.model.tiles import image_tiles
 
     opened = Store(store)
     versions = opened.get(Kind.DICTIONARY, a), opened.get(Kind.DICTIONARY, b)
@@ -133,7 +133,7 @@ def explore(
     overwrite = force or out is None
     check_page(path, store=opened, overwrite=overwrite, sources=[*(query or []), *_weights(backbone)])
 
-    from clc.dictionary.explore import member_versions, write_explorer
+    from clc.dictionary.inspect.explore import member_versions, write_explorer
     from clc.images import read_image
 
     queries = [(photo.name, read_image(photo)) for photo in query or []]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from clc.commands.options import StoreOption
-from clc.commands.reference import RefArgument
+from clc.commands.version_argument import RefArgument
 from clc.store import Kind, Lineage, Store, lineage, short_id
 
 

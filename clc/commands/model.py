@@ -9,7 +9,7 @@ import typer
 from clc.commands.artifacts import artifact_app
 from clc.commands.columns import print_columns
 from clc.commands.options import StoreOption
-from clc.commands.reference import RefArgument
+from clc.commands.version_argument import RefArgument
 from clc.store import Kind, Store
 
 app = artifact_app(Kind.MODEL)
@@ -25,7 +25,7 @@ def ship_model(
     store: StoreOption = None,
 ) -> None:
     """Copy a model to a store that comes with a product: with its latents, and its dictionary without the pictures."""
-    from clc.shipped import ship
+    from clc.store.shipped import ship
 
     opened = Store(store)
     model = opened.get(Kind.MODEL, ref)
@@ -41,8 +41,8 @@ def presets(
 
     One kMAC is a thousand multiply-accumulate operations.
     """
-    from clc.codec.complexity import complexity
-    from clc.codec.presets import PRESETS
+    from clc.model.complexity import complexity
+    from clc.model.presets import PRESETS
 
     rows = [("preset", "parameters", "encoder kMAC/pixel", "decoder kMAC/pixel", "slices", "references")]
     described = {}

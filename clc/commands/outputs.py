@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from clc.errors import OutputError
-from clc.files import check_output, make_folder
+from clc.runtime.files import check_output, make_folder
 from clc.store import Store
 
 

@@ -30,7 +30,7 @@ def report(
     overwrite = force or out is None
     check_page(path, store=opened, overwrite=overwrite)
 
-    from clc.evaluation.report import write_report
+    from clc.evaluation.report.page import write_report
 
     write_report(version, path, published, overwrite=overwrite)
     announce(str(path), f"report of {version}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from clc.errors import OutputError, SourceError
-from clc.files import FileKey, file_key, write_atomically
+from clc.runtime.files import FileKey, file_key, write_atomically
 
 STANDARD = "-"
 _INPUT, _OUTPUT = 0, 1  # their descriptors

@@ -12,8 +12,8 @@ import typer
 
 from clc.commands.standard import STANDARD, output_key, source_key
 from clc.errors import ClcError, OutputError
-from clc.exit import print_error
-from clc.files import FileKey, check_output, is_special, make_folder
+from clc.runtime.exit import print_error
+from clc.runtime.files import FileKey, check_output, is_special, make_folder
 
 
 @dataclass(frozen=True)

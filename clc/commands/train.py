@@ -57,15 +57,15 @@ def train(
     """
     import logging
 
-    from clc.codec.artifact import reference_latents
-    from clc.dictionary.assignments import assign
+    from clc.api import find_model
+    from clc.codec.artifacts import reference_latents
     from clc.dictionary.dictionary import Dictionary
+    from clc.dictionary.stages.assignments import assign
     from clc.images import open_source
-    from clc.images.joined import JoinedPhotos
-    from clc.loading import find_model
-    from clc.profile import load_profile
-    from clc.profile_file import overridden
-    from clc.shipped import LayeredStore
+    from clc.images.sources.combined import JoinedPhotos
+    from clc.production.profile import load_profile
+    from clc.runtime.profile_file import overridden
+    from clc.store.shipped import LayeredStore
     from clc.training import train as stage
 
     logging.getLogger("clc.training").setLevel(logging.INFO)

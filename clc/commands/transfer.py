@@ -7,10 +7,10 @@ import typer
 
 from clc.commands.options import OverwriteOption, StoreOption
 from clc.commands.outputs import check_file
-from clc.commands.reference import RefArgument
 from clc.commands.standard import announce
+from clc.commands.version_argument import RefArgument
 from clc.errors import StoreError
-from clc.files import open_atomically
+from clc.runtime.files import open_atomically
 from clc.store import Kind, Store, export_version, import_version, read_root, short_id
 
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clc.codec.tiles import IMAGE_MULTIPLE
 from clc.errors import DictionaryError, ProfileError
+from clc.model.tiles import IMAGE_MULTIPLE
 from clc.store import Kind, Store, Version
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -125,7 +125,7 @@ class CodecAnalysis:
     """g_a of a model version. Its features have the scale of the latent, so that distances are those that are coded."""
 
     def __init__(self, model: Version) -> None:
-        from clc.codec.artifact import (
+        from clc.codec.artifacts import (
             read_model,  # brings compressai, which takes workers longer to import than PyTorch
         )
 

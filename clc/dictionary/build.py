@@ -1,12 +1,12 @@
 """All stages of a dictionary in a row, for callers that need no orchestration."""
 
-from clc.dictionary.cluster import ClusterConfig, cluster
-from clc.dictionary.features import FeatureConfig, extract
-from clc.dictionary.index import IndexConfig, index
-from clc.dictionary.patches import CropConfig, crop
-from clc.dictionary.reduce import ReduceConfig, reduce
-from clc.dictionary.shards import Workers
+from clc.dictionary.stages.cluster import ClusterConfig, cluster
+from clc.dictionary.stages.features import FeatureConfig, extract
+from clc.dictionary.stages.index import IndexConfig, index
+from clc.dictionary.stages.patches import CropConfig, crop
+from clc.dictionary.stages.reduce import ReduceConfig, reduce
 from clc.images import PhotoSource
+from clc.stages.shards import Workers
 from clc.store import StageResult, Store
 
 

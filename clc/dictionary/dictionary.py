@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clc.codec.bitstream import Scope
-from clc.codec.tiles import image_tiles
-from clc.dictionary.cache import KeyValueCache
-from clc.dictionary.features import FeatureConfig, FeatureExtractor, vectors_of
-from clc.dictionary.reduce import Basis
-from clc.dictionary.retrieve import Query, merge
-from clc.dictionary.search import FaissIndex, KeyBallTree, SearchIndex, SearchMethod, nearest
+from clc.dictionary.retrieval.cache import KeyValueCache
+from clc.dictionary.retrieval.queries import Query, merge
+from clc.dictionary.retrieval.search import FaissIndex, KeyBallTree, SearchIndex, SearchMethod, nearest
+from clc.dictionary.stages.features import FeatureConfig, FeatureExtractor, vectors_of
+from clc.dictionary.stages.reduce import Basis
 from clc.errors import CorruptArtifactError, DictionaryError
 from clc.images.patch import decode_patch
+from clc.model.tiles import image_tiles
 from clc.store import Store, Version
 
 _CANDIDATES_PER_REFERENCE = 8  # of the coarse search, for each reference that the attention then selects

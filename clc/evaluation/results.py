@@ -19,7 +19,7 @@ class ImageRow:
 
     height, width: pixels; bytes: the whole file; bpp: bits per pixel; psnr: dB, inf if lossless; ms_ssim: nan if the
     photo is too small for it; encode_seconds, decode_seconds: wall clock; peak_memory: bytes that both took at most
-    (`clc.evaluation.memory`), None where that is not known.
+    (`clc.evaluation.measure.memory`), None where that is not known.
     """
 
     image_id: str

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from clc.codec.model import Ablation, Conditioning, ReferenceSource
-from clc.dictionary.retrieve import Query
+from clc.dictionary.retrieval.queries import Query
 from clc.errors import ProfileError
-from clc.experiments.budget import Budget
-from clc.experiments.photos import DATA, DataSet, collections, general, limited
+from clc.experiments.budgets import Budget
+from clc.experiments.data_sets import DATA, DataSet, collections, general, limited
+from clc.model.network import Ablation, Conditioning, ReferenceSource
 
 Changes = Mapping[str, Mapping[str, Any]]
 

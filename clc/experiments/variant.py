@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.artifact import open_codec, read_config, reference_latents
-from clc.dictionary import cluster, features, index, patches, reduce
-from clc.dictionary.assignments import assign
+from clc.codec.artifacts import open_codec, read_config, reference_latents
 from clc.dictionary.dictionary import Dictionary
-from clc.evaluation.evaluate import EvaluationConfig, Subject, evaluate
-from clc.evaluation.overlap import seen_by
-from clc.evaluation.versions import evaluate_versions
-from clc.experiments.budget import Budget
+from clc.dictionary.stages import cluster, features, index, patches, reduce
+from clc.dictionary.stages.assignments import assign
+from clc.evaluation.measure.evaluate import EvaluationConfig, Subject, evaluate
+from clc.evaluation.measure.overlap import seen_by
+from clc.evaluation.measure.versions import evaluate_versions
+from clc.experiments.budgets import Budget
 from clc.experiments.catalogue import Experiment, Variant
-from clc.experiments.photos import DataSet, limited
+from clc.experiments.data_sets import DataSet, limited
 from clc.images import open_source
-from clc.profile import PhotoSources, Profile
-from clc.profile_file import validated
+from clc.production.profile import PhotoSources, Profile
+from clc.runtime.profile_file import validated
 from clc.store import Store, Version
 from clc.training.train import TrainingJob, train
 

@@ -2,14 +2,14 @@
 
 `open_source("folder:photos?limit=10")` names photos, `read_photos` decodes them and `fingerprint` identifies them;
 `encode` writes decoded pictures.
-Downloads are in `clc.images.fetch`, apart because they alone need httpx, which a training box does not have.
+Downloads are in `clc.images.datasets.fetch`, apart because they alone need httpx, which a training box does not have.
 """
 
 from clc.images.crop import contrast, crop_positions, grid_positions, is_flat
-from clc.images.dataset import DatasetFile, DatasetManifest, dataset_names, datasets_dir, load_manifest
+from clc.images.datasets.fetched import FetchRecord
+from clc.images.datasets.manifests import DatasetFile, DatasetManifest, dataset_names, datasets_dir, load_manifest
 from clc.images.decode import decode, read_image
 from clc.images.encode import PictureFormat, encode, format_of
-from clc.images.fetched import FetchRecord
 from clc.images.photo import (
     EncodedPhoto,
     Inventory,
@@ -20,7 +20,7 @@ from clc.images.photo import (
     inventory,
     read_photos,
 )
-from clc.images.source import open_source
+from clc.images.sources.specification import open_source
 
 __all__ = [
     "DatasetFile",

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from clc.errors import OutputError
-from clc.files import is_special
+from clc.runtime.files import is_special
 
 
 class PictureFormat(StrEnum):

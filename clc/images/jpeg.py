@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from clc.images.limits import without_pixel_limit
+from clc.images.pixel_limit import without_pixel_limit
 
 LONGEST_SIDE = 65_500
 """Pixels along a side that the format allows."""

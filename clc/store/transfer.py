@@ -34,7 +34,7 @@ def export_version(version: Version, file: BinaryIO) -> tuple[Version, ...]:
     """Write a version and every ancestor that its store holds to one open file, and return them, sorted by reference.
 
     The same versions make the same bytes. Ancestors that are not in the store, and photos, are named by the manifests
-    only. The file is an export only if nothing is raised: `clc.files.open_atomically` gives it its name then.
+    only. The file is an export only if nothing is raised: `clc.runtime.files.open_atomically` gives it its name then.
     Raises CorruptArtifactError, naming the file, if one of the versions is damaged; OSError if `file` cannot be
     written.
 

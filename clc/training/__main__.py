@@ -11,16 +11,16 @@ from pathlib import Path
 
 import torch
 
-from clc.child import STOP_WITH_PARENT
-from clc.exit import one_line_errors, run_program
+from clc.api import find_model
 from clc.images import open_source
-from clc.images.joined import JoinedPhotos
-from clc.loading import find_model
-from clc.profile_file import overridden, read_profile, validated
-from clc.shipped import LayeredStore
+from clc.images.sources.combined import JoinedPhotos
+from clc.runtime.child import STOP_WITH_PARENT
+from clc.runtime.exit import one_line_errors, run_program
+from clc.runtime.profile_file import overridden, read_profile, validated
 from clc.store import Kind
+from clc.store.shipped import LayeredStore
 from clc.training.config import TrainingConfig
-from clc.training.processes import Processes, joined
+from clc.training.distributed import Processes, joined
 from clc.training.train import ModelChoice, TrainingJob, take_part, train
 
 

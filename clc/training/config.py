@@ -5,8 +5,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from clc.codec.gain import QUALITY_MAX, QUALITY_MIN
 from clc.errors import ProfileError
+from clc.model.gain import QUALITY_MAX, QUALITY_MIN
 from clc.training.objective import MS_SSIM_CROP, Distortion
 
 

@@ -16,20 +16,20 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from clc.codec.model import CompressionModel
-from clc.codec.processor import multiplies_bfloat16
-from clc.codec.tiles import to_unit_range
 from clc.errors import TrainingError, TrainingStoppedError
-from clc.training.board import Board
+from clc.model.network import CompressionModel
+from clc.model.tiles import to_unit_range
+from clc.model.transforms.processor import multiplies_bfloat16
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
 from clc.training.config import Part, Precision, TrainingConfig
-from clc.training.data import Batch, TrainingSet
-from clc.training.draws import Draw, Draws
+from clc.training.data.crops import Batch, TrainingSet
+from clc.training.data.drawing import Draw, Draws
+from clc.training.data.reference_pool import ReferencePool
+from clc.training.distributed import Processes
 from clc.training.objective import balance, rate_distortion
-from clc.training.processes import Processes
-from clc.training.references import ReferencePool
-from clc.training.report import Reporter
+from clc.training.reporter import Reporter
 from clc.training.schedule import Budget, steps_of
+from clc.training.tensorboard import Board
 from clc.training.validation import Validation
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ import torch
 from pytorch_msssim import ms_ssim
 from torch import Tensor
 
-from clc.codec.gain import lagrangian
-from clc.codec.model import Reconstruction
+from clc.model.gain import lagrangian
+from clc.model.network import Reconstruction
 
 MS_SSIM_CROP = 192
 """The smallest crop, a multiple of 64, that five scales of an 11×11 window fit into."""

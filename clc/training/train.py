@@ -11,25 +11,25 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 
-from clc.codec.artifact import read_config, write_model
+from clc.codec.artifacts import read_config, write_model
 from clc.codec.bitstream import MAX_REFERENCES
-from clc.codec.model import Ablation, CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
-from clc.codec.presets import PRESETS
-from clc.codec.tiles import TILE_SIZE, to_unit_range
-from clc.codec.transforms import ConvolutionalConfig
-from clc.codec.weights import unpack
 from clc.errors import TrainingError
 from clc.images import PhotoSource, fingerprint
-from clc.images.seen import seen_photos, seen_table
+from clc.images.provenance import seen_photos, seen_table
+from clc.model.network import Ablation, CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
+from clc.model.presets import PRESETS
+from clc.model.tiles import TILE_SIZE, to_unit_range
+from clc.model.transforms.convolutional import ConvolutionalConfig
+from clc.model.weights import unpack
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 from clc.training.config import Part, TrainingConfig
-from clc.training.data import TrainingSet
+from clc.training.data.crops import TrainingSet
+from clc.training.data.decoded_photos import TrainingPhoto, decode_photos
+from clc.training.data.reference_pool import ReferencePool
+from clc.training.data.windows import assigned_windows, grid_windows
+from clc.training.distributed import Processes
 from clc.training.loop import CHECKPOINT, Trainer
-from clc.training.photos import TrainingPhoto, decode_photos
-from clc.training.processes import Processes
-from clc.training.references import ReferencePool
 from clc.training.validation import Validation, held_out
-from clc.training.windows import assigned_windows, grid_windows
 
 _CALIBRATION_STEPS = 12
 _CALIBRATION_CROPS = 4  # at most, of each step

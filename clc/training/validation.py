@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from clc.codec.model import CompressionModel
-from clc.codec.tiles import TILE_SIZE, to_unit_range
+from clc.model.network import CompressionModel
+from clc.model.tiles import TILE_SIZE, to_unit_range
 from clc.training.checkpoint import Row
-from clc.training.photos import TrainingPhoto
+from clc.training.data.decoded_photos import TrainingPhoto
 
 QUALITIES = (10.0, 40.0, 70.0, 100.0)
 

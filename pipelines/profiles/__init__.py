@@ -1,1 +1,1 @@
-"""Named profiles, one TOML file each (`clc.profile.Profile`)."""
+"""Named profiles, one TOML file each (`clc.production.profile.Profile`)."""

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load_file
 
-from clc.codec.attention import AttentionConfig
 from clc.codec.bitstream import Bitstream, tile_count
 from clc.codec.codec import Codec
 from clc.codec.linear import LinearCoder, grid_shape
 from clc.codec.lossless import lossless_file
-from clc.codec.matching import MatchingConfig
-from clc.codec.model import CompressionModel, Conditioning, ModelConfig
-from clc.codec.prior import PriorConfig
-from clc.codec.prior_matching import PriorMatchingConfig
-from clc.codec.references import NO_REFERENCES, Alignment, ReferenceLatents
-from clc.codec.tables import FrequencyTables
-from clc.codec.transforms import ConvolutionalConfig
+from clc.codec.references.protocols import NO_REFERENCES, Alignment, ReferenceLatents
+from clc.model.conditioning.attention import AttentionConfig
+from clc.model.conditioning.latent_matching import MatchingConfig
+from clc.model.network import CompressionModel, Conditioning, ModelConfig
+from clc.model.priors.matching import PriorMatchingConfig
+from clc.model.priors.prior import PriorConfig
+from clc.model.priors.tables import FrequencyTables
+from clc.model.transforms.convolutional import ConvolutionalConfig
 from tests.conftest import picture
 
 FOLDER = Path(__file__).parent / "golden"

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from clc.codec.artifact import open_codec, read_latents, read_model
+from clc.codec.artifacts import open_codec, read_latents, read_model
 from clc.codec.bitstream import Bitstream, describe, tile_count
 from clc.codec.codec import Codec
-from clc.codec.references import index_bits
-from clc.dictionary.encoder import open_encoder
+from clc.codec.references.protocols import index_bits
+from clc.dictionary.retrieval.open_encoder import open_encoder
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 from clc.images import read_image
 
@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(2)  # the encoder used one
 from PIL import Image
-from clc.codec.artifact import open_codec
+from clc.codec.artifacts import open_codec
 from clc.codec.bitstream import Bitstream
 from clc.store import Kind, Store
 store, data = Store(sys.argv[1]), Path(sys.argv[2]).read_bytes()

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 import clc.codec.entropy
-import clc.codec.model
+import clc.model.network
 from clc.codec.entropy import SYMBOL_LIMIT, TableCoder
-from clc.codec.tables import FREQUENCY_BITS, LOG_SCALE_STEP, SCALE_MIN, gaussian_tables
 from clc.errors import BitstreamError
+from clc.model.priors.tables import FREQUENCY_BITS, LOG_SCALE_STEP, SCALE_MIN, gaussian_tables
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_a_stream_that_is_no_stream_is_refused(coder: TableCoder) -> None:
         coder.open(b"\1\0\0\0\0\0\0\0")
 
 
-@pytest.mark.parametrize("module", [clc.codec.entropy, clc.codec.model])
+@pytest.mark.parametrize("module", [clc.codec.entropy, clc.model.network])
 def test_the_examples_in_the_documentation_run(module: ModuleType) -> None:
     result = doctest.testmod(module, extraglobs={"np": np, "torch": torch})
     assert result.attempted > 0

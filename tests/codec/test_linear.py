@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from clc.codec.linear import FINENESS, LinearCoder, first_finer, grid_shape
-from clc.codec.tables import gaussian_tables
 from clc.errors import BitstreamError
 from clc.images.patterns import PATTERNS, draw_pattern
+from clc.model.priors.tables import gaussian_tables
 from tests.conftest import picture
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from clc.codec.artifact import open_codec
+from clc.codec.artifacts import open_codec
 from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
 from clc.dictionary.dictionary import Dictionary

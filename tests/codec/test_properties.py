@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from clc.codec.artifact import read_latents, read_model
+from clc.codec.artifacts import read_latents, read_model
 from clc.codec.bitstream import (
     MAX_INDEX_BITS,
     MAX_REFERENCES,
@@ -23,10 +23,10 @@ from clc.codec.bitstream import (
     tile_count,
 )
 from clc.codec.codec import Codec
-from clc.codec.model import CompressionModel
 from clc.codec.packing import MAX_DISPLACEMENT
-from clc.codec.references import ReferenceLatents
+from clc.codec.references.protocols import ReferenceLatents
 from clc.images import read_image
+from clc.model.network import CompressionModel
 
 # The same examples every time: a test that fails here must fail everywhere.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)

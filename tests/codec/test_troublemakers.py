@@ -10,12 +10,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from clc.codec.artifact import open_codec
+from clc.api import find_model
+from clc.codec.artifacts import open_codec
 from clc.codec.codec import Codec
-from clc.codec.yardstick import Yardstick, block_errors
+from clc.codec.safety.yardstick import Yardstick, block_errors
 from clc.images.patterns import PATTERNS, draw_pattern, mixed_with, stage_picture
-from clc.loading import find_model
-from clc.shipped import LayeredStore
+from clc.store.shipped import LayeredStore
 from tests.conftest import picture
 
 QUALITIES = (30.0, 50.0, 75.0, 100.0)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from skimage.transform import ProjectiveTransform
 from skimage.transform import warp as resample
 
-from clc.codec.warp import CORNER_STEPS, warp
+from clc.codec.references.warp import CORNER_STEPS, warp
 from clc.errors import BitstreamError
 from tests.conftest import picture
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.commands.test_cli import Call, assert_refused
 from tests.conftest import World
-from tests.test_cli import Call, assert_refused
 
 PLAIN = ("--no-references", "--quality", 20)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from clc.store import Store, Version
+from tests.commands.test_cli import Call, assert_refused
 from tests.conftest import World
 from tests.evaluation.test_report import published, rows
-from tests.test_cli import Call, assert_refused
 
 Write = Callable[..., tuple[int, str, str]]
 """Runs a command that writes to the path given, with more options: exit code, output, errors."""

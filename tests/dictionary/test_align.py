@@ -11,21 +11,21 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from clc.codec.artifact import open_codec, read_model, reference_latents
+from clc.codec.artifacts import open_codec, read_model, reference_latents
 from clc.codec.bitstream import Bitstream, Scope
 from clc.codec.codec import Codec
-from clc.codec.model import CompressionModel, Conditioning
-from clc.codec.photos import DictionaryPhotos
-from clc.codec.warp import CORNER_STEPS, warp
-from clc.dictionary.align import PhotoAligner
+from clc.codec.references.pictures import DictionaryPhotos
+from clc.codec.references.warp import CORNER_STEPS, warp
 from clc.dictionary.build import build_dictionary
-from clc.dictionary.cluster import ClusterConfig
-from clc.dictionary.encoder import open_encoder
-from clc.dictionary.patches import CropConfig
+from clc.dictionary.retrieval.align import PhotoAligner
+from clc.dictionary.retrieval.open_encoder import open_encoder
+from clc.dictionary.stages.cluster import ClusterConfig
+from clc.dictionary.stages.patches import CropConfig
 from clc.errors import BitstreamError, MissingArtifactError
 from clc.images import open_source
-from clc.shipped import LayeredStore
+from clc.model.network import CompressionModel, Conditioning
 from clc.store import Kind, Store, Version, copy_version
+from clc.store.shipped import LayeredStore
 from tests.conftest import DICTIONARY_CONFIGS
 
 HEIGHT, WIDTH = 384, 512

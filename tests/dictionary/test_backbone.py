@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import resnet50
 
-from clc.codec.artifact import read_model
-from clc.codec.tiles import to_tensor
+from clc.codec.artifacts import read_model
 from clc.dictionary.backbone import OrientedGradients, ResNet50, open_backbone
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.dictionary import Dictionary
-from clc.dictionary.features import FeatureConfig, FeatureExtractor
+from clc.dictionary.stages.features import FeatureConfig, FeatureExtractor
 from clc.errors import DictionaryError, MissingArtifactError, ProfileError
 from clc.images import open_source
+from clc.model.tiles import to_tensor
 from clc.store.lineage import ancestry
 from tests.conftest import DICTIONARY_CONFIGS, World, picture
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clc.dictionary.cache import CAPACITY, KeyValueCache
+from clc.dictionary.retrieval.cache import CAPACITY, KeyValueCache
 from clc.errors import ProfileError
 
 DIMENSION = 4

@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from clc.dictionary.build import build_dictionary
-from clc.dictionary.cluster import ClusterConfig
 from clc.dictionary.dictionary import Dictionary
-from clc.dictionary.diff import diff, render_text, to_json
-from clc.dictionary.features import FeatureConfig, vector_array, vectors_of
-from clc.dictionary.index import IndexConfig
-from clc.dictionary.reduce import ReduceConfig
-from clc.dictionary.search import FaissIndex, KeyBallTree
+from clc.dictionary.inspect.diff import diff, render_text, to_json
+from clc.dictionary.retrieval.search import FaissIndex, KeyBallTree
+from clc.dictionary.stages.cluster import ClusterConfig
+from clc.dictionary.stages.features import FeatureConfig, vector_array, vectors_of
+from clc.dictionary.stages.index import IndexConfig
+from clc.dictionary.stages.reduce import ReduceConfig
 from clc.errors import DictionaryError
 from clc.images import open_source
 from clc.store import Draft, Kind, Store, Version, run_stage

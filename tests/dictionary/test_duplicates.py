@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.dictionary.duplicates import KeyBatches, find_distinct
+from clc.dictionary.stages.duplicates import KeyBatches, find_distinct
 
 
 def in_batches(keys: NDArray[np.float32], size: int) -> KeyBatches:

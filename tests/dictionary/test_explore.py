@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clc.codec.tiles import image_tiles
-from clc.dictionary import explore
 from clc.dictionary.build import build_dictionary
-from clc.dictionary.cluster import ClusterConfig
 from clc.dictionary.dictionary import Dictionary
-from clc.dictionary.explore import (
+from clc.dictionary.inspect import explore
+from clc.dictionary.inspect.explore import (
     ENTRY_PIXELS,
     MEMBER_PIXELS,
     MEMBERS_SHOWN,
@@ -26,9 +24,11 @@ from clc.dictionary.explore import (
     render_explorer,
     write_explorer,
 )
+from clc.dictionary.stages.cluster import ClusterConfig
 from clc.errors import DictionaryError, OutputError
 from clc.images import open_source
 from clc.images.patch import decode_patch
+from clc.model.tiles import image_tiles
 from clc.store import Kind, Store, Version
 from tests.conftest import DICTIONARY_CONFIGS, World, picture
 

@@ -9,20 +9,20 @@ import pytest
 import torch
 from PIL import Image
 
-from clc.codec.artifact import open_codec, read_latents, read_model
+from clc.codec.artifacts import open_codec, read_latents, read_model
 from clc.codec.bitstream import Bitstream, Scope, describe
-from clc.codec.tiles import image_tiles, to_tensor
-from clc.dictionary.assignments import assign
 from clc.dictionary.build import build_dictionary
-from clc.dictionary.cache import KeyValueCache
 from clc.dictionary.dictionary import Dictionary, load_index
-from clc.dictionary.encoder import open_encoder
-from clc.dictionary.index import IndexConfig
-from clc.dictionary.retrieve import Query, RetrievalConfig, merge
-from clc.dictionary.search import FaissIndex, KeyBallTree, SearchMethod
-from clc.dictionary.verify import verify_dictionary
+from clc.dictionary.inspect.consistency import verify_dictionary
+from clc.dictionary.retrieval.cache import KeyValueCache
+from clc.dictionary.retrieval.open_encoder import open_encoder
+from clc.dictionary.retrieval.queries import Query, RetrievalConfig, merge
+from clc.dictionary.retrieval.search import FaissIndex, KeyBallTree, SearchMethod
+from clc.dictionary.stages.assignments import assign
+from clc.dictionary.stages.index import IndexConfig
 from clc.errors import DictionaryError
 from clc.images import open_source, read_image
+from clc.model.tiles import image_tiles, to_tensor
 from clc.store import Store
 from tests.conftest import DICTIONARY_CONFIGS, World, picture
 

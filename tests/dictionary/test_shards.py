@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clc.dictionary.features import FeatureConfig, FeatureExtractor, extract
-from clc.dictionary.patches import CropConfig, crop
-from clc.dictionary.shards import Done, Extent, Shard
-from clc.dictionary.workers import DaskWorkers
+from clc.dictionary.stages.features import FeatureConfig, FeatureExtractor, extract
+from clc.dictionary.stages.patches import CropConfig, crop
 from clc.errors import ClusterError, DictionaryError, ProfileError, SourceError
 from clc.images import PhotoSource, open_source
+from clc.stages.shards import Done, Extent, Shard
+from clc.stages.workers import DaskWorkers
 from clc.store import Store, Version
 from tests.conftest import picture
 
@@ -196,7 +196,7 @@ def test_workers_are_here_or_elsewhere() -> None:
 def test_a_missing_dask_is_named_with_what_to_install() -> None:
     code = (
         "import sys; sys.modules['distributed'] = None\n"
-        "from clc.dictionary.workers import DaskWorkers\nDaskWorkers(2).require()"
+        "from clc.stages.workers import DaskWorkers\nDaskWorkers(2).require()"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.stderr.splitlines()[-1].endswith("pip install 'clc[dask]'")

@@ -10,10 +10,10 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from clc.dictionary.build import build_dictionary
-from clc.dictionary.cluster import ClusterConfig, cluster
-from clc.dictionary.features import FeatureConfig, extract, spatial_pyramid_pool, vectors_of
-from clc.dictionary.patches import CropConfig, crop
-from clc.dictionary.reduce import ReduceConfig, reduce
+from clc.dictionary.stages.cluster import ClusterConfig, cluster
+from clc.dictionary.stages.features import FeatureConfig, extract, spatial_pyramid_pool, vectors_of
+from clc.dictionary.stages.patches import CropConfig, crop
+from clc.dictionary.stages.reduce import ReduceConfig, reduce
 from clc.errors import DictionaryError, TooFewPatchesError
 from clc.images import open_source
 from clc.images.patch import decode_patch, pixels_sha256

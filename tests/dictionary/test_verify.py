@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from clc.dictionary.verify import verify_dictionary
+from clc.dictionary.inspect.consistency import verify_dictionary
 from clc.store import Draft, Kind, Store, Version, run_stage
 from tests.conftest import World
 

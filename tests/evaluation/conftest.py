@@ -14,12 +14,12 @@ from PIL import Image
 
 from clc.codec.bitstream import tile_count
 from clc.codec.codec import Codec
-from clc.codec.model import CalibrationCrop, CompressionModel, Conditioning
-from clc.codec.presets import PRESETS
-from clc.codec.references import ReferenceLatents
+from clc.codec.references.protocols import ReferenceLatents
 from clc.errors import DictionaryError
-from clc.evaluation.evaluate import EvaluationConfig, Subject, evaluate
+from clc.evaluation.measure.evaluate import EvaluationConfig, Subject, evaluate
 from clc.images import EncodedPhoto
+from clc.model.network import CalibrationCrop, CompressionModel, Conditioning
+from clc.model.presets import PRESETS
 from clc.store import StageResult, Store
 from tests.conftest import without_safety_net
 

@@ -6,8 +6,8 @@ from PIL import Image
 
 from clc.codec.bitstream import Bitstream
 from clc.errors import ImageError
-from clc.evaluation.baselines import Avif, Clc, Jpeg, WebP
-from clc.evaluation.metrics import psnr
+from clc.evaluation.codecs.builtin import Avif, Clc, Jpeg, WebP
+from clc.evaluation.measure.metrics import psnr
 
 
 @pytest.mark.parametrize("baseline", [Jpeg(), WebP(), Avif()], ids=["JPEG", "WebP", "AVIF"])

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from clc.evaluation.charts import Curve, Point, nice_ticks, rd_chart
+from clc.evaluation.report.charts import Curve, Point, nice_ticks, rd_chart
 
 
 @pytest.mark.parametrize(

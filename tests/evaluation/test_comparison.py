@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from clc.evaluation.comparison import NO_COMMON_PHOTO, compare
+from clc.evaluation.compare.paired import NO_COMMON_PHOTO, compare
 from clc.evaluation.results import ImageRow
 
 

@@ -7,10 +7,10 @@ from pydantic import ValidationError
 
 from clc.codec.codec import Codec
 from clc.errors import ImageError, SourceError
-from clc.evaluation.baselines import Clc, Jpeg, WebP
-from clc.evaluation.evaluate import EvaluationConfig, measure
-from clc.evaluation.metrics import ms_ssim, psnr
-from clc.evaluation.summary import image_rows
+from clc.evaluation.codecs.builtin import Clc, Jpeg, WebP
+from clc.evaluation.compare.summary import image_rows
+from clc.evaluation.measure.evaluate import EvaluationConfig, measure
+from clc.evaluation.measure.metrics import ms_ssim, psnr
 from clc.images import Photo
 from clc.store import Store
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clc.evaluation.curves import MS_SSIM, PSNR
-from clc.evaluation.interval import MIN_PHOTOS, interval
-from clc.evaluation.rate_difference import rate_difference
+from clc.evaluation.compare.curves import MS_SSIM, PSNR
+from clc.evaluation.compare.interval import MIN_PHOTOS, interval
+from clc.evaluation.compare.rate_difference import rate_difference
+from clc.evaluation.compare.summary import means
 from clc.evaluation.results import ImageRow
-from clc.evaluation.summary import means
 
 QUALITIES = (10.0, 30.0, 60.0, 90.0)
 

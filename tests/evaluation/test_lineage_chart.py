@@ -1,6 +1,6 @@
 import pyarrow as pa
 
-from clc.evaluation.lineage_chart import lineage_columns
+from clc.evaluation.report.lineage_chart import lineage_columns
 from clc.store import Kind, Recipe, Store, Version
 
 

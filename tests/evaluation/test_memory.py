@@ -6,7 +6,7 @@ import pytest
 # In a process of its own: memory that other tests left behind may be freed at any moment, and would be missed.
 _MEASURE = """
 import numpy as np
-from clc.evaluation.memory import with_peak_memory
+from clc.evaluation.measure.memory import with_peak_memory
 
 def held(megabytes):
     return len(np.ones(megabytes * 2**20, dtype=np.uint8))

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from clc.evaluation.metrics import bits_per_pixel, ms_ssim, ms_ssim_db, psnr, psnr_of_error, squared_error
+from clc.evaluation.measure.metrics import bits_per_pixel, ms_ssim, ms_ssim_db, psnr, psnr_of_error, squared_error
 
 GREY = np.full((176, 192, 3), 100, dtype=np.uint8)
 

@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clc.errors import OverlapError
-from clc.evaluation.overlap import refuse_overlap
+from clc.evaluation.measure.overlap import refuse_overlap
+from clc.images.hashes import NEAR_DUPLICATE_BITS, differing_bits, perceptual_hash
 from clc.images.patch import pixels_sha256
-from clc.images.perceptual import NEAR_DUPLICATE_BITS, differing_bits, perceptual_hash
-from clc.images.seen import SeenPhoto, seen_photos, seen_table
+from clc.images.provenance import SeenPhoto, seen_photos, seen_table
 from tests.conftest import picture as photo_like
 
 

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from clc.evaluation.baselines import Jpeg, WebP
-from clc.evaluation.panels import DISPLAY_WIDTH, display, mosaics, quality_of_size, reference_sheet
+from clc.evaluation.codecs.builtin import Jpeg, WebP
+from clc.evaluation.report.panels import DISPLAY_WIDTH, display, mosaics, quality_of_size, reference_sheet
 from clc.images.patch import decode_patch, encode_patch
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from clc.errors import ImageError
-from clc.evaluation.metrics import psnr
-from clc.evaluation.programs import Hevc, JpegXl, Vvc, why_missing
+from clc.evaluation.codecs.programs import Hevc, JpegXl, Vvc, why_missing
+from clc.evaluation.measure.metrics import psnr
 
 PROGRAMS = pytest.mark.parametrize("codec", [JpegXl(), Hevc(), Vvc()], ids=["JPEG XL", "HEVC", "VVC"])
 

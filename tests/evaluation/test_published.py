@@ -2,8 +2,8 @@
 
 import pytest
 
-from clc.evaluation.published import VTM, published_curve, published_curves
-from clc.evaluation.rate_difference import rate_difference
+from clc.evaluation.compare.published import VTM, published_curve, published_curves
+from clc.evaluation.compare.rate_difference import rate_difference
 
 CLIC = "clic2020-professional-valid41"
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from clc.evaluation.rate_difference import quality_difference, rate_difference, why_incomparable
+from clc.evaluation.compare.rate_difference import quality_difference, rate_difference, why_incomparable
 
 ANCHOR = [(0.1, 26.0), (0.2, 29.0), (0.4, 32.0), (0.8, 34.5)]
 

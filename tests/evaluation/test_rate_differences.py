@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from clc.evaluation.rate_difference import rate_difference
-from clc.evaluation.rate_differences import mean_rate_differences
+from clc.evaluation.compare.rate_difference import rate_difference
+from clc.evaluation.compare.rate_differences import mean_rate_differences
 
 
 def curves(seed: int, points: int, pairs: int = 50, start: float = 25.0):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from clc.errors import OutputError, ProfileError
-from clc.evaluation.report import comparisons, render_report, write_report
+from clc.evaluation.report.page import comparisons, render_report, write_report
 from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
 from clc.images.patch import decode_patch
 from clc.store import Kind, Recipe, Store, Version

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clc.evaluation.report import write_report
+from clc.evaluation.report.page import write_report
 from clc.store import Store
 from tests.evaluation.chromium import CHROMIUM, browser
 

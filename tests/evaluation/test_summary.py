@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
+from clc.evaluation.compare.summary import common_images, image_rows, means, summary
 from clc.evaluation.results import ImageRow
-from clc.evaluation.summary import common_images, image_rows, means, summary
 
 
 def test_means_over_photos(run, store, photos_of, picture):

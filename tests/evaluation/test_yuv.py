@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from clc.errors import ImageError
-from clc.evaluation.metrics import psnr
-from clc.evaluation.yuv import from_yuv420, to_yuv420
+from clc.evaluation.codecs.yuv import from_yuv420, to_yuv420
+from clc.evaluation.measure.metrics import psnr
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (63, 95)])

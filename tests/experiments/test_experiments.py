@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from clc.codec.model import Ablation, Conditioning
 from clc.errors import ProfileError, SourceError
-from clc.evaluation.report import render_report
+from clc.evaluation.compare.summary import codec_names
+from clc.evaluation.report.page import render_report
 from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
-from clc.evaluation.summary import codec_names
-from clc.experiments.budget import BUDGETS, Budget, find_budget
+from clc.experiments.budgets import BUDGETS, Budget, find_budget
 from clc.experiments.catalogue import EXPERIMENTS, Experiment, Variant, find_experiment
-from clc.experiments.comparison import combined, markdown, table
-from clc.experiments.photos import DATA, DataSet, collections, general, limited
+from clc.experiments.data_sets import DATA, DataSet, collections, general, limited
+from clc.experiments.tables import combined, markdown, table
 from clc.experiments.variant import measured, trained, variant_profile
-from clc.profile import PhotoSources
+from clc.model.network import Ablation, Conditioning
+from clc.production.profile import PhotoSources
 from clc.store import Kind, Recipe, Store, Version
 from pipelines.experiment_command import run_experiment
 from tests.conftest import write_photos

@@ -13,7 +13,7 @@ from PIL import Image
 
 from clc.errors import ArchiveError, FetchError, SourceError
 from clc.images import DatasetManifest, FetchRecord, dataset_names, datasets_dir, load_manifest, open_source
-from clc.images.fetch import download, fetch_dataset
+from clc.images.datasets.fetch import download, fetch_dataset
 
 CONTENT = bytes(index * 7 % 251 for index in range(100_000))
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

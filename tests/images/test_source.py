@@ -14,7 +14,7 @@ from PIL import Image
 
 from clc.errors import SourceError
 from clc.images import PhotoSource, SkippedPhoto, fingerprint, open_source, read_photos
-from clc.images.joined import JoinedPhotos
+from clc.images.sources.combined import JoinedPhotos
 
 
 def png(level: int = 0, size: tuple[int, int] = (4, 3)) -> bytes:

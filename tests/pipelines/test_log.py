@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from clc.errors import DictionaryError
-from pipelines.log import into_the_runs_log, quieten_user_errors
+from pipelines.runtime.log import into_the_runs_log, quieten_user_errors
 
 
 @pytest.mark.parametrize(

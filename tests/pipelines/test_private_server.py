@@ -13,7 +13,7 @@ import pytest
 
 from tests.processes import clean_environment
 
-_START = "from pipelines.private_server import start_private_server as start; print(start(), flush=True); input()"
+_START = "from pipelines.runtime.private_server import start_private_server as s; print(s(), flush=True); input()"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")

@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from pipelines import progress
-from pipelines.progress import progress_bar
+from pipelines.runtime import progress
+from pipelines.runtime.progress import progress_bar
 
-logger = logging.getLogger("clc.dictionary.shards")
+logger = logging.getLogger("clc.stages.shards")
 
 
 @pytest.fixture

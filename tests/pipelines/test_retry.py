@@ -7,7 +7,7 @@ import pytest
 from prefect.states import Failed
 
 from clc.errors import AliasConflictError, ProfileError, SourceError, StoreError
-from pipelines.retry import may_pass
+from pipelines.runtime.retry import may_pass
 
 
 def caused_by(error: Exception, cause: Exception) -> Exception:

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from clc.codec.gain import lagrangian
-from clc.codec.model import Reconstruction
 from clc.errors import ProfileError
-from clc.profile_file import validated
+from clc.model.gain import lagrangian
+from clc.model.network import Reconstruction
+from clc.runtime.profile_file import validated
 from clc.training.config import Schedule, TrainingConfig
 from clc.training.objective import Distortion, balance, rate_distortion
 from clc.training.schedule import Budget, steps_of

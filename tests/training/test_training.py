@@ -16,23 +16,23 @@ import pytest
 import torch
 from PIL import Image
 
-from clc.codec.model import CompressionModel, Conditioning, ModelConfig
-from clc.codec.presets import PRESETS
-from clc.codec.prior_matching import PriorMatchingConfig
 from clc.errors import ProfileError, TrainingError, TrainingStoppedError
 from clc.images import open_source
-from clc.profile_file import validated
+from clc.model.network import CompressionModel, Conditioning, ModelConfig
+from clc.model.presets import PRESETS
+from clc.model.priors.matching import PriorMatchingConfig
+from clc.runtime.profile_file import validated
 from clc.store import Version
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
 from clc.training.config import Part, Precision, TrainingConfig
-from clc.training.data import TrainingSet
-from clc.training.draws import Draw, Draws
+from clc.training.data.crops import TrainingSet
+from clc.training.data.decoded_photos import decode_photos
+from clc.training.data.drawing import Draw, Draws
+from clc.training.data.reference_pool import ReferencePool
+from clc.training.data.windows import assigned_windows
 from clc.training.loop import Trainer
-from clc.training.photos import decode_photos
-from clc.training.references import ReferencePool
 from clc.training.train import ModelChoice, TrainingJob, train
 from clc.training.validation import Validation, held_out
-from clc.training.windows import assigned_windows
 from tests.conftest import World, write_photos
 
 CONFIG = TrainingConfig(

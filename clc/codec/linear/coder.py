@@ -19,8 +19,8 @@ from clc.codec.linear.transform import (
     restored,
     transformed,
 )
-from clc.codec.tables import FrequencyTables
 from clc.errors import BitstreamError
+from clc.model.priors.tables import FrequencyTables
 
 _GREY = 128
 _TOGETHER = 4096  # blocks
@@ -34,7 +34,7 @@ class LinearCoder:
 
     tables: those of the latent, one for each scale level.
 
-    >>> from clc.codec.tables import gaussian_tables
+    >>> from clc.model.priors.tables import gaussian_tables
     >>> coder = LinearCoder(gaussian_tables())
     >>> picture = np.full((20, 40, 3), 200, np.uint8)
     >>> data, coded = coder.encode(picture, None, np.zeros((2, 3), int), 50.0)

@@ -8,11 +8,11 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.adaptive import AdaptiveTable
+from clc.codec.adaptive_tables import AdaptiveTable
 from clc.codec.entropy import ESCAPED_BITS, TableCoder
 from clc.codec.linear.statistics import ACTIVITIES, EXPONENT_PER_ACTIVITY, levels_at, units
 from clc.codec.linear.transform import COEFFICIENTS, PARTS
-from clc.codec.tables import FREQUENCY_BITS, LOG_SCALE_STEP, SCALE_MIN, FrequencyTables
+from clc.model.priors.tables import FREQUENCY_BITS, LOG_SCALE_STEP, SCALE_MIN, FrequencyTables
 
 # Activity 0 is the last symbol, not the first: an ANS coder would take any number of those for nothing, and a decoder
 # could not tell a file of few bytes from a hostile one.

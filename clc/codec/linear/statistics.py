@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.adaptive import AdaptiveTable
+from clc.codec.adaptive_tables import AdaptiveTable
 from clc.codec.linear.grids import FINENESS
 from clc.codec.linear.transform import SIDE
-from clc.codec.tables import SCALE_LEVELS, FrequencyTables
+from clc.model.priors.tables import SCALE_LEVELS, FrequencyTables
 
 ACTIVITIES = 16
 """How far the coefficients of a part can lie above or below the usual magnitudes; 0: all are 0."""

@@ -1,0 +1,311 @@
+"""What a program uses: `clc.load` gives a codec for photos, `StoreDecoder` decodes with what a store holds."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import ValidationError
+
+from clc.codec.artifacts import open_codec, other_latents, reference_latents
+from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header
+from clc.codec.codec import MAX_PIXELS, Codec
+from clc.codec.decisions.targets import Compressed, Target, compress_to
+from clc.codec.stream_file import read_stream
+from clc.errors import BitstreamError, ImageError, ProfileError
+from clc.images import PictureFormat, encode, format_of, read_image
+from clc.images.decode import DECODER_FAILURES, to_rgb
+from clc.model.network import ModelConfig
+from clc.runtime.files import check_output, write_atomically
+from clc.runtime.prefetch import ahead
+from clc.store import Kind, Store, Version
+from clc.store.shipped import LayeredStore
+
+_PRODUCTION = "production"
+DEFAULT = "default"
+"""The name of the model that is used where none is named."""
+
+ImageLike = Image.Image | NDArray[np.uint8] | str | os.PathLike[str]
+"""A picture, its pixels uint8 [H, W, 3], or the file that it is in; all by the rules of `clc.images.decode`."""
+_OPEN_CODECS = 4
+
+
+def load(
+    model: str = DEFAULT,
+    *,
+    store: Store | str | Path | None = None,
+    dictionary: str | None = None,
+    backbone: str | None = None,
+    device: str = "cpu",
+    max_pixels: int = MAX_PIXELS,
+) -> "StoreCodec":
+    """A codec for photos.
+
+    model: "default" (alias production, else the model that comes with CLC), or any alias, id or unique prefix of one.
+    store: a path or URL. Default: $CLC_STORE, else ./artifacts.
+    dictionary: where references come from, likewise. Default: the one that the model was trained with.
+    backbone: what describes photos for retrieval, where that is not what the dictionary was built with (file:PATH).
+    device: "cpu", "cuda" or "cuda:N". Streams are the same bytes up to the rounding of g_a, and decode anywhere.
+    max_pixels: larger images are refused, and streams that declare larger ones, before memory is allocated for them.
+
+    Names are resolved at once; weights are read when they are first needed.
+    Raises MissingArtifactError for a name that is not in the store, ProfileError for a device that is not there.
+
+    >>> import clc
+    >>> from PIL import Image
+    >>> codec = clc.load("default")
+    >>> photo = Image.open("photo.png")
+    >>> data = codec.compress(photo, bpp=1.5)
+    >>> 1.47 < 8 * len(data) / (photo.width * photo.height) < 1.53
+    True
+    >>> codec.decompress(data).size == photo.size
+    True
+    """
+    opened = store if isinstance(store, Store) else LayeredStore(store)
+    return StoreCodec(
+        opened,
+        find_model(opened, model),
+        None if dictionary is None else opened.get(Kind.DICTIONARY, dictionary),
+        backbone=backbone,
+        device=device,
+        max_pixels=max_pixels,
+    )
+
+
+def find_model(store: Store, name: str = DEFAULT) -> Version:
+    """The model of a name, as in `load`. Raises MissingArtifactError if there is none."""
+    if name == DEFAULT and _PRODUCTION in store.aliases.list(Kind.MODEL):
+        name = _PRODUCTION
+    return store.get(Kind.MODEL, name)
+
+
+class StoreDecoder:
+    """Decodes streams with the models and dictionaries that they name, which it looks up in a store.
+
+    It needs no alias, search library or backbone. The codecs used last stay open.
+    Not for use by several threads at once. Raises ProfileError for a device that is not there.
+
+    >>> from pathlib import Path
+    >>> from clc.store import Store
+    >>> decoder = StoreDecoder(Store())
+    >>> decoder.decompress(Path("photo.clc").read_bytes()).mode
+    'RGB'
+    """
+
+    def __init__(self, store: Store, device: str = "cpu", max_pixels: int = MAX_PIXELS) -> None:
+        self.store = store
+        self.max_pixels = max_pixels
+        self.device = available_device(device)
+        self._open = lru_cache(maxsize=_OPEN_CODECS)(self._open_codec)
+
+    def decompress(self, data: bytes) -> Image.Image:
+        """The picture in a stream.
+
+        Raises BitstreamError for one that is damaged, MissingArtifactError, with what to import, for one whose model
+        or dictionary is not in the store.
+        """
+        return Image.fromarray(self._pixels(data))
+
+    def decompress_many(self, streams: Iterable[bytes]) -> Iterator[Image.Image]:
+        """`decompress` for each stream, one by one as they are taken."""
+        return map(self.decompress, streams)
+
+    def decompress_file(
+        self,
+        stream: str | os.PathLike[str],
+        output: str | os.PathLike[str],
+        *,
+        format: PictureFormat | None = None,
+        overwrite: bool = False,
+    ) -> Image.Image:
+        """Decode a `.clc` file to a picture file, written only if all went well; the picture.
+
+        format: PNG, JPEG, WebP, AVIF or TIFF, as `clc.images.encode` writes them. Default: what the output's name says.
+        overwrite: replace a file that is there.
+        Raises what `decompress` raises, and OutputError for a name that says no format, for an output that is there
+        or is the stream itself, and if it cannot be written.
+        """
+        source, target = Path(stream), Path(output)
+        check_output(target, overwrite=overwrite, sources=[source])
+        chosen = format or format_of(target)
+        pixels = self._pixels(read_stream(source))
+        write_atomically(target, encode(pixels, chosen, name=str(target)), overwrite=overwrite)
+        return Image.fromarray(pixels)
+
+    def _pixels(self, data: bytes) -> NDArray[np.uint8]:
+        header = Bitstream.from_bytes(data).header
+        try:
+            return self._decoder(header).decompress(data)
+        except BitstreamError:
+            # It names model and dictionary; what its encoder's machine made of the two may have come here later.
+            for latents in self._other_latents(header):
+                with suppress(BitstreamError):
+                    return self._open(header.model_id, header.dictionary_id, latents).decompress(data)
+            raise
+
+    def _decoder(self, header: Header) -> Codec:
+        return self._open(header.model_id, header.dictionary_id if header.references else None)
+
+    def _open_codec(self, model: str, dictionary: str | None, latents: str | None = None) -> Codec:
+        named = None if dictionary is None else self.store.get(Kind.DICTIONARY, dictionary)
+        others = None if latents is None else self.store.get(Kind.LATENTS, latents)
+        found = self.store.get(Kind.MODEL, model)
+        return self._placed(open_codec(self.store, found, named, latents=others, max_pixels=self.max_pixels))
+
+    def _other_latents(self, header: Header) -> list[str]:
+        if not header.references:
+            return []
+        dictionary = self.store.get(Kind.DICTIONARY, header.dictionary_id)
+        model = self.store.get(Kind.MODEL, header.model_id)
+        return [version.id for version in other_latents(self.store, dictionary, model)]
+
+    def _placed(self, codec: Codec) -> Codec:
+        codec.model.to(self.device)
+        return codec
+
+
+def available_device(name: str) -> torch.device:
+    """The device "cpu", "cuda" or "cuda:N". Raises ProfileError for another name or one that is not there."""
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (":" in name and not number.isdecimal()):
+        raise ProfileError(f"unknown device {name!r}; use cpu, cuda or cuda:N")
+    count = torch.cuda.device_count()
+    if kind == "cuda" and int(number or 0) >= count:
+        raise ProfileError(f"device {name} is not there: PyTorch finds {count} CUDA devices; use another, or cpu")
+    return torch.device(name)
+
+
+class StoreCodec(StoreDecoder):
+    """Compresses with one model and its dictionary; decompresses whatever its store has the model for.
+
+    `load` makes one. Not for use by several threads at once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        model: Version,
+        dictionary: Version | None = None,
+        *,
+        backbone: str | None = None,
+        device: str = "cpu",
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        super().__init__(store, device, max_pixels)
+        self.model = model
+        self.dictionary = dictionary
+        self._backbone = backbone
+        self._retrieving: Codec | None = None  # opened when references are first asked for
+
+    def compress(
+        self,
+        image: ImageLike,
+        *,
+        quality: float | None = None,
+        bpp: float | None = None,
+        psnr: float | None = None,
+        references: bool = True,
+    ) -> bytes:
+        """Code an image to a `.clc` stream.
+
+        quality: 1 (smallest) to 100 (best); 50 if nothing else is asked for.
+        bpp, psnr: instead of the quality, bits per pixel of the whole stream, or dB of the picture that comes back.
+        They are met within 2 %, or refused.
+        references: False writes a stream that needs no dictionary.
+        Raises ProfileError if a value is out of range or out of reach for this image, or if several are given;
+        ImageError if the image cannot be read or is too large; MissingArtifactError without the dictionary.
+        """
+        return self.compress_to(image, Target.choose(quality, bpp, psnr), references=references).data
+
+    def compress_to(self, image: ImageLike, target: Target, *, references: bool = True) -> Compressed:
+        """`compress` for a target that is chosen already; the stream with what was measured of it.
+
+        Raises what `compress` raises.
+        """
+        return self._compress(pixels_of(image), target, references)
+
+    def compress_many(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        quality: float | None = None,
+        bpp: float | None = None,
+        psnr: float | None = None,
+        references: bool = True,
+    ) -> Iterator[bytes]:
+        """`compress` for each image, one by one as the streams are taken; the next file is read meanwhile."""
+        target = Target.choose(quality, bpp, psnr)
+        pixels = ahead(pixels_of(image) for image in images)
+        return (self._compress(each, target, references).data for each in pixels)
+
+    def compress_file(
+        self,
+        image: str | os.PathLike[str],
+        output: str | os.PathLike[str],
+        *,
+        quality: float | None = None,
+        bpp: float | None = None,
+        psnr: float | None = None,
+        references: bool = True,
+        overwrite: bool = False,
+    ) -> Compressed:
+        """`compress` from file to file, written only if all went well; the stream with what was measured of it.
+
+        overwrite: replace a file that is there.
+        Raises what `compress` raises, and OutputError for an output that is there or is the image itself, and if it
+        cannot be written.
+        """
+        target = Target.choose(quality, bpp, psnr)
+        check_output(Path(output), overwrite=overwrite, sources=[Path(image)])
+        compressed = self.compress_to(image, target, references=references)
+        write_atomically(Path(output), compressed.data, overwrite=overwrite)
+        return compressed
+
+    def _compress(self, pixels: NDArray[np.uint8], target: Target, references: bool) -> Compressed:
+        return compress_to(self._encoder(references), pixels, target, references=references)
+
+    def _encoder(self, references: bool) -> Codec:
+        if self._retrieving is None and references and self._takes_references():
+            self._retrieving = self._placed(self._open_encoder())
+        return self._retrieving or self._open(self.model.short_id, None)
+
+    def _takes_references(self) -> bool:
+        try:
+            config = ModelConfig.model_validate(self.model.attributes["config"])
+        except (KeyError, ValidationError):
+            return False  # reading the model says what is wrong with it
+        return self.dictionary is not None or config.takes_references
+
+    def _open_encoder(self) -> Codec:
+        from clc.dictionary.retrieval.open_encoder import open_encoder  # needs the search libraries
+
+        dictionary = self.dictionary or self.store.get(Kind.DICTIONARY, self.model.attributes["dictionary"])
+        reference_latents(dictionary, self.model, store=self.store)  # a dictionary that is new to this model
+        opened = open_encoder(self.store, self.model, dictionary, backbone=self._backbone, max_pixels=self.max_pixels)
+        return opened[0]
+
+    def _decoder(self, header: Header) -> Codec:
+        own = self._retrieving
+        if own is None or own.latents is None or header.model_id != own.model_id:
+            return super()._decoder(header)
+        return own if header.dictionary_id in (NO_DICTIONARY, own.latents.dictionary_id) else super()._decoder(header)
+
+
+def pixels_of(image: ImageLike) -> NDArray[np.uint8]:
+    """Pixels uint8 [H, W, 3] of a picture or of a file; an array is left as it is.
+
+    Raises ImageError if they cannot be decoded.
+    """
+    if isinstance(image, np.ndarray):
+        return image
+    if not isinstance(image, Image.Image):
+        return read_image(os.fspath(image))
+    try:
+        return to_rgb(image, "image")
+    except DECODER_FAILURES as error:  # Pillow reads a file's pixels only now
+        raise ImageError(f"image cannot be decoded: {error}") from error

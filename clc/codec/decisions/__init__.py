@@ -1,0 +1,1 @@
+"""What an encoder decides: references, quality."""

@@ -1,0 +1,1 @@
+"""What a stream says of references, and their latents (paper §3.2)."""

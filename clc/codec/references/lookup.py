@@ -1,0 +1,105 @@
+"""From what a stream says of references to their latents: the same in the encoder, in the decoder, on every machine."""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from clc.codec.bitstream import tile_count
+from clc.codec.references.protocols import (
+    NO_REFERENCES,
+    Alignment,
+    ReferenceLatents,
+    ReferencePhotos,
+    UsedReferences,
+    quantise,
+)
+from clc.codec.references.warp import warp
+from clc.errors import BitstreamError, MissingArtifactError
+from clc.model.exact.analysis import ExactAnalysis
+from clc.model.network import CompressionModel
+from clc.model.tiles import padded_size, split_latent
+from clc.model.transforms.convolutional import ConvolutionalAnalysis
+
+
+class ReferenceLookup:
+    """The references of one model and, optionally, one dictionary.
+
+    photos: needed for references that are aligned.
+    """
+
+    def __init__(
+        self, model: CompressionModel, latents: ReferenceLatents | None, photos: ReferencePhotos | None
+    ) -> None:
+        self._model = model
+        self._latents = latents
+        self._photos = photos
+
+    @property
+    def aligns(self) -> bool:
+        """Whether there is all that aligned references take."""
+        return self._photos is not None and isinstance(self._model.g_a, ConvolutionalAnalysis)
+
+    @property
+    def bytes(self) -> int:
+        """What decoding our encoder's streams takes of the dictionary: int8 latents, and pictures if it aligns some."""
+        latents = 0 if self._latents is None else self._latents.values.nbytes
+        if self._photos is None or not self.aligns or not self._model.config.prior_only:
+            return latents
+        return latents + self._photos.bytes
+
+    def entries(self, entries: NDArray[np.int64], height: int, width: int) -> UsedReferences:
+        """Of an image of that size: entries [T, M], or [1, M] for every tile, or those that the model learned.
+
+        Raises BitstreamError for an entry that is not in the dictionary.
+        """
+        tiles = tile_count(height, width)
+        if self._model.config.learns_references:
+            learned = self._model.learned_references.expand(tiles, -1, -1, -1, -1)
+            return UsedReferences(NO_REFERENCES.entries, latents=learned)
+        if entries.size == 0 or self._latents is None:
+            return NO_REFERENCES
+        self._check(entries, self._latents)
+        values = self._latents.stored(entries)
+        latents = self._latents.dequantised(values).to(self._model.device).expand(tiles, -1, -1, -1, -1)
+        return UsedReferences(entries, values, latents)
+
+    def aligned(self, alignment: Alignment, height: int, width: int) -> UsedReferences:
+        """Photos, brought into line with an image of that size and analysed.
+
+        Raises BitstreamError for an entry that is not in the dictionary or corners that make no sense,
+        MissingArtifactError if this is no dictionary or model for it.
+        """
+        if self._latents is None or not self.aligns:
+            raise MissingArtifactError(
+                "aligned references need a convolutional model, and the dictionary with the pictures of its entries"
+            )
+        self._check(alignment.entries, self._latents)
+        exponents = torch.from_numpy(self._latents.exponents)
+        pictures = self._pictures(alignment, height, width, (padded_size(height), padded_size(width)))
+        values = [quantise(self._analysis(picture).float(), exponents)[0] for picture in pictures]
+        tiles = torch.stack([split_latent(each) for each in values], dim=1)
+        latents = self._latents.dequantised(tiles).to(self._model.device)
+        return UsedReferences(alignment.entries[None], tiles, latents, alignment.corners)
+
+    def pictures(self, alignment: Alignment, height: int, width: int) -> list[NDArray[np.uint8]]:
+        """What is analysed, uint8 [height, width, 3] each. Raises as `aligned` does."""
+        return list(self._pictures(alignment, height, width, (height, width)))
+
+    def _pictures(
+        self, alignment: Alignment, height: int, width: int, shape: tuple[int, int]
+    ) -> Iterator[NDArray[np.uint8]]:
+        assert self._photos is not None, "aligns"
+        for entry, corners in zip(alignment.entries.tolist(), alignment.corners, strict=True):
+            yield warp(self._photos.photo(entry), corners, height, width, shape)
+
+    @cached_property
+    def _analysis(self) -> ExactAnalysis:
+        assert isinstance(self._model.g_a, ConvolutionalAnalysis), "aligns"
+        return ExactAnalysis(self._model.g_a)
+
+    def _check(self, entries: NDArray[np.int64], latents: ReferenceLatents) -> None:
+        if entries.max() >= len(latents):
+            raise BitstreamError(f"entry {entries.max()} is outside the dictionary of {len(latents)} entries")

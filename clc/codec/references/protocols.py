@@ -1,0 +1,135 @@
+"""What the codec knows of a dictionary: which entries to use for a tile, and their latents."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_INT8_LIMIT = 127
+
+
+class Retriever(Protocol):
+    """Encoder side: finds dictionary entries for an image. `clc.dictionary.dictionary.Dictionary` is one."""
+
+    def retrieve(self, image: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
+        """Entries for an image uint8 [H, W, 3]: [T, number] for its T tiles, or [1, number] for all of it.
+
+        The best come first; they are distinct within a row.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ReferenceLatents:
+    """The values of a dictionary under one model: int8 [K, C, 16, 16] times a power of two per channel.
+
+    They are stored as integers so that every decoder starts from the same numbers.
+    """
+
+    values: NDArray[np.int8]
+    exponents: NDArray[np.int32]
+    dictionary_id: str
+    model_id: str
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def select(self, entries: NDArray[np.int64]) -> Tensor:
+        """De-quantised latents float32 [T, M, C, 16, 16] of entries [T, M]."""
+        return self.dequantised(self.stored(entries))
+
+    def stored(self, entries: NDArray[np.int64]) -> Tensor:
+        """int8 [T, M, C, 16, 16] of entries [T, M]."""
+        return torch.from_numpy(self.values[entries])
+
+    def dequantised(self, values: Tensor) -> Tensor:
+        """float32 [T, M, C, 16, 16] of such integers.
+
+        In memory, what a tile's references have in one channel lies together, as matching reads it.
+        """
+        return dequantise(values.transpose(1, 2).contiguous().transpose(1, 2), torch.from_numpy(self.exponents))
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Photos that an image is coded with, each named by one of its entries.
+
+    entries: int64 [M]; corners: int32 [M, 4, 2], where the corners of the image lie in them (see `warp`).
+    """
+
+    entries: NDArray[np.int64]
+    corners: NDArray[np.int32]
+
+
+class ReferencePhotos(Protocol):
+    """What a decoder needs beside `ReferenceLatents` for aligned references."""
+
+    @property
+    def bytes(self) -> int:
+        """What the pictures take that photos can be put together from."""
+        ...
+
+    def photo(self, entry: int) -> NDArray[np.uint8]:
+        """The photo uint8 [H, W, 3] that an entry was cut from, as far as the dictionary's entries show it."""
+        ...
+
+
+class Aligner(Protocol):
+    """Encoder side: finds photos that can be brought into line with an image (`clc.dictionary.retrieval.align`)."""
+
+    def align(self, image: NDArray[np.uint8], candidates: NDArray[np.int64], number: int) -> Alignment | None:
+        """At most `number` photos for an image uint8 [H, W, 3]; None if there are none like it.
+
+        candidates: entries [Q, N] that a `Retriever` found for it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class UsedReferences:
+    """What an image is coded with.
+
+    entries: int64 [Q, M], and `corners` int32 [M, 4, 2] if they are aligned: what a stream says.
+    values: int8 [Q or T, M, C, 16, 16]: what that means, for the checksum; None if nothing is transmitted.
+    latents: float32 [T, M, C, 16, 16]: the same for the T tiles, or what the model learned; None without references.
+    """
+
+    entries: NDArray[np.int64]
+    values: Tensor | None = None
+    latents: Tensor | None = None
+    corners: NDArray[np.int32] | None = None
+
+
+NO_REFERENCES = UsedReferences(np.empty((0, 0), dtype=np.int64))
+
+
+def quantise(
+    latents: Tensor, exponents: Tensor | None = None, *, finest: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """float [K, C, s, s] → int8 values of the same shape and int32 exponents [C]; value ≈ int · 2^-exponent.
+
+    exponents: use these instead of the finest that hold the largest value of each channel; what exceeds them
+    saturates.
+    finest: int32 [C], exponents beyond which precision is of no use.
+    """
+    if exponents is None:
+        largest = latents.abs().amax(dim=(0, 2, 3)).clamp(min=2.0**-24)
+        exponents = torch.floor(torch.log2(_INT8_LIMIT / largest)).int()
+    if finest is not None:
+        exponents = torch.minimum(exponents, finest)
+    scaled = torch.floor(latents * torch.exp2(exponents.float())[:, None, None] + 0.5)
+    return scaled.clamp(-_INT8_LIMIT, _INT8_LIMIT).to(torch.int8), exponents
+
+
+def dequantise(values: Tensor, exponents: Tensor) -> Tensor:
+    """The inverse of `quantise`, for values [..., C, s, s]: float32."""
+    return values.float().mul_(torch.exp2(-exponents.float())[:, None, None])
+
+
+def index_bits(entries: int) -> int:
+    """Bits of one transmitted entry index: ⌈log2 K⌉."""
+    return max(0, math.ceil(math.log2(entries)))

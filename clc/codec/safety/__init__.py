@@ -1,0 +1,1 @@
+"""No block comes out destroyed: what the encoder checks, and what it codes otherwise."""

@@ -1,0 +1,154 @@
+"""The encoder's safety net: it looks at the picture that a decoder will show, and codes otherwise what came out badly.
+
+The measure is what an engineer would use instead: no block of 16×16 pixels may be much worse than in a JPEG file of the
+same size. Blocks that are get coded by a linear transform; where that does not pay, the whole image is, or it is kept
+losslessly. The worst that can happen is a larger file.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Scope
+from clc.codec.linear import FINENESS, LinearCoder, first_finer
+from clc.codec.lossless import lossless_file
+from clc.codec.safety.yardstick import Yardstick, block_errors
+from clc.model.gain import lagrangian
+
+_WORSE = 2.4  # times the squared error of JPEG's block, at qualities from 50: 3.8 dB
+_RELAXED_FROM = 50.0
+_RELAXED_BY = 12.0  # below it, twice that for every 12 steps of quality: there, JPEG has no smooth blocks either
+_VISIBLE = 1.0  # mean squared error, of 255 levels: below it nobody looks for differences
+_MANY = 0.005  # share of failing blocks; of nearly all photos, fewer fail
+_MENDED_TOO_MUCH = 0.25  # share of a file
+_FEW_COLOURS, _DRAWN_SHARE = 16, 0.25  # a photo's most frequent colours mostly fill less
+_SAMPLED_PIXELS, _SAMPLED_ROWS = 2**14, 64
+_HARDLY_BETTER = 0.75  # times JPEG's squared error: of photos, the network is always better than that
+_NEARLY = 1.15  # times the least cost
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A stream, and the picture uint8 [H, W, 3] that a decoder makes of it.
+
+    doubtful: the network is hardly better than JPEG, or many of its blocks came out badly.
+    """
+
+    stream: Bitstream
+    picture: NDArray[np.uint8]
+    doubtful: bool = False
+
+
+class SafetyNet:
+    """Makes the coding of one image safe, at any quality."""
+
+    def __init__(self, image: NDArray[np.uint8], coder: LinearCoder) -> None:
+        self._image = image
+        self._coder = coder
+        self._yardstick = Yardstick(image)
+
+    def caught(self, coded: Candidate, *, keep: bool = False) -> Candidate:
+        """`coded`, mended where a block is far worse than in a JPEG file of its size; or the image without the network,
+        where that costs less in R + λ·255²·D.
+
+        keep: not without the network, whatever it costs, so that it can be measured.
+        """
+        errors = block_errors(self._image, coded.picture)
+        usual, quality = self._yardstick.errors(_size(coded)), coded.stream.header.quality
+        failing = errors > _allowed(usual, quality)
+        mended = coded
+        if failing.any():
+            mended = self._mended(coded.stream, coded.picture, np.where(failing, 0, -1), quality)
+        if keep:
+            return mended
+        plain = _without_network(coded.stream)
+        options = [mended]
+        doubtful = (
+            bool(failing.mean() > _MANY)
+            or len(mended.stream.blocks or b"") > _MENDED_TOO_MUCH * _size(coded)
+            or self._hardly_better_than_jpeg(mended)
+        )
+        if doubtful:
+            if quality < _RELAXED_FROM:  # where many blocks fail, the same limit as above
+                strictly = errors > _allowed(usual, _RELAXED_FROM)
+                options.append(self._mended(coded.stream, coded.picture, np.where(strictly, 0, -1), _RELAXED_FROM))
+            options.append(self._mended(plain, None, np.zeros(failing.shape, dtype=np.int64), quality))
+        simple = self._drawn or self._lossless_bits <= self._cost(mended)
+        if (doubtful or simple) and self._lossless is not None:
+            options.append(Candidate(replace(plain, picture=self._lossless), self._image))
+        # Of nearly equal costs the better picture, which is rarely left again for a worse one at a higher quality.
+        least = min(map(self._cost, options))
+        fair = [each for each in options if self._cost(each) <= _NEARLY * least]
+        return replace(min(fair, key=self.error), doubtful=doubtful)
+
+    def error(self, coded: Candidate) -> float:
+        """Sum of the squared errors of all pixels and colours, of 255 levels."""
+        difference = np.subtract(self._image, coded.picture, dtype=np.float32).ravel()
+        return float(np.einsum("i,i->", difference, difference, dtype=np.float64))
+
+    def _mended(
+        self,
+        stream: Bitstream,
+        prediction: NDArray[np.uint8] | None,
+        fineness: NDArray[np.int_],
+        limit: float,
+    ) -> Candidate:
+        """With blocks coded ever finer until none fails; the file grows meanwhile, and JPEG's errors fall.
+
+        limit: the quality whose limit of errors holds, the stream's or a stricter one.
+        """
+        quality = stream.header.quality
+        while True:
+            blocks, picture = self._coder.encode(self._image, prediction, fineness, quality)
+            coded = Candidate(replace(stream, blocks=blocks), picture)
+            failing = block_errors(self._image, picture) > _allowed(self._yardstick.errors(_size(coded)), limit)
+            failing &= fineness < FINENESS - 1
+            if not failing.any():
+                return coded
+            fineness = np.where(failing, np.maximum(fineness + 1, first_finer(quality)), fineness)
+
+    def _hardly_better_than_jpeg(self, coded: Candidate) -> bool:
+        size = _size(coded)
+        errors, usual = block_errors(self._image, coded.picture), self._yardstick.errors(size)
+        return bool(errors.mean() > _HARDLY_BETTER * usual.mean()) and self._yardstick.reaches(size)
+
+    @cached_property
+    def _drawn(self) -> bool:
+        """Whether few colours fill much of the image: lossless coding may then be the smallest."""
+        pixels = self._image.reshape(-1, 3)
+        sample = pixels[:: max(1, len(pixels) // _SAMPLED_PIXELS)].astype(np.int64) @ [1, 256, 65536]
+        counts = np.sort(np.unique(sample, return_counts=True)[1])
+        return bool(counts[-_FEW_COLOURS:].sum() >= _DRAWN_SHARE * len(sample))
+
+    @cached_property
+    def _lossless_bits(self) -> float:
+        """About what a lossless file takes: the entropy of the differences of neighbours."""
+        image = self._image[:: max(1, self._image.shape[0] // _SAMPLED_ROWS)].astype(np.int16)
+        counts = np.bincount((np.diff(image, axis=1, prepend=image[:, :1]) + 255).ravel())
+        shares = counts[counts > 0] / counts.sum()
+        return float(-(shares * np.log2(shares)).sum()) * self._image.size
+
+    @cached_property
+    def _lossless(self) -> bytes | None:
+        return lossless_file(self._image)
+
+    def _cost(self, coded: Candidate) -> float:
+        return 8 * _size(coded) + lagrangian(coded.stream.header.quality) * self.error(coded) / 3
+
+
+def _allowed(usual: NDArray[np.float64], quality: float) -> NDArray[np.float64]:
+    """The error of JPEG's blocks → the largest that ours may have."""
+    relaxed = 2.0 ** max(0.0, (_RELAXED_FROM - quality) / _RELAXED_BY)
+    return _WORSE * relaxed * np.maximum(usual, _VISIBLE)
+
+
+def _without_network(stream: Bitstream) -> Bitstream:
+    """What is to hold the same image in other sections."""
+    header = replace(stream.header, dictionary_id=NO_DICTIONARY, references=0, index_bits=0, scope=Scope.TILE)
+    return Bitstream(header, np.empty((header.queries, 0), dtype=np.int64), None, None, 0)
+
+
+def _size(coded: Candidate) -> int:
+    return len(coded.stream.to_bytes())

@@ -1,0 +1,1 @@
+"""Looking at dictionaries: differences, pages, consistency."""

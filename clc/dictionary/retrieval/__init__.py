@@ -1,0 +1,1 @@
+"""What an image retrieves from a dictionary."""

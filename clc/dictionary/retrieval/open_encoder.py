@@ -1,0 +1,42 @@
+"""A codec that can encode: with the dictionary that its model was trained against, searched as the model expects."""
+
+from clc.codec.artifacts import entry_compression, find_latents, open_codec
+from clc.codec.codec import MAX_PIXELS, Codec
+from clc.codec.references.pictures import DictionaryPhotos
+from clc.dictionary.dictionary import Dictionary
+from clc.dictionary.retrieval.cache import Compression, KeyValueCache
+from clc.dictionary.retrieval.queries import RetrievalConfig
+from clc.store import Store, Version
+
+
+def open_encoder(
+    store: Store,
+    model: Version,
+    dictionary: Version,
+    *,
+    backbone: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[Codec, Dictionary]:
+    """A codec with references, and the dictionary it retrieves them from.
+
+    backbone: as for `Dictionary`; max_pixels: as for `Codec`.
+    Raises MissingArtifactError if the reference latents were never computed.
+    """
+    config = RetrievalConfig.model_validate(model.attributes["retrieval"])
+    photos = DictionaryPhotos(dictionary)
+    codec = open_codec(store, model, dictionary, photos, max_pixels=max_pixels)
+    compression = entry_compression(codec.model, find_latents(store, dictionary, model)) if config.attention else None
+    cache = None if compression is None else _cache(compression, config)
+    retriever = Dictionary(dictionary, backbone, queries=config.queries, scope=config.scope, cache=cache)
+    codec.retriever = retriever
+    if photos.shown():  # most dictionaries show no photo as a whole: what finds keypoints takes long to import
+        from clc.dictionary.retrieval.align import PhotoAligner
+
+        codec.aligner = PhotoAligner(photos)
+    return codec, retriever
+
+
+def _cache(compression: Compression, config: RetrievalConfig) -> KeyValueCache:
+    if config.cache_bytes is not None:
+        return KeyValueCache.within(compression, config.cache_bytes)
+    return KeyValueCache(compression, config.cache_entries)

@@ -1,0 +1,1 @@
+"""One codec against another: curves, rate differences, intervals."""

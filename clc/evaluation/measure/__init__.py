@@ -1,0 +1,1 @@
+"""Photos × codecs × qualities → results."""

@@ -1,0 +1,1 @@
+"""Public datasets: manifests, downloads, and what lies on disk."""

@@ -1,0 +1,1 @@
+"""The network: transforms, priors, conditioning. It knows nothing of bytes and reads no files."""

@@ -1,0 +1,99 @@
+"""What a model configuration costs: parameters, and multiply-accumulate operations (MAC) per pixel, by counting.
+
+A codec's steps are run on tensors without content, and every operation that PyTorch carries out is counted: those of
+convolutions (deformable ones included, without their interpolation), matrix products and attention.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from clc.model.network import CompressionModel, ModelConfig
+from clc.model.tiles import IMAGE_MULTIPLE, LATENT_STRIDE, LATENT_TILE, join_latent, split_latent
+
+_SIDE = 512  # pixels; large enough that the border counts for little
+_QUALITY = 50.0  # costs the same as any other
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Parameters of the whole model, and MAC per pixel of each direction.
+
+    Encoding includes the prior, which both directions evaluate, but not the search for references; references come as
+    stored latents, so they add matching and fusion only.
+    """
+
+    parameters: int
+    encoder: float
+    encoder_with_references: float
+    decoder: float
+    decoder_with_references: float
+
+
+def complexity(config: ModelConfig) -> Complexity:
+    """Count on an image of 512×512 pixels, four tiles."""
+    # Its first weights are computed, so the model is built before it is stripped of its content.
+    model = CompressionModel(config).eval().to("meta")
+    latent_shape = (config.transform.latent_channels, LATENT_TILE, LATENT_TILE)
+    tiles = (_SIDE // (LATENT_TILE * LATENT_STRIDE)) ** 2
+    references = torch.empty(tiles, config.references, *latent_shape, device="meta")
+    return Complexity(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        encoder=_encoder(model, None),
+        encoder_with_references=_encoder(model, references),
+        decoder=_decoder(model, None),
+        decoder_with_references=_decoder(model, references),
+    )
+
+
+@torch.no_grad()
+def _encoder(model: CompressionModel, references: Tensor | None) -> float:
+    image = torch.empty(1, 3, _SIDE, _SIDE, device="meta")
+    with _counting() as counter:
+        latent = _condition(model, model.g_a(image), references) * model.gain.gain(_QUALITY)
+        _decode(model, model.hyper_latent(latent, _QUALITY, model.prior_references(references)), references)
+    return _mac_per_pixel(counter)
+
+
+@torch.no_grad()
+def _decoder(model: CompressionModel, references: Tensor | None) -> float:
+    side = _SIDE // IMAGE_MULTIPLE
+    z_hat = torch.empty(1, model.config.prior.hyper_channels, side, side, device="meta")
+    with _counting() as counter:
+        features, decoded = _decode(model, z_hat, references)
+        model.g_s(_condition(model, model.refine(decoded, features, _QUALITY), references))
+    return _mac_per_pixel(counter)
+
+
+def _decode(model: CompressionModel, z_hat: Tensor, references: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Hyper features and decoded latent: what encoder and decoder both compute."""
+    rate = model.gain.rate(_QUALITY)
+    features = model.prior.features(z_hat, rate)
+    known = model.prior_references(references)
+    return features, model.prior.decode(features, rate, lambda index, mean, level: mean, known)
+
+
+def _condition(model: CompressionModel, latent: Tensor, references: Tensor | None) -> Tensor:
+    if references is None:
+        return latent
+    height, width = latent.shape[-2:]
+    return join_latent(model.condition(split_latent(latent), references), height, width)
+
+
+def _counting() -> FlopCounterMode:
+    formulas = {torch.ops.torchvision.deform_conv2d: _deformable_operations}
+    return FlopCounterMode(display=False, custom_mapping=formulas)
+
+
+def _mac_per_pixel(counter: FlopCounterMode) -> float:
+    return counter.get_total_flops() / 2 / _SIDE**2
+
+
+def _deformable_operations(
+    x_shape: torch.Size, weight_shape: torch.Size, *_: Any, out_shape: torch.Size, **__: Any
+) -> int:
+    """Multiplications and additions of a deformable convolution: those of an ordinary one."""
+    return 2 * out_shape.numel() * weight_shape[1:].numel()

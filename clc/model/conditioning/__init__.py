@@ -1,0 +1,1 @@
+"""Conditional Latent Matching and Synthesis (paper §3.3)."""

@@ -1,0 +1,1 @@
+"""Layers whose results are the same on every machine."""

@@ -1,0 +1,1 @@
+"""Analysis and synthesis transforms g_a and g_s."""

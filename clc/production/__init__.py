@@ -1,0 +1,1 @@
+"""What is in production: profiles, drift, the gate and promotion."""

@@ -1,0 +1,77 @@
+"""Profiles: one typed configuration per scale, read from TOML (`clc.runtime.profile_file`)."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from clc.codec.bitstream import TILE_SIZE
+from clc.dictionary.retrieval.queries import RetrievalConfig
+from clc.dictionary.stages.cluster import ClusterConfig
+from clc.dictionary.stages.features import FeatureConfig
+from clc.dictionary.stages.index import IndexConfig
+from clc.dictionary.stages.patches import CropConfig
+from clc.dictionary.stages.reduce import ReduceConfig
+from clc.errors import ProfileError
+from clc.evaluation.measure.evaluate import EvaluationConfig
+from clc.production.drift import DriftConfig
+from clc.production.gate import GateConfig
+from clc.runtime.profile_file import read_profile, validated
+from clc.training.config import TrainingConfig
+from clc.training.launch import TrainerConfig
+from clc.training.train import ModelChoice
+
+
+class PhotoSources(BaseModel):
+    """Where the photos of each role come from, as source specs (`clc.images.open_source`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reference: str = Field(description="photos that the dictionary is built from")
+    training: str = Field(description="photos that the codec is trained on")
+    test: str = Field(description="photos that the codec is measured on; in neither of the others")
+
+
+class Profile(BaseModel):
+    """The whole main job: photos → dictionary → model → results.
+
+    One without `photos` serves whatever photos a command names.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    photos: PhotoSources | None = None
+    crop: CropConfig = CropConfig()
+    features: FeatureConfig = FeatureConfig()
+    reduce: ReduceConfig = ReduceConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    index: IndexConfig = IndexConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
+    model: ModelChoice = ModelChoice()
+    training: TrainingConfig
+    trainer: TrainerConfig = TrainerConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    drift: DriftConfig = DriftConfig()
+    gate: GateConfig = GateConfig()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if self.crop.size != TILE_SIZE:
+            raise ValueError(f"crop.size must be {TILE_SIZE}, the size of the codec's tiles")
+        if self.cluster.entries is not None and self.cluster.entries < self.model.config.references:
+            raise ValueError(
+                f"cluster.entries must be at least {self.model.config.references}, the references of a tile"
+            )
+        return self
+
+    @property
+    def sources(self) -> PhotoSources:
+        """The photos. Raises ProfileError if the profile names none."""
+        if self.photos is None:
+            raise ProfileError(f"profile {self.name} names no photos; add [photos] with reference, training and test")
+        return self.photos
+
+
+def load_profile(reference: str) -> Profile:
+    """The profile at a path (ends in .toml), or of a name. Raises ProfileError naming what is wrong with it."""
+    return validated(Profile, read_profile(reference), f"profile {reference}")

@@ -1,0 +1,1 @@
+"""How any stage runs in shards, alone or over Dask."""

@@ -1,0 +1,1 @@
+"""Servers, locks, retries and logs around the flows."""

@@ -1,0 +1,72 @@
+"""What every flow begins with: the profile it was asked for, its store, and nobody else at work on the same."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from prefect.events import emit_event
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Completed
+
+from clc.production.profile import Profile, load_profile
+from clc.store import Store
+from pipelines.runtime.exclusive import alone
+from pipelines.runtime.log import into_the_runs_log, quieten_user_errors
+from pipelines.runtime.outcome import Outcome
+from pipelines.stages import RUNS
+
+logger = logging.getLogger("clc.pipeline")
+
+
+@dataclass(frozen=True)
+class Work:
+    """reference: what the profile was loaded by; store: its URL; lock: held while this runs."""
+
+    profile: Profile
+    reference: str
+    store: str
+    lock: int
+
+
+@contextmanager
+def begin(profile: str, store: str | None) -> Iterator[Work]:
+    """Load the profile, and wait until no other process works for one of its name here.
+
+    Flows that are called meanwhile send no heartbeats: they live as long as their caller, which sends its own, and
+    Prefect waits up to a second at the end of every flow for them to stop.
+
+    Raises ProfileError for a wrong profile, OutputError if the folder of runs cannot be written.
+    """
+    quieten_user_errors()
+    logging.getLogger("clc").setLevel(logging.INFO)  # also where a worker started this, not our command
+    loaded = load_profile(profile)
+    quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with into_the_runs_log(), alone(loaded.name, RUNS) as lock, quiet:
+        yield Work(loaded, profile, Store(store).url, lock)
+
+
+def announce(work: Work, outcome: Outcome) -> None:
+    """Tell the server that a version is there, so that deployments that wait for it start.
+
+    Also of one that was there before: whoever made it may have died before telling. Who is told skips what is done.
+    A flow that was called by another tells nobody: its caller goes on itself.
+    """
+    if flow_run.parent_flow_run_id is not None:
+        return
+    kind, _, id = outcome.version.partition("/")
+    emit_event(
+        f"clc.{kind}.published",
+        resource={"prefect.resource.id": f"clc.{kind}.{id}", "clc.profile": work.profile.name},
+        payload={"version": outcome.version, "store": work.store},
+    )
+    logger.info("event=clc.%s.published version=%s", kind, outcome.shown)
+
+
+def ended(name: str, message: str, result: object) -> Any:
+    """End a flow with a result for its caller, under a state name and with a message for whoever looks at its runs."""
+    with into_the_runs_log():
+        logger.info("flow=%s state=%s %s", flow_run.flow_name, name, message)
+    return Completed(name=name, message=message, data=result)

@@ -1,0 +1,183 @@
+"""A target is met by the file that is written and the picture that comes back, or refused with what can be had."""
+
+import doctest
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from clc.codec.codec import Analysis, Codec, CodedImage
+from clc.codec.decisions import targets
+from clc.codec.decisions.targets import MAX_ATTEMPTS, TOLERANCE, Compressed, Metric, Target, compress_to, search_quality
+from clc.codec.references.protocols import UsedReferences
+from clc.dictionary.retrieval.open_encoder import open_encoder
+from clc.errors import ProfileError
+from clc.evaluation.measure.metrics import bits_per_pixel, psnr
+from clc.images import read_image
+from tests.commands.test_cli import Call, assert_refused
+from tests.conftest import World
+
+pytestmark = pytest.mark.usefixtures("network_only")  # whose rate rises smoothly with the quality
+
+
+class CountingCodec(Codec):
+    """Counts what a search makes it do."""
+
+    analyses = 0
+    codings = 0
+
+    def analyse(self, image: NDArray[np.uint8], *, references: bool) -> Analysis:
+        self.analyses += 1
+        return super().analyse(image, references=references)
+
+    def code(self, analysis: Analysis, quality: float, references: UsedReferences) -> CodedImage:
+        self.codings += 1
+        return super().code(analysis, quality, references)
+
+
+@pytest.fixture(scope="module")
+def opened(world: World) -> Codec:
+    return open_encoder(world.store, world.model, world.dictionary)[0]
+
+
+@pytest.fixture
+def codec(opened: Codec) -> CountingCodec:
+    return CountingCodec(opened.model, opened.model_id, opened.latents, opened.retriever)
+
+
+@pytest.fixture(scope="module")
+def photo(world: World) -> NDArray[np.uint8]:
+    return read_image(world.test_photos / "photo-100.png")
+
+
+def measure(codec: Codec, photo: NDArray[np.uint8], metric: Metric, quality: float, references: bool) -> float:
+    data = codec.compress(photo, quality=quality, references=references)
+    if metric is Metric.BPP:
+        return bits_per_pixel(len(data), *photo.shape[:2])
+    return psnr(photo, codec.decompress(data))
+
+
+@pytest.mark.parametrize("references", [True, False])
+@pytest.mark.parametrize("metric", [Metric.BPP, Metric.PSNR])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
+def test_a_target_within_reach_is_met_in_few_attempts_from_one_analysis(
+    opened: Codec, codec: CountingCodec, photo: NDArray[np.uint8], metric: Metric, share: float, references: bool
+) -> None:
+    lowest, highest = (measure(opened, photo, metric, quality, references) for quality in (1, 100))
+    target = Target(metric, lowest ** (1 - share) * highest**share)
+    result = compress_to(codec, photo, target, references=references)
+    reached = measure(opened, photo, metric, result.quality, references)
+    assert reached == result.measured(metric)
+    assert abs(reached / target.value - 1) <= TOLERANCE
+    assert codec.codings <= MAX_ATTEMPTS
+    assert codec.analyses == 1
+
+
+def test_the_psnr_is_that_of_the_picture_that_comes_back(codec: CountingCodec, photo: NDArray[np.uint8]) -> None:
+    goal = measure(codec, photo, Metric.PSNR, 70, True)
+    result = compress_to(codec, photo, Target.choose(psnr=goal))
+    assert result.psnr == psnr(photo, codec.decompress(result.data))
+
+
+def test_a_quality_is_coded_once_as_by_the_codec_itself(codec: CountingCodec, photo: NDArray[np.uint8]) -> None:
+    result = compress_to(codec, photo, Target.choose(quality=33.3))
+    assert (codec.analyses, codec.codings, result.quality) == (1, 1, 33.3)
+    assert result.data == codec.compress(photo, quality=33.3)
+
+
+def test_nothing_given_is_quality_50() -> None:
+    assert Target.choose() == Target(Metric.QUALITY, 50.0)
+
+
+@pytest.mark.parametrize("target", [Target(Metric.PSNR, 40.0), Target(Metric.BPP, 3.0)])
+def test_a_lossless_picture_is_accepted_where_nothing_is_better(target: Target) -> None:
+    def attempt(quality: float) -> Compressed:
+        lossless = quality >= 30
+        return Compressed(b"", quality, bpp=1.0, psnr=130.0 if lossless else 20.0, lossless=lossless)
+
+    assert search_quality(attempt, target).lossless
+
+
+def test_a_lossless_picture_larger_than_asked_for_is_refused() -> None:
+    with pytest.raises(ProfileError, match="can be reached"):
+        search_quality(lambda quality: Compressed(b"", quality, bpp=1.0, lossless=True), Target(Metric.BPP, 0.5))
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+@pytest.mark.parametrize("metric", [Metric.BPP, Metric.PSNR])
+def test_a_target_out_of_reach_is_refused_with_what_can_be_reached(
+    codec: CountingCodec, photo: NDArray[np.uint8], metric: Metric, factor: float
+) -> None:
+    lowest, highest = (measure(codec, photo, metric, quality, True) for quality in (1, 100))
+    goal = (lowest if factor < 1 else highest) * factor
+    with pytest.raises(ProfileError, match=f"{metric} {goal:g}.* {lowest:.4g} to {highest:.4g} can be reached"):
+        compress_to(codec, photo, Target(metric, goal))
+
+
+def test_a_target_just_out_of_reach_is_met_at_the_end(codec: CountingCodec, photo: NDArray[np.uint8]) -> None:
+    highest = measure(codec, photo, Metric.BPP, 100, True)
+    assert compress_to(codec, photo, Target(Metric.BPP, highest * (1 + TOLERANCE / 2))).quality == 100
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"quality": 50, "bpp": 1}, "quality and bpp contradict each other"),
+        ({"bpp": 1, "psnr": 30}, "bpp and psnr contradict each other"),
+        ({"bpp": 0}, "bpp must be a number above 0"),
+        ({"psnr": -3}, "psnr must be a number above 0"),
+        ({"psnr": math.inf}, "psnr must be a number above 0"),
+        ({"bpp": math.nan}, "bpp must be a number above 0"),
+        ({"quality": 101}, "between 1 and 100"),
+        ({"quality": math.nan}, "between 1 and 100"),
+    ],
+)
+def test_what_no_image_can_be_is_refused(options: dict[str, float], wanted: str) -> None:
+    with pytest.raises(ProfileError, match=wanted):
+        Target.choose(**options)
+
+
+def test_the_examples_run_as_written() -> None:
+    result = doctest.testmod(targets)
+    assert (result.failed, result.attempted > 0) == (0, True)
+
+
+@pytest.fixture
+def clc(world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.setenv("CLC_STORE", world.store.url)
+    return Call(capsys, monkeypatch)
+
+
+def test_the_command_writes_a_file_of_the_size_asked_for(
+    clc: Call, opened: Codec, photo: NDArray[np.uint8], world: World, tmp_path: Path
+) -> None:
+    goal = measure(opened, photo, Metric.BPP, 40, True)
+    code, out, _ = clc("compress", world.test_photos / "photo-100.png", tmp_path / "a.clc", "--bpp", goal)
+    size = (tmp_path / "a.clc").stat().st_size
+    assert code == 0
+    assert abs(bits_per_pixel(size, *photo.shape[:2]) / goal - 1) <= TOLERANCE
+    assert f"{size} bytes" in out
+
+
+def test_the_command_says_the_psnr_that_it_reached(
+    clc: Call, opened: Codec, photo: NDArray[np.uint8], world: World, tmp_path: Path
+) -> None:
+    goal = measure(opened, photo, Metric.PSNR, 40, True)
+    arguments = ("compress", world.test_photos / "photo-100.png", tmp_path / "a.clc", "--psnr", goal)
+    code, out, _ = clc(*arguments)
+    reached = psnr(photo, opened.decompress((tmp_path / "a.clc").read_bytes()))
+    assert code == 0
+    assert f"{reached:.2f} dB" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [(["--bpp", 1000], "can be reached"), (["--bpp", 1, "--quality", 50], "contradict"), (["--psnr", 0], "above 0")],
+)
+def test_the_command_refuses_in_one_line_and_writes_nothing(
+    clc: Call, world: World, tmp_path: Path, options: list[object], wanted: str
+) -> None:
+    assert_refused(clc("compress", world.test_photos / "photo-100.png", tmp_path / "a.clc", *options), wanted)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,49 @@
+"""Every preset codes any image, and stays a model when it is stored."""
+
+import numpy as np
+import pytest
+import torch
+
+from clc.codec.bitstream import describe, tile_count
+from clc.codec.codec import Codec
+from clc.codec.references.protocols import ReferenceLatents, quantise
+from clc.model.network import CalibrationCrop, CompressionModel
+from clc.model.presets import PRESETS
+from clc.model.tiles import to_tensor
+from tests.conftest import picture
+
+MODEL_ID, DICTIONARY_ID = "1" * 16, "2" * 16
+
+
+class FirstEntries:
+    """Finds the first entries for every tile."""
+
+    def retrieve(self, image: np.ndarray, number: int) -> np.ndarray:
+        return np.tile(np.arange(number), (tile_count(*image.shape[:2]), 1))
+
+
+@pytest.fixture(scope="module", params=PRESETS)
+def codec(request: pytest.FixtureRequest) -> Codec:
+    """An untrained model that was frozen on two small crops, with references."""
+    torch.manual_seed(0)
+    config = PRESETS[request.param]
+    model = CompressionModel(config).eval()
+    with torch.no_grad():
+        entries = torch.cat([model.g_a(to_tensor(picture(seed, 256, 256)[None])) for seed in range(config.references)])
+    crop = to_tensor(picture(5, 64, 64)[None])
+    model.freeze([CalibrationCrop(crop, None, 1.0), CalibrationCrop(crop, entries[None], 100.0)])
+    values, exponents = quantise(entries)
+    latents = ReferenceLatents(values.numpy(), exponents.numpy(), DICTIONARY_ID, MODEL_ID)
+    return Codec(model, MODEL_ID, latents, FirstEntries())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (70, 130)])
+@pytest.mark.parametrize("references", [False, True])
+def test_any_image_comes_back(codec: Codec, size: tuple[int, int], references: bool) -> None:
+    image = picture(1)[: size[0], : size[1]]
+    data = codec.compress(image, quality=50, references=references, always=True)
+    assert describe(data)["references"] == (3 if references else 0)
+    decoded = codec.decompress(data)
+    assert decoded.shape == image.shape
+    if not references:  # before training, fusion mixes pictures that have nothing to do with each other
+        assert np.abs(decoded.astype(float) - image).mean() < 25
