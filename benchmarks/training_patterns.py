@@ -129,7 +129,7 @@ def _measured(model: CompressionModel, images: Tensor) -> list[str]:
             result = model(image, None, quality)
             assert result.image is not None
             coded.append(_squared_error(result.image, image))
-            bits += float(result.latent_bits + result.hyper_bits)
+            bits += float((result.latent_bits + result.hyper_bits).sum())
         losses.append(bits / images[:, 0].numel() + lagrangian(quality) * 255.0**2 * float(np.mean(coded)))
     finest = model.gain.gain(QUALITY_MAX) * model.gain.inverse_gain(QUALITY_MAX)
     unquantised = [_squared_error(model.g_s(model.g_a(image) * finest), image) for image in images.split(1)]

@@ -20,7 +20,7 @@ from clc.codec.stream_file import read_stream
 from clc.errors import BitstreamError, ImageError, ProfileError
 from clc.images import PictureFormat, encode, format_of, read_image
 from clc.images.decode import DECODER_FAILURES, to_rgb
-from clc.model.network import ModelConfig
+from clc.model.config import ModelConfig
 from clc.runtime.files import check_output, write_atomically
 from clc.runtime.prefetch import ahead
 from clc.store import Kind, Store, Version

@@ -46,7 +46,7 @@ def run_experiment(
     from clc.experiments.budgets import find_budget
     from clc.experiments.catalogue import On, find_experiment
     from clc.experiments.data_sets import DATA, collections
-    from clc.model.network import Conditioning
+    from clc.model.config import Conditioning
     from clc.store import Store
     from clc.store.shipped import LayeredStore
     from pipelines.runtime.server import require_server, start_server, why_it_ended

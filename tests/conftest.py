@@ -23,7 +23,7 @@ from clc.dictionary.stages.index import IndexConfig
 from clc.dictionary.stages.patches import CropConfig
 from clc.dictionary.stages.reduce import ReduceConfig
 from clc.images import open_source
-from clc.model.network import Conditioning
+from clc.model.config import Conditioning
 from clc.store import Kind, Store, Version
 from clc.training.config import TrainingConfig
 from clc.training.train import ModelChoice, TrainingJob, train

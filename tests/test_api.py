@@ -30,7 +30,8 @@ from clc.errors import (
     ProfileError,
 )
 from clc.images import PictureFormat, read_image
-from clc.model.network import CalibrationCrop, CompressionModel, Conditioning
+from clc.model.config import Conditioning
+from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.presets import PRESETS
 from clc.store import Kind, Recipe, Store, Version
 from clc.store.shipped import LayeredStore

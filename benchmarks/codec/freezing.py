@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clc.model.config import Conditioning, ModelConfig
 from clc.model.gain import QUALITY_MAX, QUALITY_MIN, lagrangian
-from clc.model.network import CalibrationCrop, CompressionModel, Conditioning, ModelConfig
+from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.tiles import TILE_SIZE, to_tensor
 
 _BATCH, _CROP = 8, 128
@@ -26,7 +27,7 @@ def train_briefly(config: ModelConfig, photos: list[NDArray[np.uint8]], steps: i
         image = to_tensor(np.stack([_crop(photos, _CROP, generator) for _ in range(_BATCH)]))
         quality = float(generator.uniform(QUALITY_MIN, QUALITY_MAX))
         result = model(image, None, quality)
-        bits = (result.latent_bits + result.hyper_bits) / image[:, 0].numel()
+        bits = (result.latent_bits + result.hyper_bits).sum() / image[:, 0].numel()
         loss = bits + lagrangian(quality) * 255.0**2 * torch.mean((result.image - image) ** 2)
         optimiser.zero_grad()
         loss.backward()

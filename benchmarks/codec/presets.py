@@ -31,7 +31,8 @@ from clc.dictionary.stages.index import IndexConfig
 from clc.dictionary.stages.patches import CropConfig
 from clc.dictionary.stages.reduce import ReduceConfig
 from clc.images import open_source
-from clc.model.network import CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
+from clc.model.config import Conditioning, ModelConfig, ReferenceSource
+from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.presets import PRESETS
 from clc.model.tiles import TILE_SIZE, to_tensor
 from clc.store import Kind, Recipe, Store, Version

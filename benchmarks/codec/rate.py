@@ -30,7 +30,7 @@ from clc.codec.codec import Codec
 from clc.codec.references.protocols import index_bits
 from clc.images import Photo, open_source, read_photos
 from clc.model.network import CompressionModel
-from clc.model.priors.prior import round_half_up, scale_of
+from clc.model.priors.likelihood import round_half_up, scale_of
 from clc.model.priors.tables import FREQUENCY_BITS, FrequencyTables
 from clc.model.tiles import to_padded_tensor
 

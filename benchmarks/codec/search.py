@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from clc.images.patterns import PATTERNS, draw_pattern, mixed_with
 from clc.model.network import CompressionModel
-from clc.model.priors.prior import round_half_up
+from clc.model.priors.likelihood import round_half_up
 from clc.model.tiles import to_tensor
 
 SIZE = 128

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from clc.codec.codec import MAX_PIXELS, Codec
 from clc.codec.references.pictures import DictionaryPhotos
-from clc.codec.references.protocols import ReferenceLatents, dequantise, quantise
+from clc.codec.references.protocols import ReferenceLatents
 from clc.errors import CorruptArtifactError, DictionaryError, MissingArtifactError
 from clc.images.patch import decode_patches
 from clc.model.conditioning.attention import EntryCompression
-from clc.model.network import CompressionModel, ModelConfig
+from clc.model.conditioning.int8 import dequantise, quantise
+from clc.model.config import ModelConfig
+from clc.model.network import CompressionModel
 from clc.model.priors.tables import FrequencyTables
 from clc.model.tiles import LATENT_TILE, TILE_SIZE, to_tensor
 from clc.model.weights import pack, unpack

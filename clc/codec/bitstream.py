@@ -24,19 +24,15 @@ from clc.codec.packing import (
     unpack_indices,
 )
 from clc.errors import BitstreamError
+from clc.model.limits import MAX_REFERENCES, QUALITY_STEPS, TILE_SIZE
 
 MAGIC = b"CLC"
 FORMAT_VERSION = 6
 """What this release writes."""
 OLDER_VERSIONS = (4, 5)
 """What it reads besides."""
-MAX_REFERENCES = 5
 MAX_INDEX_BITS = 31
 MAX_SIDE = 65_535
-QUALITY_STEPS = 100
-"""Qualities are stored in steps of 1/QUALITY_STEPS."""
-TILE_SIZE = 256
-"""Pixels along each side of a tile, which is also the size of a dictionary patch."""
 NO_DICTIONARY = "0" * 16
 CHECKSUMS = struct.Struct("<II")
 """At the end of a stream: that of what was decoded, and that of all bytes before it."""

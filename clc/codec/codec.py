@@ -37,7 +37,8 @@ from clc.model.exact.convolution import LARGEST_INPUT
 from clc.model.gain import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS, Rate, lagrangian
 from clc.model.network import CompressionModel
 from clc.model.priors.prior import MEAN_EXPONENT
-from clc.model.tiles import IMAGE_MULTIPLE, join_latent, padded_size, split_latent, to_padded_tensor
+from clc.model.priors.stages import Block
+from clc.model.tiles import IMAGE_MULTIPLE, padded_size, to_padded_tensor
 from clc.model.transforms.convolutional import LatentResidual, for_inference
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
@@ -242,7 +243,7 @@ class Codec:
         scaled = scaled.contiguous()  # as the decoder's: the last digit of g_s depends on the order in memory
         exact = scaled.double()
         rate = self._rate(quality, self._device)
-        known = self.model.prior_references(references.latents)
+        known = references.latents
         hyper, z_hat = self._encode_hyper(self.model.hyper_latent(scaled, quality, known))
         features = self.model.prior.features(z_hat, rate)
         latent, decoded = self._encode_latent(exact, features, rate, known)
@@ -304,14 +305,13 @@ class Codec:
         self, scaled: Tensor, features: Tensor, rate: Rate, references: Tensor | None
     ) -> tuple[bytes, Tensor]:
         blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
-        slices = scaled.split(self.model.config.prior.slices, dim=1)
 
-        def quantise(index: int, mean: Tensor, level: Tensor) -> Tensor:
-            symbols = torch.floor(slices[index] - mean + 0.5)
+        def quantise(block: Block, mean: Tensor, level: Tensor) -> Tensor:
+            symbols = torch.floor(block.of(scaled) - mean + 0.5)
             blocks.append((_flat(symbols), _flat(level)))
             return symbols + mean
 
-        decoded = self.model.prior.decode(features, rate, quantise, references)
+        decoded = self.model.decode(features, rate, quantise, references)
         coder = LatentCoder(self._latent_coder)
         stack = self._latent_coder.empty()
         for symbols, level in reversed(blocks):  # a stack: the slice decoded first is pushed last
@@ -339,10 +339,9 @@ class Codec:
         z_hat = self._decode_hyper(hyper, (1, self.model.config.prior.hyper_channels, height, width))
         rate = self._rate(header.quality, self._device)
         features = self.model.prior.features(z_hat, rate)
-        known = self.model.prior_references(used.latents)
         stack = self._latent_coder.open(latent)
         coder = LatentCoder(self._latent_coder, omits=header.format_version in OLDER_VERSIONS)
-        decoded = self._decode_latent(coder, stack, features, rate, known)
+        decoded = self._decode_latent(coder, stack, features, rate, used.latents)
         if self._checksum(decoded, used) != stream.latent_checksum:
             raise BitstreamError(
                 "the decoded latent or the reference latents differ from the encoder's: "
@@ -382,14 +381,14 @@ class Codec:
         rate: Rate,
         references: Tensor | None,
     ) -> Tensor:
-        def read(index: int, mean: Tensor, level: Tensor) -> Tensor:
+        def read(block: Block, mean: Tensor, level: Tensor) -> Tensor:
             symbols = coder.pop(stack, _flat(level))
             decoded = torch.from_numpy(symbols.reshape(tuple(mean.shape))).to(mean) + mean
             if decoded.abs().max() > _LATENT_LIMIT + 0.5:  # the next slice would not be computed exactly
                 raise BitstreamError("entropy-coded stream is damaged: a value of the latent is out of range")
             return decoded
 
-        return self.model.prior.decode(features, rate, read, references)
+        return self.model.decode(features, rate, read, references)
 
     def _check(self, header: Header) -> None:
         """Refuse what this codec cannot decode."""
@@ -424,10 +423,7 @@ class Codec:
         return zlib.crc32(references.values.contiguous().numpy().data, checksum)
 
     def _condition(self, latent: Tensor, references: Tensor | None) -> Tensor:
-        if references is None:
-            return latent
-        height, width = latent.shape[-2:]
-        return join_latent(self.model.condition(split_latent(latent), references), height, width)
+        return self.model.condition(latent, references)
 
 
 def stored_quality(quality: float) -> float:

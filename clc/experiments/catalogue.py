@@ -9,7 +9,7 @@ from clc.dictionary.retrieval.queries import Query
 from clc.errors import ProfileError
 from clc.experiments.budgets import Budget
 from clc.experiments.data_sets import DATA, DataSet, collections, general, limited
-from clc.model.network import Ablation, Conditioning, ReferenceSource
+from clc.model.config import Ablation, Conditioning, ReferenceSource
 
 Changes = Mapping[str, Mapping[str, Any]]
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from clc.model.network import CompressionModel, ModelConfig
-from clc.model.tiles import IMAGE_MULTIPLE, LATENT_STRIDE, LATENT_TILE, join_latent, split_latent
+from clc.model.config import ModelConfig
+from clc.model.network import CompressionModel
+from clc.model.tiles import IMAGE_MULTIPLE, LATENT_STRIDE, LATENT_TILE
 
 _SIDE = 512  # pixels; large enough that the border counts for little
 _QUALITY = 50.0  # costs the same as any other
@@ -53,8 +54,8 @@ def complexity(config: ModelConfig) -> Complexity:
 def _encoder(model: CompressionModel, references: Tensor | None) -> float:
     image = torch.empty(1, 3, _SIDE, _SIDE, device="meta")
     with _counting() as counter:
-        latent = _condition(model, model.g_a(image), references) * model.gain.gain(_QUALITY)
-        _decode(model, model.hyper_latent(latent, _QUALITY, model.prior_references(references)), references)
+        latent = model.condition(model.g_a(image), references) * model.gain.gain(_QUALITY)
+        _decode(model, model.hyper_latent(latent, _QUALITY, references), references)
     return _mac_per_pixel(counter)
 
 
@@ -64,7 +65,7 @@ def _decoder(model: CompressionModel, references: Tensor | None) -> float:
     z_hat = torch.empty(1, model.config.prior.hyper_channels, side, side, device="meta")
     with _counting() as counter:
         features, decoded = _decode(model, z_hat, references)
-        model.g_s(_condition(model, model.refine(decoded, features, _QUALITY), references))
+        model.g_s(model.condition(model.refine(decoded, features, _QUALITY), references))
     return _mac_per_pixel(counter)
 
 
@@ -72,15 +73,7 @@ def _decode(model: CompressionModel, z_hat: Tensor, references: Tensor | None) -
     """Hyper features and decoded latent: what encoder and decoder both compute."""
     rate = model.gain.rate(_QUALITY)
     features = model.prior.features(z_hat, rate)
-    known = model.prior_references(references)
-    return features, model.prior.decode(features, rate, lambda index, mean, level: mean, known)
-
-
-def _condition(model: CompressionModel, latent: Tensor, references: Tensor | None) -> Tensor:
-    if references is None:
-        return latent
-    height, width = latent.shape[-2:]
-    return join_latent(model.condition(split_latent(latent), references), height, width)
+    return features, model.decode(features, rate, lambda block, mean, level: mean, references)
 
 
 def _counting() -> FlopCounterMode:

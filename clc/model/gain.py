@@ -14,10 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clc.codec.bitstream import QUALITY_STEPS
+from clc.model.limits import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS
 from clc.model.priors.tables import LOG_SCALE_STEP
 
-QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 LEVELS = 8
 _LAMBDA_MIN, _LAMBDA_MAX = 0.0004, 0.065
 # At high rate, uniform quantisation with step Δ (8-bit levels) is optimal for λ = 6 / (ln 2 · Δ²). In the middle of the
@@ -35,13 +34,13 @@ def lagrangian(quality: float) -> float:
 
 @dataclass(frozen=True)
 class Rate:
-    """What a quality means for the prior.
+    """What a quality means for the prior; in training, each crop of a batch may have its own.
 
-    position: where it lies between the smallest (0) and the best (1), in multiples of 2^-12.
-    gain: factors on the latent [1, C, 1, 1]. levels: how many scale levels they move its deviation up [1, C, 1, 1].
+    position: where it lies between the smallest (0) and the best (1), in multiples of 2^-12; of a batch [B, 1, 1, 1].
+    gain: factors on the latent [1 or B, C, 1, 1]. levels: how many scale levels they move its deviation up, likewise.
     """
 
-    position: float
+    position: float | Tensor
     gain: Tensor
     levels: Tensor
 
@@ -57,12 +56,12 @@ class GainUnit(nn.Module):
         self.log_gain = nn.Parameter(start)
         self.log_inverse_gain = nn.Parameter(-start)
 
-    def gain(self, quality: float) -> Tensor:
-        """Factors [1, C, 1, 1] applied before quantisation."""
+    def gain(self, quality: float | Tensor) -> Tensor:
+        """Factors [1, C, 1, 1] applied before quantisation; of qualities [B], [B, C, 1, 1]."""
         return _interpolate(self.log_gain, quality)
 
-    def rate(self, quality: float) -> Rate:
-        """In real numbers, for training."""
+    def rate(self, quality: float | Tensor) -> Rate:
+        """In real numbers, for training; of qualities [B], one a crop."""
         gain = self.gain(quality)
         return Rate(_rounded_position(quality), gain, torch.log(gain) / LOG_SCALE_STEP)
 
@@ -109,8 +108,8 @@ class GainUnit(nn.Module):
         mixed = grid[lower] * (spans - upper_weight) + grid[lower + 1] * upper_weight
         return mixed, spans * int(_LOG_GAIN_GRID)
 
-    def inverse_gain(self, quality: float) -> Tensor:
-        """Factors [1, C, 1, 1] applied to the decoded latent."""
+    def inverse_gain(self, quality: float | Tensor) -> Tensor:
+        """Factors [1, C, 1, 1] applied to the decoded latent; of qualities [B], [B, C, 1, 1]."""
         return _interpolate(self.log_inverse_gain, quality)
 
 
@@ -120,11 +119,20 @@ def _position(quality: float) -> float:
     return (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
 
 
-def _rounded_position(quality: float) -> float:
+def _rounded_position(quality: float | Tensor) -> float | Tensor:
+    if isinstance(quality, Tensor):
+        position = (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
+        return (torch.round(position * _LOG_GAIN_GRID) / _LOG_GAIN_GRID)[:, None, None, None]
     return round(_position(quality) * _LOG_GAIN_GRID) / _LOG_GAIN_GRID
 
 
-def _interpolate(log_factors: Tensor, quality: float) -> Tensor:
+def _interpolate(log_factors: Tensor, quality: float | Tensor) -> Tensor:
+    if isinstance(quality, Tensor):  # one a crop, without waiting for the device
+        positions = (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN) * (LEVELS - 1)
+        lowers = positions.floor().clamp(0, LEVELS - 2)
+        weights = (positions - lowers)[:, None]
+        low, high = (log_factors.index_select(0, lowers.long() + step) for step in (0, 1))
+        return torch.exp(low * (1 - weights) + high * weights)[:, :, None, None]
     position = _position(quality) * (LEVELS - 1)
     lower = min(int(position), LEVELS - 2)
     weight = position - lower

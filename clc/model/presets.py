@@ -1,13 +1,29 @@
 """Named model configurations. They are values: whatever else is built from a configuration works for any of them."""
 
 from clc.model.conditioning.latent_matching import MatchingConfig
-from clc.model.network import Conditioning, ModelConfig
+from clc.model.config import Conditioning, ModelConfig
+from clc.model.priors.config import PriorConfig
 from clc.model.priors.matching import PriorMatchingConfig
-from clc.model.priors.prior import PriorConfig
 from clc.model.transforms.convolutional import ConvolutionalConfig
 from clc.model.transforms.tcm import TcmConfig
 
 PRESETS = {
+    # The default: trains on one GPU, codes on any CPU.
+    "base": ModelConfig(
+        transform=ConvolutionalConfig(
+            widths=(96, 192, 448),
+            hidden=(96, 160, 224),
+            synthesis_hidden=(64, 128, 192),
+            blocks=(1, 2, 2),
+            latent_channels=448,
+        ),
+        prior=PriorConfig(
+            hyper_channels=96, hyper_width=96, slices=(4, 12, 48, 128, 256), stages=(4, 4, 2, 2, 1), slice_width=160
+        ),
+        matching=MatchingConfig(embedding=256, width=32, groups=4, scales=2),
+        prior_matching=PriorMatchingConfig(apart=True),
+        conditioning=Conditioning.PRIOR,
+    ),
     # Trains on a CPU. Its references condition the prior only: CLM and CLS cost as much time as all the rest of it.
     "tiny": ModelConfig(
         transform=ConvolutionalConfig(

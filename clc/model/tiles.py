@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from clc.codec.bitstream import TILE_SIZE
+from clc.model.limits import TILE_SIZE
 
 IMAGE_MULTIPLE = 64
 """Images are padded to a multiple of this many pixels: the stride of z."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clc.model.exact.convolution import ExactConv2d, grids_of
+from clc.model.stored_names import current_names
 
 _EXPONENTS = ".exponents"
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -42,8 +43,12 @@ def pack(model: nn.Module) -> dict[str, NDArray[np.generic]]:
 
 
 def unpack(arrays: Arrays, model: nn.Module) -> dict[str, Tensor]:
-    """The state to load into a model of the same configuration. Raises KeyError or RuntimeError if it is of another."""
+    """The state to load into a model of the same configuration, from a file of any release.
+
+    Raises KeyError or RuntimeError if it is of another configuration.
+    """
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    arrays = current_names(arrays)
     state: dict[str, Tensor] = {}
     for name, array in arrays.items():
         if name.endswith(_EXPONENTS):

@@ -90,7 +90,8 @@ class Trainer:
         share = self.processes.share(devices)
         if config.part is Part.MATCHED:
             self.model.requires_grad_(False)
-            for parameter in self.model.matched_parameters():
+            assert self.model.prior.conditioned is not None
+            for parameter in self.model.prior.conditioned.parameters():
                 parameter.requires_grad_(True)
         network = self.processes.wrapped(self.model)
         if config.compile:

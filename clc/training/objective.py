@@ -44,7 +44,7 @@ class Loss:
 
 def rate_distortion(result: Reconstruction, image: Tensor, quality: float, distortion: Distortion) -> Loss:
     """Of a batch [B, 3, s, s] in [0, 1], at the λ of a quality; the rate alone of a result without a picture."""
-    bpp = (result.latent_bits + result.hyper_bits) / image[:, 0].numel()
+    bpp = (result.latent_bits + result.hyper_bits).sum() / image[:, 0].numel()
     if result.image is None:
         return Loss(bpp, bpp.item(), math.nan)
     mse = torch.mean((result.image - image) ** 2)

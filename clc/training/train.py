@@ -16,7 +16,8 @@ from clc.codec.bitstream import MAX_REFERENCES
 from clc.errors import TrainingError
 from clc.images import PhotoSource, fingerprint
 from clc.images.provenance import seen_photos, seen_table
-from clc.model.network import Ablation, CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
+from clc.model.config import Ablation, Conditioning, ModelConfig, ReferenceSource
+from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.presets import PRESETS
 from clc.model.tiles import TILE_SIZE, to_unit_range
 from clc.model.transforms.convolutional import ConvolutionalConfig
@@ -95,12 +96,12 @@ class TrainingJob:
             )
         if self.matched is not None:
             config = read_config(self.matched)
-            if not (network.codes_apart and config.codes_apart and _continues(config, network)):
+            if not (network.two_priors and config.two_priors and _continues(config, network)):
                 raise TrainingError(
                     f"{self.matched} and the model to train do not both have the networks that code with references "
                     "alone; name a model of the same preset, and train one with conditioning prior or both"
                 )
-        apart = network.codes_apart and network.prior_only
+        apart = network.two_priors and network.prior_only
         if self.config.part is Part.MATCHED and (self.start is None or not apart):
             raise TrainingError(
                 "training the networks that code with references alone needs a model to start from (--from), of a "
@@ -275,8 +276,6 @@ def _trainer(
     model = CompressionModel(job.choice.config)
     if job.start is not None:
         model.start_from(_weights(job.start))
-    if job.matched is not None:
-        model.take_matched(_weights(job.matched))
     model.to(place).use_channels_last()
     trainer = Trainer(
         model=model,
@@ -309,7 +308,7 @@ def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:
     if trainer.pool is not None:
         trainer.pool.refresh(trainer.model.g_a)
     # Where other networks code without references, `freeze` shows every crop to both, whatever was trained.
-    share = 0.0 if trainer.model.config.codes_apart else trainer.config.unconditioned_share
+    share = 0.0 if trainer.model.config.two_priors else trainer.config.unconditioned_share
     for index, quality in enumerate(np.linspace(*trainer.config.qualities, _CALIBRATION_STEPS)):
         batch = trainer.draw(step, index, share)
         for row, image in enumerate(to_unit_range(batch.crops.pixels[:_CALIBRATION_CROPS])):

@@ -20,9 +20,10 @@ from clc.codec.lossless import lossless_file
 from clc.codec.references.protocols import NO_REFERENCES, Alignment, ReferenceLatents
 from clc.model.conditioning.attention import AttentionConfig
 from clc.model.conditioning.latent_matching import MatchingConfig
-from clc.model.network import CompressionModel, Conditioning, ModelConfig
+from clc.model.config import Conditioning, ModelConfig
+from clc.model.network import CompressionModel
+from clc.model.priors.config import PriorConfig
 from clc.model.priors.matching import PriorMatchingConfig
-from clc.model.priors.prior import PriorConfig
 from clc.model.priors.tables import FrequencyTables
 from clc.model.transforms.convolutional import ConvolutionalConfig
 from tests.conftest import picture

@@ -23,7 +23,8 @@ from clc.dictionary.stages.cluster import ClusterConfig
 from clc.dictionary.stages.patches import CropConfig
 from clc.errors import BitstreamError, MissingArtifactError
 from clc.images import open_source
-from clc.model.network import CompressionModel, Conditioning
+from clc.model.config import Conditioning
+from clc.model.network import CompressionModel
 from clc.store import Kind, Store, Version, copy_version
 from clc.store.shipped import LayeredStore
 from tests.conftest import DICTIONARY_CONFIGS

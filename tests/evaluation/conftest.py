@@ -18,7 +18,8 @@ from clc.codec.references.protocols import ReferenceLatents
 from clc.errors import DictionaryError
 from clc.evaluation.measure.evaluate import EvaluationConfig, Subject, evaluate
 from clc.images import EncodedPhoto
-from clc.model.network import CalibrationCrop, CompressionModel, Conditioning
+from clc.model.config import Conditioning
+from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.presets import PRESETS
 from clc.store import StageResult, Store
 from tests.conftest import without_safety_net
@@ -108,7 +109,7 @@ def codec() -> Codec:
 def reluctant_codec() -> Codec:
     """It believes references that have nothing to do with a picture, so that they do not pay."""
     codec = untrained_codec(Conditioning.PRIOR)
-    for network in codec.model.prior.slices:
+    for network in codec.model.prior.conditioned.slices:
         network.gate.bias.data.fill_(1.0)
     latents = replace(codec.latents, exponents=np.full_like(codec.latents.exponents, 4))
     return Codec(codec.model, MODEL_ID, latents, LeadingEntries())

@@ -15,7 +15,7 @@ from clc.experiments.catalogue import EXPERIMENTS, Experiment, Variant, find_exp
 from clc.experiments.data_sets import DATA, DataSet, collections, general, limited
 from clc.experiments.tables import combined, markdown, table
 from clc.experiments.variant import measured, trained, variant_profile
-from clc.model.network import Ablation, Conditioning
+from clc.model.config import Ablation, Conditioning
 from clc.production.profile import PhotoSources
 from clc.store import Kind, Recipe, Store, Version
 from pipelines.experiment_command import run_experiment

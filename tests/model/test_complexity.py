@@ -10,7 +10,7 @@ from torchvision.ops import deform_conv2d
 
 from clc.cli import main
 from clc.model.complexity import _counting, complexity
-from clc.model.network import Conditioning
+from clc.model.config import Conditioning
 from clc.model.presets import PRESETS
 from clc.model.transforms.tcm import WindowAttention
 

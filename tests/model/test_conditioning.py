@@ -3,13 +3,15 @@
 import numpy as np
 import torch
 
-from clc.codec.references.protocols import dequantise, index_bits, quantise
+from clc.codec.references.protocols import index_bits
+from clc.model.conditioning.int8 import dequantise, quantise
 from clc.model.conditioning.latent_matching import ConditionalLatentMatching, MatchingConfig
 from clc.model.conditioning.latent_synthesis import ConditionalLatentSynthesis
 from clc.model.gain import Rate
 from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.presets import PRESETS
-from clc.model.priors.prior import scale_of
+from clc.model.priors.likelihood import scale_of
+from clc.model.priors.stages import Block
 from clc.model.tiles import image_tiles, join_latent, split_latent
 
 MATCHING = MatchingConfig(embedding=32, width=16, groups=2, scales=2)
@@ -95,20 +97,20 @@ def test_freezing_gives_whole_levels_and_hardly_changes_the_rate_of_what_the_pri
     torch.manual_seed(4)
     model = CompressionModel(PRESETS["tiny"]).eval()
     image = torch.nn.functional.interpolate(torch.rand(1, 3, 16, 16), size=(128, 128), mode="bicubic").clamp(0, 1)
-    drawn: list[torch.Tensor] = []  # a latent that follows the prior before it is frozen
+    drawn: dict[Block, torch.Tensor] = {}  # a latent that follows the prior before it is frozen
     levels: list[torch.Tensor] = []
 
     def bits(rate: Rate) -> float:
         dtype = rate.gain.dtype
         total = 0.0
 
-        def quantise(index: int, mean: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        def quantise(block: Block, mean: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
             nonlocal total
             levels.append(level)
-            if index == len(drawn):
-                drawn.append(torch.normal(mean, scale_of(level)))
+            if block not in drawn:
+                drawn[block] = torch.normal(mean, scale_of(level))
             normal = torch.distributions.Normal(mean, scale_of(level))
-            symbols = torch.round(drawn[index].to(dtype) - mean)
+            symbols = torch.round(drawn[block].to(dtype) - mean)
             mass = normal.cdf(mean + symbols + 0.5) - normal.cdf(mean + symbols - 0.5)
             total -= float(torch.log2(mass.clamp(min=1e-9)).sum())
             return symbols + mean

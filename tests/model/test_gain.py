@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from clc.codec.references.protocols import dequantise, quantise
+from clc.model.conditioning.int8 import dequantise, quantise
 from clc.model.gain import GainUnit, lagrangian
 from clc.model.priors.tables import LOG_SCALE_STEP
 

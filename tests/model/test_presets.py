@@ -6,7 +6,8 @@ import torch
 
 from clc.codec.bitstream import describe, tile_count
 from clc.codec.codec import Codec
-from clc.codec.references.protocols import ReferenceLatents, quantise
+from clc.codec.references.protocols import ReferenceLatents
+from clc.model.conditioning.int8 import quantise
 from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.presets import PRESETS
 from clc.model.tiles import to_tensor

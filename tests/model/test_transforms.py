@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clc.model.presets import PRESETS
-from clc.model.priors.prior import PriorConfig
+from clc.model.priors.config import PriorConfig
 from clc.model.tiles import to_tensor
 from clc.model.transforms.convolutional import ConvolutionalConfig, LatentResidual, ResidualBlock, for_inference
 from clc.model.transforms.tcm import TcmBlock, TcmConfig, WindowAttention

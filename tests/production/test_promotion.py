@@ -15,7 +15,7 @@ from clc.evaluation.measure.evaluate import EvaluationConfig
 from clc.evaluation.measure.versions import evaluate_versions
 from clc.evaluation.results import IMAGES_SCHEMA, ImageRow, to_table
 from clc.images import PhotoSource, open_source, read_photos
-from clc.model.network import Conditioning
+from clc.model.config import Conditioning
 from clc.production.gate import GateConfig, inexact_photos, judge
 from clc.production.promotion import Promotion, dictionary_in_use, patches_of, promote, rollback
 from clc.store import Kind, Recipe, Store, Version

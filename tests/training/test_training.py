@@ -18,7 +18,8 @@ from PIL import Image
 
 from clc.errors import ProfileError, TrainingError, TrainingStoppedError
 from clc.images import open_source
-from clc.model.network import CompressionModel, Conditioning, ModelConfig
+from clc.model.config import Conditioning, ModelConfig
+from clc.model.network import CompressionModel
 from clc.model.presets import PRESETS
 from clc.model.priors.matching import PriorMatchingConfig
 from clc.runtime.profile_file import validated

@@ -14,10 +14,10 @@ from clc.codec.references.protocols import (
     ReferenceLatents,
     ReferencePhotos,
     UsedReferences,
-    quantise,
 )
 from clc.codec.references.warp import warp
 from clc.errors import BitstreamError, MissingArtifactError
+from clc.model.conditioning.int8 import quantise
 from clc.model.exact.analysis import ExactAnalysis
 from clc.model.network import CompressionModel
 from clc.model.tiles import padded_size, split_latent

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
 from clc.model.conditioning.latent_synthesis import ConditionalLatentSynthesis
-from clc.model.priors.prior import SliceNetwork
+from clc.model.priors.slices import SliceNetwork
+from clc.model.priors.stages import Assembled, Block
 from clc.model.tiles import LATENT_STRIDE, join_latent, padded_size
 
 
@@ -26,17 +27,17 @@ def trust_map(codec: Codec, data: bytes) -> NDArray[np.float32] | None:
     model = codec.model
     if Bitstream.from_bytes(data).header.references == 0:
         return None
-    weights = model.prior.deviation.float()[None, :, None, None]
+    weights = model.prior.scale.deviation.float()[None, :, None, None]
     with ExitStack() as stack:
-        gated = [each for each in model.prior.slices if isinstance(each, SliceNetwork) and model.prior.matches]
-        gates = [stack.enter_context(_outputs_of(network.gate)) for network in gated]
+        networks = [] if model.prior.conditioned is None else model.prior.conditioned.networks
+        gates = [stack.enter_context(_outputs_of(network.gate)) for network in networks]
         fused: list[Tensor] = []
         if model.config.conditioning.synthesises and isinstance(model.synthesis, ConditionalLatentSynthesis):
             fused = stack.enter_context(_outputs_of(model.synthesis.fusion_weight))
         height, width = codec.decompress(data).shape[:2]
     shares = []
     if gates:
-        shares.append(torch.cat([own[0].float().clamp(0.0, 1.0) for own in gates], dim=1))
+        shares.append(torch.cat([_assembled(*each) for each in zip(networks, gates, strict=True)], dim=1))
     if fused:
         rows, columns = (padded_size(side) // LATENT_STRIDE for side in (height, width))
         shares.append(join_latent(1.0 - torch.sigmoid(fused[0]), rows, columns))
@@ -47,6 +48,14 @@ def trust_map(codec: Codec, data: bytes) -> NDArray[np.float32] | None:
     ]
     weighted: NDArray[np.float32] = ((share * weights).sum(dim=1) / weights.sum())[0].cpu().numpy()
     return weighted
+
+
+def _assembled(network: SliceNetwork, gates: list[Tensor]) -> Tensor:
+    """The gate's outputs, stage by stage → [1, c, h, w] in 0..1."""
+    assembled = Assembled()
+    for phases, gate in zip(network.stages, gates, strict=True):
+        assembled.add(Block(0, gate.shape[1], phases), gate.float().clamp(0.0, 1.0))
+    return assembled.latent
 
 
 @contextmanager

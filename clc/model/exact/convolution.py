@@ -71,23 +71,37 @@ class ExactConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, c, h, w] → [B, out_channels, h, w]; input channels beyond the first c are zero."""
-        if self.frozen:
-            return snap_(self._exact(self._padded(x)), int(self.exponent))
-        result = F.conv2d(self._padded(x), self.weight[:, : x.shape[1]], self.bias)
-        if self.observing:
-            self.largest = torch.maximum(self.largest, result.detach().abs().amax())
-        return result
+        return self.rounded(self.sums(x))
 
-    def _exact(self, padded: Tensor) -> Tensor:
-        channels = padded.shape[1]
-        assert self.bias is not None
+    def sums(self, x: Tensor, phase: tuple[int, int] | None = None) -> Tensor:
+        """What `rounded` takes: exact sums of products, once frozen.
+
+        phase: only those at every other row and column, from this one on: [B, out_channels, h/2, w/2].
+        """
+        padded = self._padded(x)
+        channels = x.shape[1]
+        if phase is not None:
+            return self._summed(padded[:, :, phase[0] :, phase[1] :], channels, stride=2)
         if self.transformed is not None:
+            assert self.bias is not None
             return convolved(padded, self.transformed[:, :, :channels], self.bias)
-        if not padded.is_cuda:
-            return F.conv2d(padded, self.weight[:, :channels], self.bias)
+        return self._summed(padded, channels, stride=1)
+
+    def rounded(self, sums: Tensor) -> Tensor:
+        """On the grid of the outputs and saturated, once frozen; `sums` may be overwritten."""
+        if self.frozen:
+            return snap_(sums, int(self.exponent))
+        if self.observing:
+            self.largest = torch.maximum(self.largest, sums.detach().abs().amax())
+        return sums
+
+    def _summed(self, padded: Tensor, channels: int, stride: int) -> Tensor:
+        weight = self.weight[:, :channels]
+        if not (self.frozen and padded.is_cuda):
+            return F.conv2d(padded, weight, self.bias, stride)
         # cuDNN may pick a Winograd or FFT algorithm whose sums have not been checked. All threads share its switch.
         with _CUDNN, torch.backends.cudnn.flags(enabled=False):
-            return F.conv2d(padded, self.weight[:, :channels], self.bias)
+            return F.conv2d(padded, weight, self.bias, stride)
 
     def _padded(self, x: Tensor) -> Tensor:
         """With border values repeated: the small crops of training are mostly border, and zeros would tell them so."""

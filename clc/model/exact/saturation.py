@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from clc.model.exact.convolution import LARGEST_INTEGER, ExactConv2d
-from clc.model.priors.prior import LARGEST_NORMALISED, Prior
+from clc.model.priors.prior import Prior
+from clc.model.priors.scale import LARGEST_NORMALISED
 
 
 @dataclass
@@ -38,7 +39,7 @@ def counted_saturation(prior: Prior) -> Iterator[dict[str, Saturated]]:
     def counting(name: str, limit: float) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             counts.setdefault(name, Saturated()).add(output, limit)
-            if name.endswith("trunk.0"):
+            if name.endswith(("trunk.0", "fixed")):
                 counts.setdefault(f"inputs of {name}", Saturated()).add(inputs[0], LARGEST_NORMALISED)
 
         return count

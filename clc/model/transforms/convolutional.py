@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clc.model.priors.prior import HyperAnalysis, PriorConfig
+from clc.model.priors.config import PriorConfig
+from clc.model.priors.hyper import HyperAnalysis
 from clc.model.transforms.initialisation import BlockTransform, starting_at
 from clc.model.transforms.processor import multiplies_bfloat16
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clc.model.priors.prior import PriorConfig
+from clc.model.priors.config import PriorConfig
 from clc.model.transforms.convolutional import ResidualBlock
 from clc.model.transforms.initialisation import BlockTransform, starting_at
 

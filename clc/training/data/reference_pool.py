@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clc.codec.references.protocols import dequantise, quantise
 from clc.images.patch import decode_patches
+from clc.model.conditioning.int8 import dequantise, quantise
 from clc.model.tiles import to_tensor, to_unit_range
 from clc.store import Version
 
