@@ -14,6 +14,7 @@ from clc.codec.entropy import TableCoder
 from clc.codec.latent_coder import LatentCoder
 from clc.model.network import CompressionModel
 from clc.model.priors.prior import MEAN_EXPONENT
+from clc.model.priors.stages import Block
 from clc.model.tiles import IMAGE_MULTIPLE, padded_size
 
 
@@ -33,15 +34,16 @@ def latent_checksums(model: CompressionModel, streams: list[Bitstream]) -> list[
     hyper = np.stack([hyper_coder.pop(hyper_coder.open(stream.hyper or b""), channels) for stream in streams])
     stacks = [latent_coder.tables.open(stream.latent or b"") for stream in streams]
 
-    def read(index: int, mean: Tensor, level: Tensor) -> Tensor:
+    def read(block: Block, mean: Tensor, level: Tensor) -> Tensor:
         levels = level.to(torch.int32).cpu().numpy()
         symbols = np.zeros_like(levels)
-        for stack, own, table in zip(stacks, symbols, levels, strict=True):
-            own[...] = latent_coder.pop(stack, table.ravel()).reshape(table.shape)
+        for number, stack in enumerate(stacks):
+            table = levels[number :: len(stacks)]  # one phase after the other
+            symbols[number :: len(stacks)] = latent_coder.pop(stack, table.ravel()).reshape(table.shape)
         return torch.from_numpy(symbols).to(mean) + mean
 
     z_hat = torch.from_numpy(hyper).double().to(device).reshape(len(streams), -1, *size)
     rate = model.gain.exact_rate(header.quality)
-    latents = model.prior.decode(model.prior.features(z_hat, rate), rate, read)
+    latents = model.decode(model.prior.features(z_hat, rate), rate, read, None)
     integers = (latents * 2.0**MEAN_EXPONENT).to(torch.int32).cpu().numpy().astype("<i4")
     return [zlib.crc32(own.tobytes()) for own in integers]

@@ -23,14 +23,15 @@ from torch import Tensor
 
 from benchmarks.codec import subject
 from benchmarks.codec.freezing import frozen_copy, in_floating_point, train_briefly
-from benchmarks.codec.symbols import Block, read_symbols
+from benchmarks.codec.symbols import CodedSymbols, read_symbols
 from benchmarks.printing import print_table
 from clc.codec.bitstream import Bitstream, describe
 from clc.codec.codec import Codec
 from clc.codec.references.protocols import index_bits
 from clc.images import Photo, open_source, read_photos
 from clc.model.network import CompressionModel
-from clc.model.priors.likelihood import round_half_up, scale_of
+from clc.model.priors.likelihood import gaussian_likelihood, round_half_up, scale_of
+from clc.model.priors.stages import Block
 from clc.model.priors.tables import FREQUENCY_BITS, FrequencyTables
 from clc.model.tiles import to_padded_tensor
 
@@ -116,11 +117,11 @@ def _sizes(codec: Codec, image: NDArray[np.uint8], quality: float) -> list[float
     ]
 
 
-def _table_bits(model: CompressionModel, hyper: list[Block], latent: list[Block]) -> float:
+def _table_bits(model: CompressionModel, hyper: list[CodedSymbols], latent: list[CodedSymbols]) -> float:
     return _code_length(model.hyper_tables, hyper) + _code_length(model.latent_tables, latent)
 
 
-def _code_length(tables: FrequencyTables, blocks: Iterable[Block]) -> float:
+def _code_length(tables: FrequencyTables, blocks: Iterable[CodedSymbols]) -> float:
     starts = np.cumsum(2 * tables.radius + 2) - (2 * tables.radius + 2)
     bits = 0.0
     for block in blocks:
@@ -133,13 +134,13 @@ def _code_length(tables: FrequencyTables, blocks: Iterable[Block]) -> float:
 
 
 @torch.inference_mode()
-def _density_bits(model: CompressionModel, hyper: list[Block], latent: list[Block]) -> float:
+def _density_bits(model: CompressionModel, hyper: list[CodedSymbols], latent: list[CodedSymbols]) -> float:
     channels = model.config.prior.hyper_channels
     z_hat = torch.from_numpy(np.concatenate([block.symbols for block in hyper])).float()
-    likelihoods = [model.hyper_prior(z_hat.reshape(1, channels, -1), training=False)[1]]
+    likelihoods = [model.hyper_prior.likelihood(z_hat.reshape(channels, 1, -1))]
     for block in latent:
         symbols, levels = torch.from_numpy(block.symbols).float(), torch.from_numpy(block.table).float()
-        likelihoods.append(model.gaussian(symbols, scale_of(levels))[1])
+        likelihoods.append(gaussian_likelihood(symbols, 0.0, scale_of(levels)))
     return _information(likelihoods)
 
 
@@ -163,18 +164,16 @@ def _freezing_rows(
 def _floating_density_bits(model: CompressionModel, image: NDArray[np.uint8], quality: float) -> float:
     """What the encoder does, with the prior in floating point."""
     scaled = model.g_a(to_padded_tensor(image[None])) * model.gain.gain(quality)
-    slices = scaled.split(model.config.prior.slices, dim=1)
     z_hat = round_half_up(model.hyper_latent(scaled, quality, None))
-    likelihoods = [model.hyper_prior(z_hat, training=False)[1]]
+    likelihoods = [model.hyper_prior(z_hat)]
 
-    def quantise(index: int, mean: Tensor, level: Tensor) -> Tensor:
-        coded = torch.floor(level + 0.5) > 0
-        symbols = torch.where(coded, round_half_up(slices[index] - mean), 0.0)
-        likelihoods.append(model.gaussian(symbols[coded], scale_of(level[coded]))[1])
+    def quantise(block: Block, mean: Tensor, level: Tensor) -> Tensor:
+        symbols = round_half_up(block.of(scaled) - mean)
+        likelihoods.append(gaussian_likelihood(symbols, 0.0, scale_of(level)))
         return symbols + mean
 
     rate = model.gain.rate(quality)
-    model.prior.decode(model.prior.features(z_hat, rate), rate, quantise)
+    model.decode(model.prior.features(z_hat, rate), rate, quantise, None)
     return _information(likelihoods)
 
 

@@ -9,7 +9,6 @@ A gain well below 1 means that errors die out; ŷ has none, so this is about how
 
 import argparse
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from clc.codec.references.protocols import NO_REFERENCES
 from clc.images.patterns import pattern_pictures
 from clc.model.exact.saturation import Saturated, counted_saturation
 from clc.model.priors.prior import LARGEST_MEAN
+from clc.model.priors.stages import Block
 from clc.model.priors.tables import SCALE_LEVELS
 
 _QUALITIES = (10.0, 50.0, 70.0, 90.0)
@@ -69,14 +69,14 @@ def _saturated(codec: Codec, picture: NDArray[np.uint8], quality: float) -> dict
         coded = codec.code(analysis, quality, NO_REFERENCES)
     means, levels, surprises = Saturated(), Saturated(), Saturated()
 
-    def known(index: int, mean: Tensor, level: Tensor) -> Tensor:
-        own = coded.decoded.split(codec.model.config.prior.slices, dim=1)[index]
+    def known(block: Block, mean: Tensor, level: Tensor) -> Tensor:
+        own = block.of(coded.decoded)
         means.add(mean, LARGEST_MEAN)
         levels.add(level, SCALE_LEVELS - 1.0)
         surprises.add(torch.where(level == 0, own - mean, 0.0), 0.5)
         return own
 
-    codec.model.prior.decode(coded.features, codec.model.gain.exact_rate(quality), known)
+    codec.model.decode(coded.features, codec.model.gain.exact_rate(quality), known, None)
     return {**counts, "means": means, "levels": levels, "symbols at level 0": surprises}
 
 
@@ -85,25 +85,25 @@ def _gains(codec: Codec, picture: NDArray[np.uint8], quality: float) -> NDArray[
     """[n, n]: of an error in slice i, the root mean square change of the means of slice j."""
     coded = codec.code(codec.analyse(picture, references=False), quality, NO_REFERENCES)
     rate = codec.model.gain.exact_rate(quality)
-    slices = coded.decoded.split(codec.model.config.prior.slices, dim=1)
+    starts = [0, *itertools.accumulate(codec.model.config.prior.slices)][:-1]
     generator = torch.Generator().manual_seed(0)
 
-    def means_with(disturbed: int | None) -> Iterator[Tensor]:
-        found: list[Tensor] = []
+    def means_with(disturbed: int | None) -> list[Tensor]:
+        found: dict[int, list[Tensor]] = {start: [] for start in starts}
 
-        def known(index: int, mean: Tensor, level: Tensor) -> Tensor:
-            found.append(mean)
-            if index != disturbed:
-                return slices[index]
+        def known(block: Block, mean: Tensor, level: Tensor) -> Tensor:
+            found[block.start].append(mean.flatten())
+            if block.start != disturbed:
+                return block.of(coded.decoded)
             signs = torch.randint(0, 2, mean.shape, generator=generator).to(mean) * 2 - 1
-            return slices[index] + signs
+            return block.of(coded.decoded) + signs
 
-        codec.model.prior.decode(coded.features, rate, known)
-        return iter(found)
+        codec.model.decode(coded.features, rate, known, None)
+        return [torch.cat(means) for means in found.values()]
 
-    usual = list(means_with(None))
-    gains = np.zeros((len(slices), len(slices)))
-    for disturbed in range(len(slices)):
+    usual = means_with(None)
+    gains = np.zeros((len(starts), len(starts)))
+    for row, disturbed in enumerate(starts):
         changed = means_with(disturbed)
-        gains[disturbed] = [float((a - b).square().mean().sqrt()) for a, b in zip(usual, changed, strict=True)]
+        gains[row] = [float((a - b).square().mean().sqrt()) for a, b in zip(usual, changed, strict=True)]
     return gains

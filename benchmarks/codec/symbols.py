@@ -11,14 +11,14 @@ from clc.model.priors.tables import FrequencyTables
 
 
 @dataclass(frozen=True)
-class Block:
+class CodedSymbols:
     """Symbols int32 [n], coded in one go, and the table index of each."""
 
     symbols: NDArray[np.int32]
     table: NDArray[np.int32]
 
 
-def read_symbols(codec: Codec, data: bytes) -> tuple[list[Block], list[Block]]:
+def read_symbols(codec: Codec, data: bytes) -> tuple[list[CodedSymbols], list[CodedSymbols]]:
     """The blocks of ẑ and those of ŷ, as `codec` decodes them. Raises what decoding raises."""
     listener = Codec(codec.model, codec.model_id, codec.latents)
     hyper, latent = _Listener(codec.model.hyper_tables), _Listener(codec.model.latent_tables)
@@ -32,9 +32,9 @@ class _Listener(TableCoder):
 
     def __init__(self, tables: FrequencyTables) -> None:
         super().__init__(tables)
-        self.blocks: list[Block] = []
+        self.blocks: list[CodedSymbols] = []
 
     def pop(self, stack: object, table: NDArray[np.int32]) -> NDArray[np.int32]:
         symbols = super().pop(stack, table)
-        self.blocks.append(Block(symbols, table))
+        self.blocks.append(CodedSymbols(symbols, table))
         return symbols

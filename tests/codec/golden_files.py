@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load_file
@@ -26,6 +25,7 @@ from clc.model.priors.config import PriorConfig
 from clc.model.priors.matching import PriorMatchingConfig
 from clc.model.priors.tables import FrequencyTables
 from clc.model.transforms.convolutional import ConvolutionalConfig
+from clc.model.weights import unpack
 from tests.conftest import picture
 
 FOLDER = Path(__file__).parent / "golden"
@@ -79,9 +79,8 @@ def golden_codec(whole_image: bool = False, folder: Path = FOLDER) -> Codec:
     """The codec that the files of a folder hold."""
     tensors = load_file(folder / "model.safetensors")
     model = CompressionModel(ModelConfig.model_validate_json((folder / "config.json").read_text()))
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    weights = {name: torch.from_numpy(tensors[f"weights.{name}"]).reshape(shape) for name, shape in shapes.items()}
-    model.load_state_dict(weights)
+    stored = {name.removeprefix("weights."): array for name, array in tensors.items() if name.startswith("weights.")}
+    model.load_state_dict(unpack(stored, model))
     tables = [FrequencyTables(tensors[f"{k}.radius"], tensors[f"{k}.frequencies"]) for k in ("hyper", "latent")]
     model.restore(*tables)
     latents = ReferenceLatents(tensors["latents.values"], tensors["latents.exponents"], DICTIONARY_ID, MODEL_ID)

@@ -219,8 +219,9 @@ def frozen_model(conditioning: Conditioning, source: ReferenceSource = Reference
     torch.manual_seed(5)
     config = PRESETS["tiny"].model_copy(update={"conditioning": conditioning, "reference_source": source})
     model = CompressionModel(config)
-    for match in model.prior.conditioned.matches:
-        torch.nn.init.normal_(match.bias)
+    if model.prior.conditioned is not None:
+        for match in model.prior.conditioned.matches:
+            torch.nn.init.normal_(match.bias)
     crop = torch.rand(1, 3, 128, 128)
     references = model.g_a(torch.rand(3, 3, 256, 256))[None].detach()
     model.freeze([CalibrationCrop(crop, references, quality) for quality in (1.0, 50.0, 100.0)])

@@ -23,11 +23,16 @@ def test_every_layer_that_was_used_is_counted_and_none_afterwards() -> None:
     analysis = codec.analyse(picture(2)[:64, :64], references=False)
     with counted_saturation(codec.model.prior) as counts:
         codec.code(analysis, 50.0, NO_REFERENCES)
-    assert {"hyper_synthesis.0", "slices.0.mean", "slices.1.level", "inputs of slices.0.trunk.0"} < set(counts)
-    assert counts["slices.0.mean"].values == 8 * 4 * 4
-    before = counts["slices.0.mean"].values
+    assert {
+        "hyper_synthesis.0",
+        "conditioned.slices.0.mean",
+        "conditioned.slices.1.level",
+        "inputs of conditioned.slices.0.trunk.0",
+    } < set(counts)
+    assert counts["conditioned.slices.0.mean"].values == 8 * 4 * 4
+    before = counts["conditioned.slices.0.mean"].values
     codec.code(analysis, 50.0, NO_REFERENCES)
-    assert counts["slices.0.mean"].values == before
+    assert counts["conditioned.slices.0.mean"].values == before
 
 
 def test_a_latent_far_beyond_what_was_seen_saturates() -> None:

@@ -4,15 +4,17 @@ Saturation never makes a picture wrong: encoder and decoder saturate alike, and 
 latent. It makes the prior blind, and files larger.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from clc.model.exact.convolution import LARGEST_INTEGER, ExactConv2d
 from clc.model.priors.prior import Prior
 from clc.model.priors.scale import LARGEST_NORMALISED
+
+_FIRST_LAYERS = ("trunk.0", "fixed")
 
 
 @dataclass
@@ -36,17 +38,28 @@ def counted_saturation(prior: Prior) -> Iterator[dict[str, Saturated]]:
     """
     counts: dict[str, Saturated] = {}
 
-    def counting(name: str, limit: float) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def count(layer: ExactConv2d, name: str) -> None:
+        limit = LARGEST_INTEGER * 2.0 ** -int(layer.exponent)
+        sums, rounded = layer.sums, layer.rounded
+
+        def counted_sums(x: Tensor, phase: tuple[int, int] | None = None) -> Tensor:
+            if name.endswith(_FIRST_LAYERS):
+                counts.setdefault(f"inputs of {name}", Saturated()).add(x, LARGEST_NORMALISED)
+            return sums(x, phase)
+
+        def counted_rounded(sums: Tensor) -> Tensor:
+            output = rounded(sums)
             counts.setdefault(name, Saturated()).add(output, limit)
-            if name.endswith(("trunk.0", "fixed")):
-                counts.setdefault(f"inputs of {name}", Saturated()).add(inputs[0], LARGEST_NORMALISED)
+            return output
 
-        return count
+        # What forward calls, and what stages call one by one.
+        layer.sums, layer.rounded = counted_sums, counted_rounded  # type: ignore[method-assign]
 
-    with ExitStack() as stack:
-        for name, layer in prior.named_modules():
-            if isinstance(layer, ExactConv2d):
-                limit = LARGEST_INTEGER * 2.0 ** -int(layer.exponent)
-                stack.callback(layer.register_forward_hook(counting(name, limit)).remove)
+    layers = [(name, layer) for name, layer in prior.named_modules() if isinstance(layer, ExactConv2d)]
+    for name, layer in layers:
+        count(layer, name)
+    try:
         yield counts
+    finally:
+        for _, layer in layers:
+            del layer.sums, layer.rounded
