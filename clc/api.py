@@ -14,15 +14,17 @@ from pydantic import ValidationError
 
 from clc.codec.artifacts import open_codec, other_latents, reference_latents
 from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header
-from clc.codec.codec import MAX_PIXELS, Codec
+from clc.codec.codec import Codec
 from clc.codec.decisions.targets import Compressed, Target, compress_to
+from clc.codec.encoder import Encoder
+from clc.codec.size_limit import MAX_PIXELS
 from clc.codec.stream_file import read_stream
 from clc.errors import BitstreamError, ImageError, ProfileError
 from clc.images import PictureFormat, encode, format_of, read_image
 from clc.images.decode import DECODER_FAILURES, to_rgb
 from clc.model.config import ModelConfig
 from clc.runtime.files import check_output, write_atomically
-from clc.runtime.prefetch import ahead
+from clc.runtime.prefetch import prefetched
 from clc.store import Kind, Store, Version
 from clc.store.shipped import LayeredStore
 
@@ -140,7 +142,7 @@ class StoreDecoder:
     def _pixels(self, data: bytes) -> NDArray[np.uint8]:
         header = Bitstream.from_bytes(data).header
         try:
-            return self._decoder(header).decompress(data)
+            return self._codec_for(header).decompress(data)
         except BitstreamError:
             # It names model and dictionary; what its encoder's machine made of the two may have come here later.
             for latents in self._other_latents(header):
@@ -148,7 +150,7 @@ class StoreDecoder:
                     return self._open(header.model_id, header.dictionary_id, latents).decompress(data)
             raise
 
-    def _decoder(self, header: Header) -> Codec:
+    def _codec_for(self, header: Header) -> Codec:
         return self._open(header.model_id, header.dictionary_id if header.references else None)
 
     def _open_codec(self, model: str, dictionary: str | None, latents: str | None = None) -> Codec:
@@ -240,7 +242,7 @@ class StoreCodec(StoreDecoder):
     ) -> Iterator[bytes]:
         """`compress` for each image, one by one as the streams are taken; the next file is read meanwhile."""
         target = Target.choose(quality, bpp, psnr)
-        pixels = ahead(pixels_of(image) for image in images)
+        pixels = prefetched(pixels_of(image) for image in images)
         return (self._compress(each, target, references).data for each in pixels)
 
     def compress_file(
@@ -269,10 +271,10 @@ class StoreCodec(StoreDecoder):
     def _compress(self, pixels: NDArray[np.uint8], target: Target, references: bool) -> Compressed:
         return compress_to(self._encoder(references), pixels, target, references=references)
 
-    def _encoder(self, references: bool) -> Codec:
+    def _encoder(self, references: bool) -> Encoder:
         if self._retrieving is None and references and self._takes_references():
-            self._retrieving = self._placed(self._open_encoder())
-        return self._retrieving or self._open(self.model.short_id, None)
+            self._retrieving = self._placed(self._open_retrieving())
+        return (self._retrieving or self._open(self.model.short_id, None)).encoder
 
     def _takes_references(self) -> bool:
         try:
@@ -281,7 +283,7 @@ class StoreCodec(StoreDecoder):
             return False  # reading the model says what is wrong with it
         return self.dictionary is not None or config.takes_references
 
-    def _open_encoder(self) -> Codec:
+    def _open_retrieving(self) -> Codec:
         from clc.dictionary.retrieval.open_encoder import open_encoder  # needs the search libraries
 
         dictionary = self.dictionary or self.store.get(Kind.DICTIONARY, self.model.attributes["dictionary"])
@@ -289,11 +291,11 @@ class StoreCodec(StoreDecoder):
         opened = open_encoder(self.store, self.model, dictionary, backbone=self._backbone, max_pixels=self.max_pixels)
         return opened[0]
 
-    def _decoder(self, header: Header) -> Codec:
+    def _codec_for(self, header: Header) -> Codec:
         own = self._retrieving
         if own is None or own.latents is None or header.model_id != own.model_id:
-            return super()._decoder(header)
-        return own if header.dictionary_id in (NO_DICTIONARY, own.latents.dictionary_id) else super()._decoder(header)
+            return super()._codec_for(header)
+        return own if header.dictionary_id in (NO_DICTIONARY, own.latents.dictionary_id) else super()._codec_for(header)
 
 
 def pixels_of(image: ImageLike) -> NDArray[np.uint8]:

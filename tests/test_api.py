@@ -238,7 +238,7 @@ def test_a_stream_coded_with_what_another_machine_made_of_the_dictionary_decodes
     coder = open_codec(store, model, dictionary, latents=other)
     tiles, number = tile_count(*photo.shape[:2]), coder.model.config.references
     used = coder.lookup.entries(np.tile(np.arange(number), (tiles, 1)), *photo.shape[:2])
-    data = coder.code(coder.analyse(photo, references=False), 50.0, used).data
+    data = coder.encoder.code_with(coder.encoder.analyse(photo, references=False), 50.0, used).data
     assert np.array_equal(np.asarray(StoreDecoder(store).decompress(data)), coder.decompress(data))
     with pytest.raises(BitstreamError):
         StoreDecoder(world.store).decompress(data)

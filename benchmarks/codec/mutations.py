@@ -1,6 +1,5 @@
 """Damaged and hostile streams made from sound ones, and what a decoder may do with them."""
 
-import math
 import random
 import struct
 import zlib
@@ -22,11 +21,10 @@ from clc.codec.bitstream import (
     describe,
 )
 from clc.codec.codec import Codec
-from clc.codec.linear import LinearCoder, grid_shape
-from clc.codec.lossless import lossless_file
 from clc.codec.packing import MAX_DISPLACEMENT, pack_number, read_number
-from clc.codec.references.protocols import NO_REFERENCES, Alignment
+from clc.codec.references.protocols import Alignment
 from clc.errors import BitstreamError, MissingArtifactError
+from tests.codec.safety_streams import safety_streams
 
 # Positions in a stream (docs/bitstream.md).
 _SECTIONS_AT = struct.calcsize("<" + "".join(each.code for each in HEADER_FIELDS))
@@ -71,7 +69,7 @@ class OnePhoto:
 
 
 def with_photo(codec: Codec, photo: NDArray[np.uint8]) -> Codec:
-    """The codec with something to align, whatever its dictionary shows."""
+    """The codec with something to align, whatever its dictionary shows; its retriever goes on retrieving."""
     return Codec(codec.model, codec.model_id, codec.latents, codec.retriever, OnePhoto(photo))
 
 
@@ -86,25 +84,11 @@ def goldens(codec: Codec, photo: NDArray[np.uint8]) -> list[Golden]:
     for rows, columns in _GOLDEN_ALIGNED:
         corners = np.array([[(-20, 3), (15, -70), (0, 8), (300, 5)], [(0, 0)] * 4], dtype=np.int32)
         aligned = codec.lookup.aligned(Alignment(np.arange(2), corners), rows, columns)
-        data = codec.code(codec.analyse(photo[:rows, :columns], references=False), 40.0, aligned).data
+        analysis = codec.encoder.analyse(photo[:rows, :columns], references=False)
+        data = codec.encoder.code_with(analysis, 40.0, aligned).data
         made.append(Golden(data, codec.decompress(data)))
-    return [*made, *_caught(codec, photo[:40, :70])]
-
-
-def _caught(codec: Codec, image: NDArray[np.uint8]) -> list[Golden]:
-    """What the safety net writes: blocks beside the network's picture, blocks alone, a lossless picture."""
-    coder = LinearCoder(codec.model.latent_tables)
-    coded = codec.code(codec.analyse(image, references=False), 40.0, NO_REFERENCES)
-    plain = replace(coded.stream, hyper=None, latent=None, latent_checksum=0)
-    every = np.arange(math.prod(grid_shape(*image.shape[:2]))).reshape(grid_shape(*image.shape[:2]))
-    beside, _ = coder.encode(image, codec.reconstruct(coded), every % 4 - 1, 40.0)
-    alone, _ = coder.encode(image, None, every % 4, 40.0)
-    streams = (
-        replace(coded.stream, blocks=beside),
-        replace(plain, blocks=alone),
-        replace(plain, picture=lossless_file(image)),
-    )
-    return [Golden(stream.to_bytes(), codec.decompress(stream.to_bytes())) for stream in streams]
+    caught = [each.to_bytes() for each in safety_streams(codec, photo[:40, :70], 40.0, finenesses=4).values()]
+    return [*made, *(Golden(data, codec.decompress(data)) for data in caught)]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from itertools import islice
 from benchmarks.data import pack
 from clc.api import DEFAULT, find_model
 from clc.codec.artifacts import reference_latents
-from clc.codec.codec import MAX_PIXELS, Codec
+from clc.codec.codec import Codec
+from clc.codec.size_limit import MAX_PIXELS
 from clc.dictionary.retrieval.open_encoder import open_encoder
 from clc.images import Photo, open_source, read_photos
 from clc.store import Kind, Store, Version
@@ -24,9 +25,7 @@ class Subject:
 
     def codec(self, max_pixels: int = MAX_PIXELS) -> Codec:
         """A codec of its own that reads and writes streams with references and without."""
-        codec, _ = open_encoder(self.store, self.model, self.dictionary)
-        codec.max_pixels = max_pixels
-        return codec
+        return open_encoder(self.store, self.model, self.dictionary, max_pixels=max_pixels)[0]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

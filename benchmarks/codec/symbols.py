@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clc.codec.codec import Codec
+from clc.codec.decoder import Decoder
 from clc.codec.entropy import TableCoder
+from clc.codec.frozen_model import FrozenModel
 from clc.model.priors.tables import FrequencyTables
 
 
@@ -20,10 +22,10 @@ class CodedSymbols:
 
 def read_symbols(codec: Codec, data: bytes) -> tuple[list[CodedSymbols], list[CodedSymbols]]:
     """The blocks of ẑ and those of ŷ, as `codec` decodes them. Raises what decoding raises."""
-    listener = Codec(codec.model, codec.model_id, codec.latents)
+    network = FrozenModel(codec.model, codec.model_id)
     hyper, latent = _Listener(codec.model.hyper_tables), _Listener(codec.model.latent_tables)
-    listener._hyper_coder, listener._latent_coder = hyper, latent
-    listener.decompress(data)
+    network.hyper_tables, network.latent_tables = hyper, latent
+    Decoder(network, codec.lookup).decompress(data)
     return hyper.blocks, latent.blocks
 
 

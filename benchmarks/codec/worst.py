@@ -172,11 +172,11 @@ def _measure(work: tuple[_Picture, bool]) -> tuple[str, bool, _Findings]:
     picture, references = work
     assert _codec is not None
     findings = _Findings(pictures=1)
-    analysis = _codec.analyse(picture.pixels, references=references)
+    analysis = _codec.encoder.analyse(picture.pixels, references=references)
     best = -math.inf
     for quality in _qualities:
-        coded = _codec.code_cheaper(analysis, quality)
-        stream, shown = coded.stream, _codec.reconstruct(coded)
+        coded = _codec.encoder.code(analysis, quality)
+        stream, shown = coded.stream, coded.picture
         about = f"{picture.group}, {picture.name}, quality {quality:g}, references {references}"
         findings.coded += 1
         findings.bytes += len(coded.data)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from clc.codec.codec import MAX_PIXELS, Codec
+from clc.codec.codec import Codec
 from clc.codec.references.pictures import DictionaryPhotos
 from clc.codec.references.protocols import ReferenceLatents
+from clc.codec.size_limit import MAX_PIXELS
 from clc.errors import CorruptArtifactError, DictionaryError, MissingArtifactError
 from clc.images.patch import decode_patches
 from clc.model.conditioning.attention import EntryCompression

@@ -223,7 +223,7 @@ class Bitstream:
             from clc.codec.stream_versions_4_5 import parse_older
 
             return parse_older(data).stream
-        return _parse(data)
+        return _read(data, _find(data))
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,8 @@ def describe(data: bytes) -> dict[str, object]:
         older = parse_older(data)
         header, sizes = older.stream.header, older.sizes
     else:
-        header, sizes = _parse(data).header, _find(data).sizes
+        found = _find(data)
+        header, sizes = _read(data, found).header, found.sizes
     return {
         "format_version": header.format_version,
         "model": header.model_id,
@@ -306,8 +307,7 @@ def _find(data: bytes) -> _Found:
     return _Found(tuple(fields), sections, {**sizes, "checksums": CHECKSUMS.size})
 
 
-def _parse(data: bytes) -> Bitstream:
-    found = _find(data)
+def _read(data: bytes, found: _Found) -> Bitstream:
     latent_checksum, checksum = CHECKSUMS.unpack_from(data, len(data) - CHECKSUMS.size)
     if zlib.crc32(data[:-4]) != checksum:
         raise BitstreamError("stream is damaged or cut short: its checksum does not match")

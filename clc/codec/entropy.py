@@ -6,7 +6,9 @@ its table's radius is coded as the table's escape followed by its value as a pla
 
 import constriction
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from clc.errors import BitstreamError
 from clc.model.priors.tables import FREQUENCY_BITS, FrequencyTables
@@ -106,6 +108,12 @@ class TableCoder:
         symbols = np.empty_like(ordered)
         symbols[order] = ordered
         return symbols
+
+
+def flat_integers(tensor: Tensor) -> NDArray[np.int32]:
+    """The whole numbers of a tensor in memory order, as coders take them: int32 [n]."""
+    flat: NDArray[np.int32] = tensor.flatten().to(torch.int32).cpu().numpy()
+    return flat
 
 
 def _groups(table: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[tuple[int, int, int]]]:

@@ -14,6 +14,9 @@ from clc.model.priors.tables import FREQUENCY_BITS, FrequencyTables
 GROUP = 64
 """Symbols at scale level 0 that share a flag."""
 
+LATENT_LIMIT = 2000.0
+"""Largest magnitude of y_f in steps: far beyond what g_a gives, below `LARGEST_INPUT` of the exact layers."""
+
 _TOTAL = 2**FREQUENCY_BITS
 # Of photos, one symbol in 17,000 at scale level 0 is not 0, and one in 300 of those is neither 1 nor -1.
 _FLAGGED = 2**12

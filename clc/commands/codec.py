@@ -57,8 +57,8 @@ def compress(
     check(tasks, folder=output_folder, overwrite=force)
 
     from clc.api import DEFAULT, load
-    from clc.codec.codec import MAX_PIXELS
     from clc.codec.decisions.targets import Target
+    from clc.codec.size_limit import MAX_PIXELS
     from clc.images import decode
 
     target = Target.choose(quality, bpp, psnr)
@@ -116,7 +116,7 @@ def decompress(
     import numpy as np
 
     from clc.api import StoreDecoder
-    from clc.codec.codec import MAX_PIXELS
+    from clc.codec.size_limit import MAX_PIXELS
     from clc.store.shipped import LayeredStore
 
     decoder = StoreDecoder(LayeredStore(store), max_pixels=max_pixels or MAX_PIXELS)

@@ -101,12 +101,12 @@ def inexact_photos(codec: Codec, photos: Sequence[Photo], quality: float, store:
         folder = Path(name)
         expected = {}
         for number, photo in enumerate(photos):
-            analysis = codec.analyse(photo.pixels, references=True)
+            analysis = codec.encoder.analyse(photo.pixels, references=True)
             for always in (False, True):
-                coded = codec.code_cheaper(analysis, quality, always=always)
+                coded = codec.encoder.code(analysis, quality, always=always)
                 stream = folder / f"{number}-{'references' if always else 'usual'}.clc"
                 stream.write_bytes(coded.data)
-                expected[stream] = photo.image_id, codec.reconstruct(coded)
+                expected[stream] = photo.image_id, coded.picture
         command = [sys.executable, "-m", "clc.production.decode_all", store.url, *map(str, expected)]
         finished = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         inexact = {}

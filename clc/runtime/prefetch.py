@@ -9,12 +9,12 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
+def prefetched(items: Iterator[Item]) -> Iterator[Item]:
     """The same items in the same order; each is made while the caller works on the one before.
 
     Raises what `items` raises, where its turn has come.
 
-    >>> list(ahead(iter("abc")))
+    >>> list(prefetched(iter("abc")))
     ['a', 'b', 'c']
     """
     end = object()

@@ -4,7 +4,6 @@ Those of versions 4 and 5 were written by earlier releases, with the models; tho
 `python -m tests.codec.golden_files`. Streams of one format version must decode for ever, so nobody writes them again.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,7 @@ from safetensors.numpy import load_file
 
 from clc.codec.bitstream import Bitstream, tile_count
 from clc.codec.codec import Codec
-from clc.codec.linear import LinearCoder, grid_shape
-from clc.codec.lossless import lossless_file
-from clc.codec.references.protocols import NO_REFERENCES, Alignment, ReferenceLatents
+from clc.codec.references.protocols import Alignment, ReferenceLatents
 from clc.model.conditioning.attention import AttentionConfig
 from clc.model.conditioning.latent_matching import MatchingConfig
 from clc.model.config import Conditioning, ModelConfig
@@ -26,6 +23,7 @@ from clc.model.priors.matching import PriorMatchingConfig
 from clc.model.priors.tables import FrequencyTables
 from clc.model.transforms.convolutional import ConvolutionalConfig
 from clc.model.weights import unpack
+from tests.codec.safety_streams import safety_streams
 from tests.conftest import picture
 
 FOLDER = Path(__file__).parent / "golden"
@@ -87,22 +85,6 @@ def golden_codec(whole_image: bool = False, folder: Path = FOLDER) -> Codec:
     return Codec(model, MODEL_ID, latents, Cycling(len(latents), whole_image), Scenes())
 
 
-def caught(codec: Codec, image: NDArray[np.uint8], quality: float) -> dict[str, Bitstream]:
-    """What the safety net writes: blocks beside the network's picture, blocks alone, a lossless picture."""
-    coded = codec.code(codec.analyse(image, references=False), quality, NO_REFERENCES)
-    plain = replace(coded.stream, hyper=None, latent=None, latent_checksum=0)
-    coder = LinearCoder(codec.model.latent_tables)
-    grid = grid_shape(*image.shape[:2])
-    numbers = np.arange(grid[0] * grid[1]).reshape(grid)
-    beside, _ = coder.encode(image, codec.reconstruct(coded), numbers % 4 - 1, quality)
-    alone, _ = coder.encode(image, None, numbers % 3, quality)
-    return {
-        "blocks-beside": replace(coded.stream, blocks=beside),
-        "blocks-alone": replace(plain, blocks=alone),
-        "lossless": replace(plain, picture=lossless_file(image)),
-    }
-
-
 def _write(name: str, codec: Codec, stream: Bitstream) -> None:
     (VERSION_6 / f"{name}.clc").write_bytes(stream.to_bytes())
     Image.fromarray(codec.decompress(stream.to_bytes())).save(VERSION_6 / f"{name}.png", optimize=True)
@@ -118,8 +100,9 @@ def _write_version_6() -> None:
     codec = golden_codec()
     image = picture(2)[:90, :280]
     references = codec.lookup.aligned(ALIGNED, *image.shape[:2])
-    _write("aligned", codec, codec.code(codec.analyse(image, references=False), 60.0, references).stream)
-    for name, stream in caught(codec, picture(2)[:60, :100], 60.0).items():
+    encoder = codec.encoder
+    _write("aligned", codec, encoder.code_with(encoder.analyse(image, references=False), 60.0, references).stream)
+    for name, stream in safety_streams(codec, picture(2)[:60, :100], 60.0, finenesses=3).items():
         _write(name, codec, stream)
 
 

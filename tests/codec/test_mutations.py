@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from clc.codec.artifacts import open_codec
 from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
-from clc.dictionary.dictionary import Dictionary
+from clc.dictionary.retrieval.open_encoder import open_encoder
 from clc.errors import BitstreamError
 from clc.images import read_image
 
@@ -20,8 +19,7 @@ MUTANTS = 500
 
 @pytest.fixture(scope="module")
 def codec(world) -> Codec:
-    codec = open_codec(world.store, world.model, world.dictionary)
-    codec.retriever = Dictionary(world.dictionary)
+    codec = open_encoder(world.store, world.model, world.dictionary)[0]
     return mutations.with_photo(codec, read_image(world.test_photos / "photo-101.png"))
 
 

@@ -125,9 +125,9 @@ def test_the_decoder_gives_the_encoders_own_reconstruction(
     latents = replace(material.latents, values=values)
     model = material.model
     model.config = model.config.model_copy(update={"references": max(1, references)})
-    encoder = Codec(model, material.model_id, latents, Drawn(seed, entries))
-    coded = encoder.code_cheaper(encoder.analyse(image, references=references > 0), quality, always=True)
+    encoder = Codec(model, material.model_id, latents, Drawn(seed, entries)).encoder
+    coded = encoder.code(encoder.analyse(image, references=references > 0), quality, always=True)
     decoded = Codec(model, material.model_id, latents).decompress(coded.data)
     assert decoded.shape == image.shape
     assert describe(coded.data)["references"] == references
-    assert np.array_equal(decoded, encoder.reconstruct(coded))
+    assert np.array_equal(decoded, coded.picture)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clc.codec.codec import Analysis, Codec, CodedImage
+from clc.codec.codec import Codec
+from clc.codec.coded_image import Analysis, CodedImage
 from clc.codec.decisions import targets
 from clc.codec.decisions.targets import MAX_ATTEMPTS, TOLERANCE, Compressed, Metric, Target, compress_to, search_quality
-from clc.codec.references.protocols import UsedReferences
+from clc.codec.encoder import Encoder
+from clc.codec.frozen_model import FrozenModel
 from clc.dictionary.retrieval.open_encoder import open_encoder
 from clc.errors import ProfileError
 from clc.evaluation.measure.metrics import bits_per_pixel, psnr
@@ -22,7 +24,7 @@ from tests.conftest import World
 pytestmark = pytest.mark.usefixtures("network_only")  # whose rate rises smoothly with the quality
 
 
-class CountingCodec(Codec):
+class CountingEncoder(Encoder):
     """Counts what a search makes it do."""
 
     analyses = 0
@@ -32,9 +34,9 @@ class CountingCodec(Codec):
         self.analyses += 1
         return super().analyse(image, references=references)
 
-    def code(self, analysis: Analysis, quality: float, references: UsedReferences) -> CodedImage:
+    def code(self, analysis: Analysis, quality: float, *, always: bool = False) -> CodedImage:
         self.codings += 1
-        return super().code(analysis, quality, references)
+        return super().code(analysis, quality, always=always)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +45,8 @@ def opened(world: World) -> Codec:
 
 
 @pytest.fixture
-def codec(opened: Codec) -> CountingCodec:
-    return CountingCodec(opened.model, opened.model_id, opened.latents, opened.retriever)
+def encoder(opened: Codec) -> CountingEncoder:
+    return CountingEncoder(FrozenModel(opened.model, opened.model_id), opened.lookup, opened.retriever)
 
 
 @pytest.fixture(scope="module")
@@ -63,28 +65,32 @@ def measure(codec: Codec, photo: NDArray[np.uint8], metric: Metric, quality: flo
 @pytest.mark.parametrize("metric", [Metric.BPP, Metric.PSNR])
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
 def test_a_target_within_reach_is_met_in_few_attempts_from_one_analysis(
-    opened: Codec, codec: CountingCodec, photo: NDArray[np.uint8], metric: Metric, share: float, references: bool
+    opened: Codec, encoder: CountingEncoder, photo: NDArray[np.uint8], metric: Metric, share: float, references: bool
 ) -> None:
     lowest, highest = (measure(opened, photo, metric, quality, references) for quality in (1, 100))
     target = Target(metric, lowest ** (1 - share) * highest**share)
-    result = compress_to(codec, photo, target, references=references)
+    result = compress_to(encoder, photo, target, references=references)
     reached = measure(opened, photo, metric, result.quality, references)
     assert reached == result.measured(metric)
     assert abs(reached / target.value - 1) <= TOLERANCE
-    assert codec.codings <= MAX_ATTEMPTS
-    assert codec.analyses == 1
+    assert encoder.codings <= MAX_ATTEMPTS
+    assert encoder.analyses == 1
 
 
-def test_the_psnr_is_that_of_the_picture_that_comes_back(codec: CountingCodec, photo: NDArray[np.uint8]) -> None:
-    goal = measure(codec, photo, Metric.PSNR, 70, True)
-    result = compress_to(codec, photo, Target.choose(psnr=goal))
-    assert result.psnr == psnr(photo, codec.decompress(result.data))
+def test_the_psnr_is_that_of_the_picture_that_comes_back(
+    opened: Codec, encoder: CountingEncoder, photo: NDArray[np.uint8]
+) -> None:
+    goal = measure(opened, photo, Metric.PSNR, 70, True)
+    result = compress_to(encoder, photo, Target.choose(psnr=goal))
+    assert result.psnr == psnr(photo, opened.decompress(result.data))
 
 
-def test_a_quality_is_coded_once_as_by_the_codec_itself(codec: CountingCodec, photo: NDArray[np.uint8]) -> None:
-    result = compress_to(codec, photo, Target.choose(quality=33.3))
-    assert (codec.analyses, codec.codings, result.quality) == (1, 1, 33.3)
-    assert result.data == codec.compress(photo, quality=33.3)
+def test_a_quality_is_coded_once_as_by_the_codec_itself(
+    opened: Codec, encoder: CountingEncoder, photo: NDArray[np.uint8]
+) -> None:
+    result = compress_to(encoder, photo, Target.choose(quality=33.3))
+    assert (encoder.analyses, encoder.codings, result.quality) == (1, 1, 33.3)
+    assert result.data == opened.compress(photo, quality=33.3)
 
 
 def test_nothing_given_is_quality_50() -> None:
@@ -108,17 +114,19 @@ def test_a_lossless_picture_larger_than_asked_for_is_refused() -> None:
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 @pytest.mark.parametrize("metric", [Metric.BPP, Metric.PSNR])
 def test_a_target_out_of_reach_is_refused_with_what_can_be_reached(
-    codec: CountingCodec, photo: NDArray[np.uint8], metric: Metric, factor: float
+    opened: Codec, encoder: CountingEncoder, photo: NDArray[np.uint8], metric: Metric, factor: float
 ) -> None:
-    lowest, highest = (measure(codec, photo, metric, quality, True) for quality in (1, 100))
+    lowest, highest = (measure(opened, photo, metric, quality, True) for quality in (1, 100))
     goal = (lowest if factor < 1 else highest) * factor
     with pytest.raises(ProfileError, match=f"{metric} {goal:g}.* {lowest:.4g} to {highest:.4g} can be reached"):
-        compress_to(codec, photo, Target(metric, goal))
+        compress_to(encoder, photo, Target(metric, goal))
 
 
-def test_a_target_just_out_of_reach_is_met_at_the_end(codec: CountingCodec, photo: NDArray[np.uint8]) -> None:
-    highest = measure(codec, photo, Metric.BPP, 100, True)
-    assert compress_to(codec, photo, Target(Metric.BPP, highest * (1 + TOLERANCE / 2))).quality == 100
+def test_a_target_just_out_of_reach_is_met_at_the_end(
+    opened: Codec, encoder: CountingEncoder, photo: NDArray[np.uint8]
+) -> None:
+    highest = measure(opened, photo, Metric.BPP, 100, True)
+    assert compress_to(encoder, photo, Target(Metric.BPP, highest * (1 + TOLERANCE / 2))).quality == 100
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,14 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
 
 
 def check(codec: Codec, image: NDArray[np.uint8]) -> None:
-    analysis, yardstick = codec.analyse(image, references=False), Yardstick(image)
+    analysis, yardstick = codec.encoder.analyse(image, references=False), Yardstick(image)
     means = []
     for quality in QUALITIES:
-        coded = codec.code_cheaper(analysis, quality)
+        coded = codec.encoder.code(analysis, quality)
         shown = codec.decompress(coded.data)
         assert np.array_equal(shown, coded.picture)
         if coded.stream.hyper is not None:
-            assert (coded.decoded - coded.scaled).abs().max() <= 0.51
+            assert (coded.latent.decoded - coded.latent.scaled).abs().max() <= 0.51
         errors = block_errors(image, shown)
         if quality >= 50:
             assert (errors <= WORSE * np.maximum(yardstick.errors(len(coded.data)), VISIBLE)).all(), quality
@@ -57,7 +57,7 @@ def test_no_block_of_a_pattern_is_destroyed(codec: Codec, name: str, over_a_phot
 
 def test_a_fine_mesh_beside_saturated_red_comes_back(codec: Codec) -> None:
     image = stage_picture(256)
-    coded = codec.code_cheaper(codec.analyse(image, references=False), 70.0)
+    coded = codec.encoder.code(codec.encoder.analyse(image, references=False), 70.0)
     assert (block_errors(image, codec.decompress(coded.data)) < 65025 / 10**2.5).all()  # 25 dB; some had 3
 
 
@@ -66,5 +66,5 @@ def test_a_fine_mesh_beside_saturated_red_comes_back(codec: Codec) -> None:
 def test_the_smallest_pictures_come_back(codec: Codec, shape: tuple[int, int], value: int) -> None:
     image = np.full((*shape, 3), value, np.uint8)
     image[0, 0] = 255 - value
-    coded = codec.code_cheaper(codec.analyse(image, references=False), 60.0)
+    coded = codec.encoder.code(codec.encoder.analyse(image, references=False), 60.0)
     assert codec.decompress(coded.data).shape == image.shape

@@ -134,13 +134,13 @@ def test_nothing_is_aligned_with_what_is_not_there(
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (250, 200), (301, 399)])
 def test_an_aligned_reference_saves_most_and_comes_back(codec: Codec, size: tuple[int, int]) -> None:
     image = moved(scene(0))[: size[0], : size[1]]
-    analysis = codec.analyse(image, references=True)
-    tiles, aligned = (codec.code(analysis, 50, choice) for choice in analysis.choices)
+    analysis = codec.encoder.analyse(image, references=True)
+    tiles, aligned = (codec.encoder.code_with(analysis, 50, choice) for choice in analysis.choices)
     assert len(aligned.data) < 0.6 * len(tiles.data)
     data = codec.compress(image)
     assert data == aligned.data
     assert Bitstream.from_bytes(data).header.scope is Scope.ALIGNED
-    assert np.array_equal(codec.decompress(data), codec.reconstruct(aligned))
+    assert np.array_equal(codec.decompress(data), aligned.picture)
 
 
 def test_another_process_decodes_it_with_other_threads_and_instructions(
@@ -204,7 +204,7 @@ def test_a_model_whose_latents_depend_on_references_aligns_none(world) -> None:
     network: CompressionModel = read_model(world.model)
     assert network.config.conditioning is Conditioning.PAPER
     codec = open_encoder(world.store, world.model, world.dictionary)[0]
-    assert len(codec.analyse(scene(0), references=True).choices) == 1
+    assert len(codec.encoder.analyse(scene(0), references=True).choices) == 1
 
 
 def test_pictures_count_where_an_encoder_aligns(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:

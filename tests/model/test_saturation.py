@@ -20,9 +20,9 @@ def test_values_at_their_limit_are_counted() -> None:
 
 def test_every_layer_that_was_used_is_counted_and_none_afterwards() -> None:
     codec = golden_codec()
-    analysis = codec.analyse(picture(2)[:64, :64], references=False)
+    analysis = codec.encoder.analyse(picture(2)[:64, :64], references=False)
     with counted_saturation(codec.model.prior) as counts:
-        codec.code(analysis, 50.0, NO_REFERENCES)
+        codec.encoder.code_with(analysis, 50.0, NO_REFERENCES)
     assert {
         "hyper_synthesis.0",
         "conditioned.slices.0.mean",
@@ -31,15 +31,15 @@ def test_every_layer_that_was_used_is_counted_and_none_afterwards() -> None:
     } < set(counts)
     assert counts["conditioned.slices.0.mean"].values == 8 * 4 * 4
     before = counts["conditioned.slices.0.mean"].values
-    codec.code(analysis, 50.0, NO_REFERENCES)
+    codec.encoder.code_with(analysis, 50.0, NO_REFERENCES)
     assert counts["conditioned.slices.0.mean"].values == before
 
 
 def test_a_latent_far_beyond_what_was_seen_saturates() -> None:
     codec = golden_codec()
     picture_of_squares = np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((8, 8)))[..., None].repeat(3, 2)
-    analysis = codec.analyse((255 * picture_of_squares).astype(np.uint8), references=False)
+    analysis = codec.encoder.analyse((255 * picture_of_squares).astype(np.uint8), references=False)
     analysis = replace(analysis, latent=1000.0 * analysis.latent)
     with counted_saturation(codec.model.prior) as counts:
-        codec.code(analysis, 100.0, NO_REFERENCES)
+        codec.encoder.code_with(analysis, 100.0, NO_REFERENCES)
     assert sum(each.at_limit for each in counts.values()) > 0

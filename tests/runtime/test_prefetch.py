@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from clc.runtime.prefetch import ahead
+from clc.runtime.prefetch import prefetched
 
 
 def test_the_next_item_is_made_while_the_caller_holds_one() -> None:
@@ -16,7 +16,7 @@ def test_the_next_item_is_made_while_the_caller_holds_one() -> None:
         second.set()
         yield 2
 
-    coming = ahead(items())
+    coming = prefetched(items())
     assert next(coming) == 1
     assert second.wait(timeout=10)
     assert list(coming) == [2]
@@ -27,13 +27,13 @@ def test_an_error_arrives_after_the_items_before_it() -> None:
         yield 1
         raise OSError("gone")
 
-    coming = ahead(items())
+    coming = prefetched(items())
     assert next(coming) == 1
     with pytest.raises(OSError, match="gone"):
         next(coming)
 
 
 def test_a_caller_may_stop_early() -> None:
-    coming = ahead(iter(range(10)))
+    coming = prefetched(iter(range(10)))
     assert next(coming) == 0
     coming.close()

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clc.codec.bitstream import QUALITY_STEPS
-from clc.codec.codec import Codec, stored_quality
+from clc.codec.encoder import Encoder
+from clc.codec.stored_quality import stored_quality
 from clc.errors import ProfileError, TargetError
 from clc.evaluation.measure.metrics import bits_per_pixel, psnr
 from clc.model.gain import QUALITY_MAX, QUALITY_MIN
@@ -88,21 +89,21 @@ class Compressed:
         return value
 
 
-def compress_to(codec: Codec, image: NDArray[np.uint8], target: Target, *, references: bool = True) -> Compressed:
+def compress_to(encoder: Encoder, image: NDArray[np.uint8], target: Target, *, references: bool = True) -> Compressed:
     """Code uint8 [H, W, 3] so that the result meets the target, as nearly as at most `MAX_ATTEMPTS` qualities allow.
 
-    Raises TargetError, with what can be had, if no quality tried comes within `TOLERANCE`, and what `Codec.compress`
-    raises.
+    Raises TargetError, with what can be had, if no quality tried comes within `TOLERANCE`, and what
+    `Encoder.compress` raises.
     """
-    analysis = codec.analyse(image, references=references)
+    analysis = encoder.analyse(image, references=references)
 
     def attempt(quality: float) -> Compressed:
-        coded = codec.code_cheaper(analysis, quality)
+        coded = encoder.code(analysis, quality)
         return Compressed(
             data=coded.data,
             quality=stored_quality(quality),
             bpp=bits_per_pixel(len(coded.data), *image.shape[:2]),
-            psnr=psnr(image, codec.reconstruct(coded)) if target.metric is Metric.PSNR else None,
+            psnr=psnr(image, coded.picture) if target.metric is Metric.PSNR else None,
             lossless=coded.stream.picture is not None,
         )
 

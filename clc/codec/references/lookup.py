@@ -27,14 +27,14 @@ from clc.model.transforms.convolutional import ConvolutionalAnalysis
 class ReferenceLookup:
     """The references of one model and, optionally, one dictionary.
 
-    photos: needed for references that are aligned.
+    latents: of the dictionary. photos: needed for references that are aligned.
     """
 
     def __init__(
         self, model: CompressionModel, latents: ReferenceLatents | None, photos: ReferencePhotos | None
     ) -> None:
         self._model = model
-        self._latents = latents
+        self.latents = latents
         self._photos = photos
 
     @property
@@ -45,7 +45,7 @@ class ReferenceLookup:
     @property
     def bytes(self) -> int:
         """What decoding our encoder's streams takes of the dictionary: int8 latents, and pictures if it aligns some."""
-        latents = 0 if self._latents is None else self._latents.values.nbytes
+        latents = 0 if self.latents is None else self.latents.values.nbytes
         if self._photos is None or not self.aligns or not self._model.config.prior_only:
             return latents
         return latents + self._photos.bytes
@@ -59,11 +59,11 @@ class ReferenceLookup:
         if self._model.config.learns_references:
             learned = self._model.learned_references.expand(tiles, -1, -1, -1, -1)
             return UsedReferences(NO_REFERENCES.entries, latents=learned)
-        if entries.size == 0 or self._latents is None:
+        if entries.size == 0 or self.latents is None:
             return NO_REFERENCES
-        self._check(entries, self._latents)
-        values = self._latents.stored(entries)
-        latents = self._latents.dequantised(values).to(self._model.device).expand(tiles, -1, -1, -1, -1)
+        self._check(entries, self.latents)
+        values = self.latents.stored(entries)
+        latents = self.latents.dequantised(values).to(self._model.device).expand(tiles, -1, -1, -1, -1)
         return UsedReferences(entries, values, latents)
 
     def aligned(self, alignment: Alignment, height: int, width: int) -> UsedReferences:
@@ -72,16 +72,16 @@ class ReferenceLookup:
         Raises BitstreamError for an entry that is not in the dictionary or corners that make no sense,
         MissingArtifactError if this is no dictionary or model for it.
         """
-        if self._latents is None or not self.aligns:
+        if self.latents is None or not self.aligns:
             raise MissingArtifactError(
                 "aligned references need a convolutional model, and the dictionary with the pictures of its entries"
             )
-        self._check(alignment.entries, self._latents)
-        exponents = torch.from_numpy(self._latents.exponents)
+        self._check(alignment.entries, self.latents)
+        exponents = torch.from_numpy(self.latents.exponents)
         pictures = self._pictures(alignment, height, width, (padded_size(height), padded_size(width)))
         values = [quantise(self._analysis(picture).float(), exponents)[0] for picture in pictures]
         tiles = torch.stack([split_latent(each) for each in values], dim=1)
-        latents = self._latents.dequantised(tiles).to(self._model.device)
+        latents = self.latents.dequantised(tiles).to(self._model.device)
         return UsedReferences(alignment.entries[None], tiles, latents, alignment.corners)
 
     def pictures(self, alignment: Alignment, height: int, width: int) -> list[NDArray[np.uint8]]:

@@ -5,6 +5,7 @@ same size. Blocks that are get coded by a linear transform; where that does not 
 losslessly. The worst that can happen is a larger file.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Scope
-from clc.codec.linear import FINENESS, LinearCoder, first_finer
+from clc.codec.linear import FINENESS, LinearCoder, first_finer, grid_shape
 from clc.codec.lossless import lossless_file
 from clc.codec.safety.yardstick import Yardstick, block_errors
 from clc.model.gain import lagrangian
@@ -58,47 +59,64 @@ class SafetyNet:
         errors = block_errors(self._image, coded.picture)
         usual, quality = self._yardstick.errors(_size(coded)), coded.stream.header.quality
         failing = errors > _allowed(usual, quality)
-        mended = coded
-        if failing.any():
-            mended = self._mended(coded.stream, coded.picture, np.where(failing, 0, -1), quality)
+        mended = self._mended(coded.stream, coded.picture, failing, quality) if failing.any() else coded
         if keep:
             return mended
-        plain = _without_network(coded.stream)
-        options = [mended]
-        doubtful = (
+        doubtful = self._is_doubtful(coded, mended, failing)
+        # What else the image may be coded as: where, and how.
+        alternatives: tuple[tuple[bool, Callable[[], Candidate | None]], ...] = (
+            (doubtful and quality < _RELAXED_FROM, lambda: self._mended_strictly(coded, errors, usual)),
+            (doubtful, lambda: self._without_network(coded.stream)),
+            (doubtful or self._is_simple(mended), lambda: self._losslessly(coded.stream)),
+        )
+        others = [code() for applies, code in alternatives if applies]
+        options = [mended, *(each for each in others if each is not None)]
+        # Of nearly equal costs the better picture, which is rarely left again for a worse one at a higher quality.
+        least = min(map(self._cost, options))
+        fair = [each for each in options if self._cost(each) <= _NEARLY * least]
+        return replace(min(fair, key=lambda each: self.error(each.picture)), doubtful=doubtful)
+
+    def error(self, picture: NDArray[np.uint8]) -> float:
+        """Sum of the squared errors of all pixels and colours, of 255 levels."""
+        difference = np.subtract(self._image, picture, dtype=np.float32).ravel()
+        return float(np.einsum("i,i->", difference, difference, dtype=np.float64))
+
+    def _is_doubtful(self, coded: Candidate, mended: Candidate, failing: NDArray[np.bool_]) -> bool:
+        """Many blocks failed, or mending them took much of the file, or all of it is hardly better than JPEG."""
+        return (
             bool(failing.mean() > _MANY)
             or len(mended.stream.blocks or b"") > _MENDED_TOO_MUCH * _size(coded)
             or self._hardly_better_than_jpeg(mended)
         )
-        if doubtful:
-            if quality < _RELAXED_FROM:  # where many blocks fail, the same limit as above
-                strictly = errors > _allowed(usual, _RELAXED_FROM)
-                options.append(self._mended(coded.stream, coded.picture, np.where(strictly, 0, -1), _RELAXED_FROM))
-            options.append(self._mended(plain, None, np.zeros(failing.shape, dtype=np.int64), quality))
-        simple = self._drawn or self._lossless_bits <= self._cost(mended)
-        if (doubtful or simple) and self._lossless is not None:
-            options.append(Candidate(replace(plain, picture=self._lossless), self._image))
-        # Of nearly equal costs the better picture, which is rarely left again for a worse one at a higher quality.
-        least = min(map(self._cost, options))
-        fair = [each for each in options if self._cost(each) <= _NEARLY * least]
-        return replace(min(fair, key=self.error), doubtful=doubtful)
 
-    def error(self, coded: Candidate) -> float:
-        """Sum of the squared errors of all pixels and colours, of 255 levels."""
-        difference = np.subtract(self._image, coded.picture, dtype=np.float32).ravel()
-        return float(np.einsum("i,i->", difference, difference, dtype=np.float64))
+    def _is_simple(self, mended: Candidate) -> bool:
+        """A lossless file may cost the least."""
+        return self._drawn or self._lossless_bits <= self._cost(mended)
+
+    def _mended_strictly(self, coded: Candidate, errors: NDArray[np.float64], usual: NDArray[np.float64]) -> Candidate:
+        """By the limit of higher qualities: where many blocks fail, the relaxed one lets too much pass."""
+        failing = errors > _allowed(usual, _RELAXED_FROM)
+        return self._mended(coded.stream, coded.picture, failing, _RELAXED_FROM)
+
+    def _without_network(self, stream: Bitstream) -> Candidate:
+        plain = _emptied(stream)
+        every = np.ones(grid_shape(*self._image.shape[:2]), dtype=np.bool_)
+        return self._mended(plain, None, every, plain.header.quality)
+
+    def _losslessly(self, stream: Bitstream) -> Candidate | None:
+        """None where WebP cannot hold the image."""
+        if self._lossless is None:
+            return None
+        return Candidate(replace(_emptied(stream), picture=self._lossless), self._image)
 
     def _mended(
-        self,
-        stream: Bitstream,
-        prediction: NDArray[np.uint8] | None,
-        fineness: NDArray[np.int_],
-        limit: float,
+        self, stream: Bitstream, prediction: NDArray[np.uint8] | None, failing: NDArray[np.bool_], limit: float
     ) -> Candidate:
-        """With blocks coded ever finer until none fails; the file grows meanwhile, and JPEG's errors fall.
+        """With the failing blocks coded, ever finer until none fails; the file grows meanwhile, and JPEG's errors fall.
 
         limit: the quality whose limit of errors holds, the stream's or a stricter one.
         """
+        fineness = np.where(failing, 0, -1)
         quality = stream.header.quality
         while True:
             blocks, picture = self._coder.encode(self._image, prediction, fineness, quality)
@@ -135,7 +153,7 @@ class SafetyNet:
         return lossless_file(self._image)
 
     def _cost(self, coded: Candidate) -> float:
-        return 8 * _size(coded) + lagrangian(coded.stream.header.quality) * self.error(coded) / 3
+        return 8 * _size(coded) + lagrangian(coded.stream.header.quality) * self.error(coded.picture) / 3
 
 
 def _allowed(usual: NDArray[np.float64], quality: float) -> NDArray[np.float64]:
@@ -144,7 +162,7 @@ def _allowed(usual: NDArray[np.float64], quality: float) -> NDArray[np.float64]:
     return _WORSE * relaxed * np.maximum(usual, _VISIBLE)
 
 
-def _without_network(stream: Bitstream) -> Bitstream:
+def _emptied(stream: Bitstream) -> Bitstream:
     """What is to hold the same image in other sections."""
     header = replace(stream.header, dictionary_id=NO_DICTIONARY, references=0, index_bits=0, scope=Scope.TILE)
     return Bitstream(header, np.empty((header.queries, 0), dtype=np.int64), None, None, 0)

@@ -1,8 +1,9 @@
 """A codec that can encode: with the dictionary that its model was trained against, searched as the model expects."""
 
-from clc.codec.artifacts import entry_compression, find_latents, open_codec
-from clc.codec.codec import MAX_PIXELS, Codec
+from clc.codec.artifacts import entry_compression, find_latents, read_latents, read_model
+from clc.codec.codec import Codec
 from clc.codec.references.pictures import DictionaryPhotos
+from clc.codec.size_limit import MAX_PIXELS
 from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.retrieval.cache import Compression, KeyValueCache
 from clc.dictionary.retrieval.queries import RetrievalConfig
@@ -24,16 +25,16 @@ def open_encoder(
     """
     config = RetrievalConfig.model_validate(model.attributes["retrieval"])
     photos = DictionaryPhotos(dictionary)
-    codec = open_codec(store, model, dictionary, photos, max_pixels=max_pixels)
-    compression = entry_compression(codec.model, find_latents(store, dictionary, model)) if config.attention else None
+    latents, network = find_latents(store, dictionary, model), read_model(model)
+    compression = entry_compression(network, latents) if config.attention else None
     cache = None if compression is None else _cache(compression, config)
     retriever = Dictionary(dictionary, backbone, queries=config.queries, scope=config.scope, cache=cache)
-    codec.retriever = retriever
+    aligner = None
     if photos.shown():  # most dictionaries show no photo as a whole: what finds keypoints takes long to import
         from clc.dictionary.retrieval.align import PhotoAligner
 
-        codec.aligner = PhotoAligner(photos)
-    return codec, retriever
+        aligner = PhotoAligner(photos)
+    return Codec(network, model.short_id, read_latents(latents), retriever, photos, max_pixels, aligner), retriever
 
 
 def _cache(compression: Compression, config: RetrievalConfig) -> KeyValueCache:

@@ -11,7 +11,7 @@ from clc.dictionary.retrieval.queries import RetrievalConfig
 from clc.errors import DictionaryError
 from clc.images import PhotoSource, SkippedPhoto, fingerprint, grid_positions, read_photos
 from clc.images.patch import pixels_sha256
-from clc.runtime.prefetch import ahead
+from clc.runtime.prefetch import prefetched
 from clc.store import Draft, Kind, Recipe, StageResult, Store, run_stage
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def assign(
         too_small: list[str] = []
         nearest: list[NDArray[np.float32]] = []
         with draft.table("assignments", schema) as table:
-            for photo in ahead(read_photos(photos, skipped)):
+            for photo in prefetched(read_photos(photos, skipped)):
                 positions = grid_positions(*photo.pixels.shape[:2], size=size, stride=size)
                 if not positions:
                     too_small.append(photo.image_id)

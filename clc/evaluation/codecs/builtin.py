@@ -84,9 +84,9 @@ class Clc:
         return self.prepared(image)(quality)
 
     def prepared(self, image: NDArray[np.uint8]) -> Encoder:
-        """`encode`, with analysis and retrieval done once. Raises what `Codec.analyse` raises."""
-        analysis = self.codec.analyse(image, references=self.references)
-        return lambda quality: self.codec.code_cheaper(analysis, quality, always=self.always).data
+        """`encode`, with analysis and retrieval done once. Raises what `Encoder.analyse` raises."""
+        analysis = self.codec.encoder.analyse(image, references=self.references)
+        return lambda quality: self.codec.encoder.code(analysis, quality, always=self.always).data
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """Raises what `Codec.decompress` raises."""

@@ -1,0 +1,19 @@
+"""The checksum by which a decoder notices that its latent, or its reference latents, are not the encoder's."""
+
+import zlib
+
+from torch import Tensor
+
+from clc.codec.entropy import flat_integers
+from clc.codec.references.protocols import UsedReferences
+from clc.model.priors.prior import MEAN_EXPONENT
+
+
+def latent_checksum(decoded: Tensor, references: UsedReferences) -> int:
+    """CRC-32 of the decoded latent, in multiples of 2^-MEAN_EXPONENT as little-endian 32-bit integers in memory order,
+    and of the int8 reference latents [Q or T, M, C, 16, 16] that the picture is conditioned on.
+    """
+    checksum = zlib.crc32(flat_integers(decoded * 2.0**MEAN_EXPONENT).astype("<i4").tobytes())
+    if references.values is None:
+        return checksum
+    return zlib.crc32(references.values.contiguous().numpy().data, checksum)

@@ -1,0 +1,60 @@
+"""What an encoder knows of an image: before a quality is chosen, and at one."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clc.codec.bitstream import Bitstream
+from clc.codec.references.protocols import UsedReferences
+from clc.codec.safety.net import SafetyNet
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """An image as it is before a quality is chosen: what `Encoder.code` starts from, however often.
+
+    latent: y_f [1, C, h, w], unscaled; choices: references to code it with, one of them or none.
+    net: what catches the blocks that come out badly. anchors: the image at some qualities, once they were needed.
+    """
+
+    height: int
+    width: int
+    latent: Tensor
+    choices: tuple[UsedReferences, ...]
+    net: SafetyNet
+    anchors: "dict[float, CodedImage]" = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CodedLatent:
+    """What the network makes of an image at one quality; nobody has looked at the picture yet.
+
+    scaled: y_f in quantisation steps; decoded: ŷ, at most half a step and what rounding adds from it. float64
+    [1, C, h, w] both. features: hyper features of ẑ. references: what it was coded with.
+    """
+
+    stream: Bitstream
+    scaled: Tensor
+    decoded: Tensor
+    features: Tensor
+    references: UsedReferences
+
+
+@dataclass(frozen=True)
+class CodedImage:
+    """An image at one quality: its stream, and the picture uint8 [H, W, 3] that a decoder shows.
+
+    latent: what the network made of it, of which the safety net may have left nothing in the stream.
+    """
+
+    stream: Bitstream
+    picture: NDArray[np.uint8]
+    latent: CodedLatent
+
+    @cached_property
+    def data(self) -> bytes:
+        """The stream as bytes."""
+        return self.stream.to_bytes()

@@ -1,0 +1,123 @@
+"""`.clc` bytes to images.
+
+The decoder uses the bitstream, the model and the dictionary's reference latents, and nothing else.
+"""
+
+import constriction
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clc.codec.bitstream import OLDER_VERSIONS, Bitstream, Header, Scope
+from clc.codec.checksum import latent_checksum
+from clc.codec.entropy import flat_integers
+from clc.codec.frozen_model import FrozenModel
+from clc.codec.hyper_coder import HyperCoder
+from clc.codec.latent_coder import LATENT_LIMIT, LatentCoder
+from clc.codec.lossless import read_lossless
+from clc.codec.references.lookup import ReferenceLookup
+from clc.codec.references.protocols import Alignment, UsedReferences, index_bits
+from clc.codec.size_limit import MAX_PIXELS, check_declared
+from clc.errors import BitstreamError, MissingArtifactError
+from clc.model.gain import Rate
+from clc.model.priors.stages import Block
+from clc.model.tiles import IMAGE_MULTIPLE, padded_size
+
+_HYPER_STRIDE = IMAGE_MULTIPLE
+
+
+class Decoder:
+    """Decodes the streams of one model and, optionally, one dictionary.
+
+    lookup: what references mean. max_pixels: streams that declare larger images are refused before anything is
+    allocated for them. What decoding takes grows with the tiles that an image touches, which reach beyond one that is
+    narrower than a tile.
+    """
+
+    def __init__(self, network: FrozenModel, lookup: ReferenceLookup, max_pixels: int = MAX_PIXELS) -> None:
+        self.max_pixels = max_pixels
+        self._network = network
+        self._lookup = lookup
+        self._hyper_coder = HyperCoder(network.hyper_tables)
+
+    @torch.inference_mode()
+    def decompress(self, data: bytes) -> NDArray[np.uint8]:
+        """Decode a stream to uint8 [H, W, 3].
+
+        Raises BitstreamError for a stream that is damaged, MissingArtifactError for one of another model or
+        dictionary.
+        """
+        stream = Bitstream.from_bytes(data)
+        header = stream.header
+        self._check(header)
+        if stream.picture is not None:
+            return read_lossless(stream.picture, header.height, header.width)
+        picture = None if stream.hyper is None else self._decode_network(stream, stream.hyper, stream.latent or b"")
+        if stream.blocks is None:
+            assert picture is not None, "a stream has a section that an image comes from"
+            return picture
+        return self._network.linear.decode(stream.blocks, picture, (header.height, header.width), header.quality)
+
+    def _check(self, header: Header) -> None:
+        """Refuse what this decoder cannot decode."""
+        check_declared(header, self.max_pixels)
+        own = self._network.model_id
+        if header.model_id != own:
+            raise MissingArtifactError(f"stream was coded with model {header.model_id}, this codec has {own}")
+        if header.references == 0:
+            return
+        most = self._network.model.config.references
+        if header.references > most or (header.references < most and header.scope is not Scope.ALIGNED):
+            raise BitstreamError(f"stream has {header.references} references a tile, its model uses {most}")
+        latents = self._lookup.latents
+        if latents is None or header.dictionary_id != latents.dictionary_id:
+            raise MissingArtifactError(
+                f"stream needs dictionary {header.dictionary_id}, which this codec does not have"
+            )
+        if header.index_bits != index_bits(len(latents)):
+            raise BitstreamError(f"{header.index_bits} index bits do not fit a dictionary of {len(latents)} entries")
+
+    def _decode_network(self, stream: Bitstream, hyper: bytes, latent: bytes) -> NDArray[np.uint8]:
+        header, network = stream.header, self._network
+        height, width = padded_size(header.height) // _HYPER_STRIDE, padded_size(header.width) // _HYPER_STRIDE
+        # Before anything of that size is allocated: a few bytes could declare millions of pixels.
+        self._hyper_coder.check_length(hyper, height * width)
+        used = self._used(stream)
+        shape = (1, network.model.config.prior.hyper_channels, height, width)
+        z_hat = self._hyper_coder.decode(hyper, shape).to(network.device)
+        rate = network.rate(header.quality)
+        features = network.model.prior.features(z_hat, rate)
+        stack = network.latent_tables.open(latent)
+        coder = LatentCoder(network.latent_tables, omits=header.format_version in OLDER_VERSIONS)
+        decoded = self._decode_latent(coder, stack, features, rate, used.latents)
+        if latent_checksum(decoded, used) != stream.latent_checksum:
+            raise BitstreamError(
+                "the decoded latent or the reference latents differ from the encoder's: "
+                "stream, model or latents are damaged"
+            )
+        network.latent_tables.check_end(stack)
+        return network.synthesise(decoded, features, header.quality, used.latents, (header.height, header.width))
+
+    def _used(self, stream: Bitstream) -> UsedReferences:
+        height, width = stream.header.height, stream.header.width
+        if stream.corners is None:
+            return self._lookup.entries(stream.entries, height, width)
+        return self._lookup.aligned(Alignment(stream.entries[0], stream.corners), height, width)
+
+    def _decode_latent(
+        self,
+        coder: LatentCoder,
+        stack: constriction.stream.stack.AnsCoder,
+        features: Tensor,
+        rate: Rate,
+        references: Tensor | None,
+    ) -> Tensor:
+        def read(block: Block, mean: Tensor, level: Tensor) -> Tensor:
+            symbols = coder.pop(stack, flat_integers(level))
+            decoded = torch.from_numpy(symbols.reshape(tuple(mean.shape))).to(mean) + mean
+            if decoded.abs().max() > LATENT_LIMIT + 0.5:  # the next slice would not be computed exactly
+                raise BitstreamError("entropy-coded stream is damaged: a value of the latent is out of range")
+            return decoded
+
+        return self._network.model.decode(features, rate, read, references)

@@ -1,0 +1,198 @@
+"""Images to `.clc` bytes: analysis, the choice of references, entropy coding, and a look at what comes out."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header, Scope, tile_count
+from clc.codec.checksum import latent_checksum
+from clc.codec.coded_image import Analysis, CodedImage, CodedLatent
+from clc.codec.decisions.reference_choice import CANDIDATES_PER_REFERENCE, choose
+from clc.codec.entropy import flat_integers
+from clc.codec.frozen_model import FrozenModel
+from clc.codec.hyper_coder import HyperCoder
+from clc.codec.latent_coder import LATENT_LIMIT, LatentCoder
+from clc.codec.references.lookup import ReferenceLookup
+from clc.codec.references.protocols import NO_REFERENCES, Aligner, Retriever, UsedReferences, index_bits
+from clc.codec.safety.net import Candidate, SafetyNet
+from clc.codec.size_limit import MAX_PIXELS, check_image
+from clc.codec.stored_quality import stored_quality
+from clc.errors import MissingArtifactError
+from clc.model.gain import Rate, lagrangian
+from clc.model.priors.stages import Block
+
+_ANCHORS = tuple(float(quality) for quality in range(90, 0, -10))
+_TYPICAL_QUALITY = 50.0  # that references are chosen for
+
+
+class Encoder:
+    """Codes images with one model and, optionally, the references of one dictionary.
+
+    lookup: what references mean. retriever: needed to write streams with references; aligner: to align some.
+    max_pixels: larger images are refused.
+    """
+
+    def __init__(
+        self,
+        network: FrozenModel,
+        lookup: ReferenceLookup,
+        retriever: Retriever | None = None,
+        aligner: Aligner | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.max_pixels = max_pixels
+        self._network = network
+        self._lookup = lookup
+        self._retriever = retriever
+        self._aligner = aligner
+        self._hyper_coder = HyperCoder(network.hyper_tables)
+        self._config = network.model.config
+
+    def compress(
+        self, image: NDArray[np.uint8], *, quality: float = 50.0, references: bool = True, always: bool = False
+    ) -> bytes:
+        """Code uint8 [H, W, 3], 1 ≤ H, W ≤ 65,535; `quality` runs from 1 to 100.
+
+        references: use them where they pay; False writes a stream that needs no dictionary.
+        always: use them, and the network, even where they do not, to measure them.
+        Raises ProfileError for a quality out of range, and what `analyse` raises.
+        """
+        quality = stored_quality(quality)
+        return self.code(self.analyse(image, references=references), quality, always=always).data
+
+    @torch.inference_mode()
+    def analyse(self, image: NDArray[np.uint8], *, references: bool) -> Analysis:
+        """The part of `compress` that does not depend on the quality: g_a, retrieval, conditioning.
+
+        Raises ImageError for an image that this codec does not accept, MissingArtifactError without a dictionary to
+        retrieve from, and what the retriever raises.
+        """
+        check_image(image, self.max_pixels)
+        height, width = image.shape[:2]
+        latent = self._network.analyse(image)
+        choices = self._choices(image, latent) if references and self._config.takes_references else ()
+        if self._config.learns_references:
+            choices = (self._lookup.entries(NO_REFERENCES.entries, height, width),)
+        conditioned = self._network.condition(latent, choices[0].latents) if choices else latent
+        return Analysis(height, width, conditioned, choices, SafetyNet(image, self._network.linear))
+
+    @torch.inference_mode()
+    def code(self, analysis: Analysis, quality: float, *, always: bool = False) -> CodedImage:
+        """The part of `compress` that depends on the quality: with the references or without any, whichever costs
+        least in R + λ·D; blocks that come out badly are coded otherwise.
+
+        A photo that the dictionary has nothing like would pay for indices and for matches that mislead. Where
+        references act on the latent itself, D could not be told before g_s, and they are kept.
+        always: keep some, and the network, in any case. Raises ProfileError for a quality out of range.
+        """
+        coded, doubtful = self._code_safely(analysis, quality, always=always)
+        if doubtful:
+            # Where ways of coding change, more quality might give a worse picture. Never worse than at an anchor below.
+            for anchor in (each for each in _ANCHORS if each < quality):
+                if anchor not in analysis.anchors:
+                    analysis.anchors[anchor], _ = self._code_safely(analysis, anchor)
+                other = analysis.anchors[anchor]
+                if analysis.net.error(other.picture) < analysis.net.error(coded.picture):
+                    coded = other
+        return coded
+
+    @torch.inference_mode()
+    def code_with(self, analysis: Analysis, quality: float, references: UsedReferences) -> CodedImage:
+        """By the network and with these references, whatever comes out. Raises ProfileError for a quality out of
+        range.
+        """
+        coded = self._code_latent(analysis, quality, references)
+        return CodedImage(coded.stream, self._picture(coded), coded)
+
+    def _choices(self, image: NDArray[np.uint8], latent: Tensor) -> tuple[UsedReferences, ...]:
+        height, width = image.shape[:2]
+        latents = self._lookup.latents
+        if latents is None or self._retriever is None:
+            raise MissingArtifactError(
+                "coding with references needs a dictionary and its reference latents; "
+                "name one with --dictionary, or code without references"
+            )
+        number = self._config.references
+        if not self._config.prior_only:
+            return (self._lookup.entries(self._retriever.retrieve(image, number), height, width),)
+        candidates = self._retriever.retrieve(image, min(CANDIDATES_PER_REFERENCE * number, len(latents)))
+        gain = self._network.model.gain.gain(_TYPICAL_QUALITY)
+        chosen = choose(latent, candidates, latents, gain, number)
+        choices = (self._lookup.entries(chosen, height, width),)
+        if self._aligner is None or not self._lookup.aligns:
+            return choices
+        alignment = self._aligner.align(image, candidates, number)
+        return choices if alignment is None else (*choices, self._lookup.aligned(alignment, height, width))
+
+    def _code_safely(self, analysis: Analysis, quality: float, *, always: bool = False) -> tuple[CodedImage, bool]:
+        """With the cheapest of the choices, and what the safety net makes of that; whether it has doubts."""
+        choices = analysis.choices or (NO_REFERENCES,)
+        if not always and self._config.prior_only:
+            choices = (*analysis.choices, NO_REFERENCES)
+        coded = [self._code_latent(analysis, quality, choice) for choice in choices]
+        cheapest = coded[0] if len(coded) == 1 else min(coded, key=lambda each: self._cost(each, analysis))
+        safe = analysis.net.caught(Candidate(cheapest.stream, self._picture(cheapest)), keep=always)
+        return CodedImage(safe.stream, safe.picture, cheapest), safe.doubtful
+
+    def _cost(self, coded: CodedLatent, analysis: Analysis) -> float:
+        """R + λ·255²·D, in bits. g_s is nearly orthonormal, so that errors of the latent are those of the pixels."""
+        quality = coded.stream.header.quality
+        error = coded.decoded * self._network.model.gain.inverse_gain(quality) - analysis.latent
+        squared = float(error.square().sum()) / 3  # of the mean of R, G and B
+        return 8 * len(coded.stream.to_bytes()) + lagrangian(quality) * 255.0**2 * squared
+
+    def _code_latent(self, analysis: Analysis, quality: float, references: UsedReferences) -> CodedLatent:
+        """Gain, prior, entropy coding."""
+        quality = stored_quality(quality)
+        model = self._network.model
+        scaled = (analysis.latent * model.gain.gain(quality)).clamp(-LATENT_LIMIT, LATENT_LIMIT)
+        scaled = scaled.contiguous()  # as the decoder's: the last digit of g_s depends on the order in memory
+        exact = scaled.double()
+        rate = self._network.rate(quality)
+        known = references.latents
+        hyper, z_hat = self._hyper_coder.encode(model.hyper_latent(scaled, quality, known))
+        features = model.prior.features(z_hat, rate)
+        latent, decoded = self._encode_latent(exact, features, rate, known)
+        header = self._header(analysis, quality, references)
+        checksum = latent_checksum(decoded, references)
+        stream = Bitstream(header, references.entries, hyper, latent, checksum, references.corners)
+        return CodedLatent(stream, exact, decoded, features, references)
+
+    def _encode_latent(
+        self, scaled: Tensor, features: Tensor, rate: Rate, references: Tensor | None
+    ) -> tuple[bytes, Tensor]:
+        blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
+
+        def quantise(block: Block, mean: Tensor, level: Tensor) -> Tensor:
+            symbols = torch.floor(block.of(scaled) - mean + 0.5)
+            blocks.append((flat_integers(symbols), flat_integers(level)))
+            return symbols + mean
+
+        decoded = self._network.model.decode(features, rate, quantise, references)
+        tables = self._network.latent_tables
+        coder, stack = LatentCoder(tables), tables.empty()
+        for symbols, level in reversed(blocks):  # a stack: the slice decoded first is pushed last
+            coder.push(stack, symbols, level)
+        return tables.close(stack), decoded
+
+    def _header(self, analysis: Analysis, quality: float, references: UsedReferences) -> Header:
+        queries, number = references.entries.shape
+        transmitted = self._lookup.latents if number else None
+        scope = Scope.IMAGE if queries == 1 < tile_count(analysis.height, analysis.width) else Scope.TILE
+        return Header(
+            model_id=self._network.model_id,
+            dictionary_id=NO_DICTIONARY if transmitted is None else transmitted.dictionary_id,
+            height=analysis.height,
+            width=analysis.width,
+            quality=quality,
+            references=number,
+            index_bits=0 if transmitted is None else index_bits(len(transmitted)),
+            scope=scope if references.corners is None else Scope.ALIGNED,
+        )
+
+    def _picture(self, coded: CodedLatent) -> NDArray[np.uint8]:
+        """What a decoder on this machine makes of the stream, without reading it."""
+        header = coded.stream.header
+        size = header.height, header.width
+        return self._network.synthesise(coded.decoded, coded.features, header.quality, coded.references.latents, size)
