@@ -6,6 +6,8 @@
 import warnings
 from typing import TYPE_CHECKING
 
+from clc.runtime import thread_limits  # noqa: F401  (PyTorch reads them when it is first imported)
+
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from clc.images.decode import DECODER_FAILURES, to_rgb
 from clc.model.config import ModelConfig
 from clc.runtime.files import check_output, write_atomically
 from clc.runtime.prefetch import prefetched
-from clc.store import Kind, Store, Version
+from clc.store import Kind, Store, Version, short_id
 from clc.store.shipped import LayeredStore
 
 _PRODUCTION = "production"
@@ -89,14 +90,15 @@ def find_model(store: Store, name: str = DEFAULT) -> Version:
 class StoreDecoder:
     """Decodes streams with the models and dictionaries that they name, which it looks up in a store.
 
-    It needs no alias, search library or backbone. The codecs used last stay open.
-    Not for use by several threads at once. Raises ProfileError for a device that is not there.
+        It needs no alias, search library or backbone. The codecs used last stay open.
+        Not for use by several threads at once. Raises ProfileError for a device that is not there.
 
-    >>> from pathlib import Path
-    >>> from clc.store import Store
-    >>> decoder = StoreDecoder(Store())
-    >>> decoder.decompress(Path("photo.clc").read_bytes()).mode
-    'RGB'
+        >>> from pathlib import Path
+    from typing import Any
+        >>> from clc.store import Store
+        >>> decoder = StoreDecoder(Store())
+        >>> decoder.decompress(Path("photo.clc").read_bytes()).mode
+        'RGB'
     """
 
     def __init__(self, store: Store, device: str = "cpu", max_pixels: int = MAX_PIXELS) -> None:
@@ -104,6 +106,13 @@ class StoreDecoder:
         self.max_pixels = max_pixels
         self.device = available_device(device)
         self._open = lru_cache(maxsize=_OPEN_CODECS)(self._open_codec)
+
+    def __repr__(self) -> str:
+        return f"StoreDecoder({self.store}, {self.device})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, here or in another process, reads the weights again."""
+        return type(self), (self.store, str(self.device), self.max_pixels)
 
     def decompress(self, data: bytes) -> Image.Image:
         """The picture in a stream.
@@ -204,6 +213,17 @@ class StoreCodec(StoreDecoder):
         self._backbone = backbone
         self._retrieving: Codec | None = None  # opened when references are first asked for
 
+    def __repr__(self) -> str:
+        trained_with = self.model.attributes.get("dictionary")
+        named = None if trained_with is None else f"{Kind.DICTIONARY}/{short_id(trained_with)}"
+        size = sum(entry.bytes for entry in self.model.manifest.files.values())
+        return f"StoreCodec({self.model} of {size / 1e6:.1f} MB, {self.dictionary or named}, {self.device})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The store and the ids travel; a copy raises what `load` raises where they are not."""
+        options = {"backbone": self._backbone, "device": str(self.device), "max_pixels": self.max_pixels}
+        return _loaded_again, (self.store, self.model.id, self.dictionary and self.dictionary.id, options)
+
     def compress(
         self,
         image: ImageLike,
@@ -296,6 +316,10 @@ class StoreCodec(StoreDecoder):
         if own is None or own.latents is None or header.model_id != own.model_id:
             return super()._codec_for(header)
         return own if header.dictionary_id in (NO_DICTIONARY, own.latents.dictionary_id) else super()._codec_for(header)
+
+
+def _loaded_again(store: Store, model: str, dictionary: str | None, options: dict[str, Any]) -> StoreCodec:
+    return load(model, store=store, dictionary=dictionary, **options)
 
 
 def pixels_of(image: ImageLike) -> NDArray[np.uint8]:

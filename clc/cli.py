@@ -14,7 +14,6 @@ import typer
 import clc.commands.data
 import clc.commands.dictionary
 import clc.commands.model
-import clc.runtime.thread_limits
 from clc.commands.artifacts import artifact_app
 from clc.commands.codec import compress, decompress, info
 from clc.commands.gc import gc

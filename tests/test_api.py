@@ -1,11 +1,13 @@
 """`clc.load` as a program meets it: names in, bytes and pictures out."""
 
+import copy
 import doctest
+import multiprocessing
+import pickle
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -77,11 +79,6 @@ def test_the_readmes_example_runs_as_written(desk: None, photo: NDArray[np.uint8
     exec("\n".join(code), names)
     assert isinstance(names["picture"], Image.Image)
     assert names["picture"].size == photo.shape[1::-1]
-
-
-def test_importing_clc_does_not_wait_for_pytorch() -> None:
-    code = "import sys, clc; assert clc.__version__; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_what_clc_does_not_have_is_an_attribute_error() -> None:
@@ -302,6 +299,48 @@ def test_a_decoder_needs_no_alias_and_reads_a_model_once(
     shutil.rmtree(tmp_path / "store")
     again = decoder.decompress(codec.compress(photo, quality=20))
     assert np.array_equal(first, again)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda own: pickle.loads(pickle.dumps(own))])
+def test_a_copy_codes_alike_and_reads_the_weights_again(
+    world: World, photo: NDArray[np.uint8], copied: Callable[[StoreCodec], StoreCodec]
+) -> None:
+    own = clc.load("latest", store=LayeredStore(world.store.url), dictionary="latest", max_pixels=photo.size)
+    data = own.compress(photo)
+    other = copied(own)
+    assert isinstance(other.store, LayeredStore)
+    assert (other.store.url, other.model, other.dictionary) == (own.store.url, own.model, own.dictionary)
+    assert (other.device, other.max_pixels) == (own.device, own.max_pixels)
+    assert other.compress(photo) == data
+    assert other.decompress(data) == own.decompress(data)
+    assert other._encoder(True) is not own._encoder(True)
+
+
+def test_what_is_pickled_is_small_whatever_was_opened(codec: StoreCodec, photo: NDArray[np.uint8]) -> None:
+    codec.compress(photo)
+    assert len(pickle.dumps(codec)) < 2000
+
+
+def test_a_decoder_can_be_sent_to_another_process(world: World, codec: StoreCodec, photo: NDArray[np.uint8]) -> None:
+    data = codec.compress(photo)
+    decoder = StoreDecoder(world.store)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        there = np.asarray(pool.submit(decoder.decompress, data).result()).astype(int)
+    assert np.abs(there - np.asarray(decoder.decompress(data))).max() <= 1
+
+
+def test_a_copy_is_refused_where_its_model_is_gone(world: World, tmp_path: Path) -> None:
+    store = Store(shutil.copytree(world.store.url, tmp_path / "store"))
+    sent = pickle.dumps(clc.load("latest", store=store))
+    shutil.rmtree(tmp_path / "store")
+    with pytest.raises(MissingArtifactError, match=world.model.short_id):
+        pickle.loads(sent)
+
+
+def test_a_codec_says_its_model_its_dictionary_and_its_size(world: World, codec: StoreCodec) -> None:
+    size = sum(path.stat().st_size for path in Path(world.model.directory).iterdir() if path.name != "manifest.json")
+    assert repr(codec) == f"StoreCodec({world.model} of {size / 1e6:.1f} MB, {world.dictionary}, cpu)"
+    assert repr(StoreDecoder(world.store)) == f"StoreDecoder({world.store}, cpu)"
 
 
 def test_many_come_back_in_order(codec: StoreCodec, photo: NDArray[np.uint8]) -> None:

@@ -1,18 +1,21 @@
-"""Importing this makes a process of ours start and wait well; to be imported before PyTorch is.
+"""Import before PyTorch: sets thread and GC limits.
 
-- PyTorch's threads (OpenMP) spin when they wait, for milliseconds before they sleep, and two processes of two threads
-  on the same two cores take twice as long and more, since one spins on the core that the other needs. A few
-  microseconds of it bridge the gaps between operations, which sleeping at once does not. What the environment says
-  already is left alone.
-- Imports make some hundred thousand objects, none of them garbage. Looking for it among them all the while takes Python
-  a third of a second.
+- PyTorch's threads (OpenMP) spin for milliseconds before they sleep. Two processes on the same cores then take twice as
+  long, since one spins on the core that the other needs. A few microseconds bridge the gaps between operations, which
+  sleeping at once does not.
+- Imports make some hundred thousand objects, and none of them is garbage. Python looks for some all the while, which
+  takes a third of a second.
+
+What the environment or the program has set already is left alone.
 """
 
 import gc
 import os
 
 _SPINS = 5000
+_NEW_OBJECTS = 50_000  # before Python looks for garbage among them
 
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", str(_SPINS))
-gc.set_threshold(50_000, 20, 20)
+if 0 < gc.get_threshold()[0] < _NEW_OBJECTS:
+    gc.set_threshold(_NEW_OBJECTS, 20, 20)

@@ -15,7 +15,7 @@ def _printed(code: str, **given: str) -> list[str]:
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
 
 
-@pytest.mark.parametrize("module", ["clc.cli", "pipelines", "clc.training"])
+@pytest.mark.parametrize("module", ["clc", "clc.store", "pipelines"])
 @pytest.mark.parametrize(
     ("given", "spins"),
     [({}, "5000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "None")],
@@ -25,6 +25,12 @@ def test_threads_spin_shortly_unless_the_environment_says_otherwise(
 ) -> None:
     code = f"import os, sys, {module}; print('torch' in sys.modules, os.environ.get('GOMP_SPINCOUNT'))"
     assert _printed(code, **given) == ["False", spins]
+
+
+@pytest.mark.parametrize(("before", "after"), [("700", "50000"), ("90000", "90000"), ("0", "0")])
+def test_garbage_is_looked_for_seldom_unless_the_program_does_so_less_often(before: str, after: str) -> None:
+    code = f"import gc; gc.set_threshold({before}); import clc; print(gc.get_threshold()[0])"
+    assert _printed(code) == [after]
 
 
 PROGRAM = """
