@@ -56,7 +56,8 @@ def load(
     device: "cpu", "cuda" or "cuda:N". Streams are the same bytes up to the rounding of g_a, and decode anywhere.
     max_pixels: larger images are refused, and streams that declare larger ones, before memory is allocated for them.
 
-    Names are resolved at once; weights are read when they are first needed.
+    Names are resolved at once; weights are read when they are first needed. What is returned can be copied and pickled:
+    the store and the ids travel, and the copy reads the weights again.
     Raises MissingArtifactError for a name that is not in the store, ProfileError for a device that is not there.
 
     >>> import clc
@@ -90,15 +91,14 @@ def find_model(store: Store, name: str = DEFAULT) -> Version:
 class StoreDecoder:
     """Decodes streams with the models and dictionaries that they name, which it looks up in a store.
 
-        It needs no alias, search library or backbone. The codecs used last stay open.
-        Not for use by several threads at once. Raises ProfileError for a device that is not there.
+    It needs no alias, search library or backbone. The codecs used last stay open.
+    Not for use by several threads at once. Raises ProfileError for a device that is not there.
 
-        >>> from pathlib import Path
-    from typing import Any
-        >>> from clc.store import Store
-        >>> decoder = StoreDecoder(Store())
-        >>> decoder.decompress(Path("photo.clc").read_bytes()).mode
-        'RGB'
+    >>> from pathlib import Path
+    >>> from clc.store import Store
+    >>> decoder = StoreDecoder(Store())
+    >>> decoder.decompress(Path("photo.clc").read_bytes()).mode
+    'RGB'
     """
 
     def __init__(self, store: Store, device: str = "cpu", max_pixels: int = MAX_PIXELS) -> None:

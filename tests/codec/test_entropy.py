@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 import clc.codec.entropy
+import clc.codec.hyper_coder
 import clc.model.network
 from clc.codec.entropy import SYMBOL_LIMIT, TableCoder
 from clc.errors import BitstreamError
@@ -76,7 +77,7 @@ def test_a_stream_that_is_no_stream_is_refused(coder: TableCoder) -> None:
         coder.open(b"\1\0\0\0\0\0\0\0")
 
 
-@pytest.mark.parametrize("module", [clc.codec.entropy, clc.model.network])
+@pytest.mark.parametrize("module", [clc.codec.entropy, clc.codec.hyper_coder, clc.model.network])
 def test_the_examples_in_the_documentation_run(module: ModuleType) -> None:
     result = doctest.testmod(module, extraglobs={"np": np, "torch": torch})
     assert result.attempted > 0
