@@ -46,14 +46,14 @@ def test_sizes_and_qualities_are_those_of_files_that_anyone_can_make(run, store,
 
 
 def test_what_qualities_have_in_common_is_done_once_and_counted_at_each(codec, picture, monkeypatch):
-    analyse, calls = codec.analyse, []
+    analyse, calls = codec.encoder.analyse, []
 
     def slow(*arguments, **options):
         calls.append(arguments)
         time.sleep(2.0)
         return analyse(*arguments, **options)
 
-    monkeypatch.setattr(codec, "analyse", slow)
+    monkeypatch.setattr(codec.encoder, "analyse", slow)
     photo = Photo("a", picture(0), source="tests", licence="made for the tests")
     rows = measure(photo, Clc(codec, qualities=(30, 70)))
     assert len(calls) == 1
