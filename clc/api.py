@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from clc.codec.artifacts import open_codec, other_latents, reference_latents
+from clc.codec.artifacts import find_latents, open_codec, other_latents, read_config, reference_latents
 from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header
 from clc.codec.codec import Codec
 from clc.codec.decisions.targets import Compressed, Target, compress_to
 from clc.codec.encoder import Encoder
 from clc.codec.size_limit import MAX_PIXELS
 from clc.codec.stream_file import read_stream
-from clc.errors import BitstreamError, ImageError, ProfileError
+from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 from clc.images import PictureFormat, encode, format_of, read_image
 from clc.images.decode import DECODER_FAILURES, to_rgb
 from clc.model.config import ModelConfig
+from clc.model.transforms.convolutional import ConvolutionalConfig
 from clc.runtime.files import check_output, write_atomically
 from clc.runtime.prefetch import prefetched
 from clc.store import Kind, Store, Version, short_id
@@ -118,7 +119,7 @@ class StoreDecoder:
         """The picture in a stream.
 
         Raises BitstreamError for one that is damaged, MissingArtifactError, with what to import, for one whose model
-        or dictionary is not in the store.
+        or references are not in the store, CorruptArtifactError for references that are damaged.
         """
         return Image.fromarray(self._pixels(data))
 
@@ -163,15 +164,28 @@ class StoreDecoder:
         return self._open(header.model_id, header.dictionary_id if header.references else None)
 
     def _open_codec(self, model: str, dictionary: str | None, latents: str | None = None) -> Codec:
-        named = None if dictionary is None else self.store.get(Kind.DICTIONARY, dictionary)
-        others = None if latents is None else self.store.get(Kind.LATENTS, latents)
         found = self.store.get(Kind.MODEL, model)
+        named = None if dictionary is None else self._references(dictionary)
+        others = None if latents is None else self.store.get(Kind.LATENTS, latents)
+        if named is not None and named.kind is Kind.DICTIONARY and others is None:
+            others = find_latents(self.store, named, found)
         return self._placed(open_codec(self.store, found, named, latents=others, max_pixels=self.max_pixels))
+
+    def _references(self, id: str) -> Version:
+        """What a stream names: a version of kind `references`, or a dictionary with stored latents."""
+        try:
+            return self.store.get(Kind.REFERENCES, id)
+        except MissingArtifactError as missing:
+            with suppress(MissingArtifactError):
+                return self.store.get(Kind.DICTIONARY, id)
+            raise missing
 
     def _other_latents(self, header: Header) -> list[str]:
         if not header.references:
             return []
-        dictionary = self.store.get(Kind.DICTIONARY, header.dictionary_id)
+        dictionary = self._references(header.dictionary_id)
+        if dictionary.kind is Kind.REFERENCES:
+            return []
         model = self.store.get(Kind.MODEL, header.model_id)
         return [version.id for version in other_latents(self.store, dictionary, model)]
 
@@ -307,7 +321,8 @@ class StoreCodec(StoreDecoder):
         from clc.dictionary.retrieval.open_encoder import open_encoder  # needs the search libraries
 
         dictionary = self.dictionary or self.store.get(Kind.DICTIONARY, self.model.attributes["dictionary"])
-        reference_latents(dictionary, self.model, store=self.store)  # a dictionary that is new to this model
+        if not isinstance(read_config(self.model).transform, ConvolutionalConfig):
+            reference_latents(dictionary, self.model, store=self.store)  # a dictionary that is new to this model
         opened = open_encoder(self.store, self.model, dictionary, backbone=self._backbone, max_pixels=self.max_pixels)
         return opened[0]
 

@@ -10,7 +10,7 @@ from pipelines.show import show_curve, show_entries, show_promotion, show_stages
 from pipelines.stages import (
     assign_references,
     cluster_keys,
-    compute_latents,
+    code_references,
     crop_references,
     evaluate_codec,
     extract_features,
@@ -45,13 +45,13 @@ def build_dictionary(
 
 @flow(name="train")
 def train(profile: str, dictionary: str, store: str | None = None) -> list[Outcome]:
-    """Dictionary version → assignments, model and reference latents."""
+    """Dictionary version → assignments, model and references."""
     with begin(profile, store) as work:
         assigned = assign_references(work.profile, work.store, dictionary)
         model = train_codec(work.profile, work.reference, work.store, assigned.version, dictionary, work.lock)
-        latents = compute_latents(work.store, dictionary, model.version)
+        coded = code_references(work.profile, work.store, dictionary, model.version)
         announce(work, model)
-        outcomes = [assigned, model, latents]
+        outcomes = [assigned, model, coded]
         show_stages(work, outcomes)
     return outcomes
 

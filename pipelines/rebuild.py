@@ -41,7 +41,7 @@ def rebuild(
             return ended("NothingToDo", f"nothing to do: {drift} threshold={work.profile.drift.threshold:g}", {})
         built = build_dictionary(profile, work.store, workers, dask_address)
         trained = train(profile, built[-1].version, work.store)
-        assigned, model, latents = trained
+        assigned, model, coded = trained
         measured = evaluate(profile, model.version, work.store)
         report = render_report(work.store, measured[-1].version)
         promotion = promote(profile, measured[-1].version, work.store)
@@ -51,7 +51,7 @@ def rebuild(
         "dictionary": built[-1].shown,
         "assignments": assigned.shown,
         "model": model.shown,
-        "latents": latents.shown,
+        "references": coded.shown,
         "results": measured[-1].shown,
         "report": report,
     }

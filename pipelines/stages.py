@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
-from clc.codec.artifacts import reference_latents
+from clc.codec.references.artifact import references_or_latents
 from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.stages import assignments, cluster, features, index, patches, reduce
 from clc.errors import DictionaryError, TrainingError
@@ -161,11 +161,17 @@ def train_codec(
 
 
 @_stage
-def compute_latents(store: str, dictionary: str, model: str) -> Outcome:
-    """Dictionary and model → reference latents."""
+def code_references(profile: Profile, store: str, dictionary: str, model: str) -> Outcome:
+    """Reference photos, dictionary and model → references."""
     opened = Store(store)
-    result = reference_latents(opened.get(Kind.DICTIONARY, dictionary), opened.get(Kind.MODEL, model), store=opened)
-    return Outcome.of("latents", result)
+    result = references_or_latents(
+        opened.get(Kind.DICTIONARY, dictionary),
+        opened.get(Kind.MODEL, model),
+        open_source(profile.sources.reference),
+        config=profile.references,
+        store=opened,
+    )
+    return Outcome.of("references", result)
 
 
 @_stage

@@ -1,5 +1,7 @@
 """A small but whole world that tests share: photos on disk, a dictionary of them, a model trained for a few steps."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +32,9 @@ from clc.training.train import ModelChoice, TrainingJob, train
 
 # On busy machines, a second OpenMP thread that spins for its turn makes everything many times slower.
 torch.set_num_threads(1)
+# Decoded pictures stay in the user's cache folder; tests must not find those of an earlier run, nor subprocesses.
+_CACHE = tempfile.TemporaryDirectory(prefix="clc-tests-cache-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 DICTIONARY_CONFIGS = {
     "crop_config": CropConfig(per_photo=8),
@@ -42,7 +47,7 @@ DICTIONARY_CONFIGS = {
 
 @dataclass(frozen=True)
 class World:
-    """What the `world` fixture built."""
+    """What the `world` fixture built. Its dictionary has stored latents, as those of earlier releases have."""
 
     photos: Path
     test_photos: Path

@@ -11,12 +11,14 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from clc.codec.codec import Codec
+from clc.codec.references.coded import open_coded
+from clc.codec.references.find import find_references
 from clc.codec.references.pictures import DictionaryPhotos
-from clc.codec.references.protocols import ReferenceLatents
+from clc.codec.references.protocols import EntryLatents, NamedPhotos, ReferenceLatents
 from clc.codec.size_limit import MAX_PIXELS
 from clc.errors import CorruptArtifactError, DictionaryError, MissingArtifactError
 from clc.images.patch import decode_patches
-from clc.model.conditioning.attention import EntryCompression
+from clc.model.conditioning.attention import EntryCompression, Rows
 from clc.model.conditioning.int8 import dequantise, quantise
 from clc.model.config import ModelConfig
 from clc.model.network import CompressionModel
@@ -123,38 +125,76 @@ def read_latents(version: Version) -> ReferenceLatents:
     )
 
 
-def entry_compression(network: CompressionModel, latents: Version) -> EntryCompression | None:
-    """The C of a model with the rows it made of the entries, from a version of kind `latents`.
+def entry_compression(network: CompressionModel, values: Version, latents: EntryLatents) -> EntryCompression | None:
+    """The C of a model with the rows it makes of the entries: stored in a version of kind `latents`, or made from the
+    latents of one of kind `references`.
 
     None for a model that learns no attention over entries.
     """
     if not network.config.attends:
         return None
-    rows = latents.tensors("attention")
-    return EntryCompression(network.g_a, network.attention, rows["keys"], rows["values"])
+    if values.kind is Kind.LATENTS:
+        rows = values.tensors("attention")
+        keys, kept = rows["keys"], rows["values"]
+        return EntryCompression(network.g_a, network.attention, lambda entries: (keys[entries], kept[entries]))
+
+    def made(entries: NDArray[np.int64]) -> Rows:
+        with torch.inference_mode():
+            keys, made = network.attention.compress(latents.select(entries[None])[0].to(network.device))
+        return keys.cpu().numpy(), made.cpu().numpy()
+
+    return EntryCompression(network.g_a, network.attention, made)
 
 
 def open_codec(
     store: Store,
     model: Version,
     dictionary: Version | None = None,
-    photos: DictionaryPhotos | None = None,
     latents: Version | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Codec:
     """A codec from versions in a store.
 
-    dictionary: whose reference latents to use; None for a codec without references. They are looked up, never
+    dictionary: whose references to use, or a version of kind `references` itself; None for a codec without any.
+    latents: stored latents of the dictionary, for streams that were coded with those. They are looked up, never
     computed on the fly: another machine's rounding could make them differ from those the encoder had.
-    photos: of the dictionary, if they are open already. latents: others than `find_latents` gives.
     max_pixels: as for `Codec`.
-    Raises MissingArtifactError if they were never computed.
+    Raises MissingArtifactError if there are none.
     """
+    network = read_model(model)
     if dictionary is None:
-        return Codec(read_model(model), model.short_id, max_pixels=max_pixels)
-    values = read_latents(latents or find_latents(store, dictionary, model))
-    shown = photos or DictionaryPhotos(dictionary)
-    return Codec(read_model(model), model.short_id, values, photos=shown, max_pixels=max_pixels)
+        return Codec(network, model.short_id, max_pixels=max_pixels)
+    if latents is None:
+        latents = dictionary if dictionary.kind is Kind.REFERENCES else find_values(store, dictionary, model)
+    values, photos = open_values(latents, dictionary, network, model)
+    return Codec(network, model.short_id, values, photos=photos, max_pixels=max_pixels)
+
+
+def open_values(
+    values: Version, dictionary: Version, network: CompressionModel, model: Version
+) -> tuple[EntryLatents, NamedPhotos]:
+    """Latents and photos from a version of kind `references`, or from one of kind `latents` and its dictionary.
+
+    Raises what `open_coded` raises.
+    """
+    if values.kind is Kind.REFERENCES:
+        return open_coded(values, network, model.short_id)
+    return read_latents(values), DictionaryPhotos(dictionary)
+
+
+def find_values(store: Store, dictionary: Version, model: Version) -> Version:
+    """What a decoder takes of a dictionary under a model: its references, or else its reference latents, which models
+    with other transforms and earlier releases have instead.
+
+    Raises MissingArtifactError if there is neither.
+    """
+    values = find_references(store, dictionary, model) or store.find(_latents_recipe(dictionary, model))
+    if values is None:
+        raise MissingArtifactError(
+            f"{dictionary} has no references under {model}; make them from its photos: `clc dictionary references "
+            f"{dictionary.short_id} --source PHOTOS --model {model.short_id}`, or `clc references import FILE`"
+        )
+    return values
 
 
 def find_latents(store: Store, dictionary: Version, model: Version) -> Version:

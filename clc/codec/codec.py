@@ -7,7 +7,7 @@ from clc.codec.decoder import Decoder
 from clc.codec.encoder import Encoder
 from clc.codec.frozen_model import FrozenModel
 from clc.codec.references.lookup import ReferenceLookup
-from clc.codec.references.protocols import Aligner, ReferenceLatents, ReferencePhotos, Retriever
+from clc.codec.references.protocols import Aligner, EntryLatents, ReferencePhotos, Retriever
 from clc.codec.size_limit import MAX_PIXELS
 from clc.model.network import CompressionModel
 
@@ -26,7 +26,7 @@ class Codec:
         self,
         model: CompressionModel,
         model_id: str,
-        latents: ReferenceLatents | None = None,
+        latents: EntryLatents | None = None,
         retriever: Retriever | None = None,
         photos: ReferencePhotos | None = None,
         max_pixels: int = MAX_PIXELS,

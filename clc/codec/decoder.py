@@ -3,6 +3,9 @@
 The decoder uses the bitstream, the model and the dictionary's reference latents, and nothing else.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import constriction
 import numpy as np
 import torch
@@ -15,6 +18,7 @@ from clc.codec.entropy import flat_integers
 from clc.codec.frozen_model import FrozenModel
 from clc.codec.hyper_coder import HyperCoder
 from clc.codec.latent_coder import LATENT_LIMIT, LatentCoder
+from clc.codec.linear import LinearCoder
 from clc.codec.lossless import read_lossless
 from clc.codec.references.lookup import ReferenceLookup
 from clc.codec.references.protocols import Alignment, UsedReferences, index_bits
@@ -25,6 +29,22 @@ from clc.model.priors.stages import Block
 from clc.model.tiles import IMAGE_MULTIPLE, padded_size
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
+
+
+@dataclass(frozen=True)
+class DecodedLatent:
+    """What the symbols of a stream say.
+
+    decoded: ŷ float64 [1, C, h, w], in quantisation steps; features: those of ẑ, float64 [1, F, h, w].
+    """
+
+    decoded: Tensor
+    features: Tensor
+    references: UsedReferences
+
+
+Synthesis = Callable[[DecodedLatent, Header], NDArray[np.uint8]]
+"""What makes a picture of them."""
 
 
 class Decoder:
@@ -48,16 +68,28 @@ class Decoder:
         Raises BitstreamError for a stream that is damaged, MissingArtifactError for one of another model or
         dictionary.
         """
-        stream = Bitstream.from_bytes(data)
+        return self.picture(Bitstream.from_bytes(data), self._synthesised, self._network.linear)
+
+    @torch.inference_mode()
+    def picture(self, stream: Bitstream, synthesise: Synthesis, linear: LinearCoder) -> NDArray[np.uint8]:
+        """`decompress`, with other arithmetic after the last symbol: what is used for the latent and for blocks."""
         header = stream.header
         self._check(header)
         if stream.picture is not None:
             return read_lossless(stream.picture, header.height, header.width)
-        picture = None if stream.hyper is None else self._decode_network(stream, stream.hyper, stream.latent or b"")
+        picture = None
+        if stream.hyper is not None:
+            picture = synthesise(self._decode_network(stream, stream.hyper, stream.latent or b""), header)
         if stream.blocks is None:
             assert picture is not None, "a stream has a section that an image comes from"
             return picture
-        return self._network.linear.decode(stream.blocks, picture, (header.height, header.width), header.quality)
+        return linear.decode(stream.blocks, picture, (header.height, header.width), header.quality)
+
+    def _synthesised(self, latent: DecodedLatent, header: Header) -> NDArray[np.uint8]:
+        size = header.height, header.width
+        return self._network.synthesise(
+            latent.decoded, latent.features, header.quality, latent.references.latents, size
+        )
 
     def _check(self, header: Header) -> None:
         """Refuse what this decoder cannot decode."""
@@ -73,12 +105,12 @@ class Decoder:
         latents = self._lookup.latents
         if latents is None or header.dictionary_id != latents.dictionary_id:
             raise MissingArtifactError(
-                f"stream needs dictionary {header.dictionary_id}, which this codec does not have"
+                f"stream needs references {header.dictionary_id}, which this codec does not have"
             )
         if header.index_bits != index_bits(len(latents)):
             raise BitstreamError(f"{header.index_bits} index bits do not fit a dictionary of {len(latents)} entries")
 
-    def _decode_network(self, stream: Bitstream, hyper: bytes, latent: bytes) -> NDArray[np.uint8]:
+    def _decode_network(self, stream: Bitstream, hyper: bytes, latent: bytes) -> DecodedLatent:
         header, network = stream.header, self._network
         height, width = padded_size(header.height) // _HYPER_STRIDE, padded_size(header.width) // _HYPER_STRIDE
         # Before anything of that size is allocated: a few bytes could declare millions of pixels.
@@ -97,7 +129,7 @@ class Decoder:
                 "stream, model or latents are damaged"
             )
         network.latent_tables.check_end(stack)
-        return network.synthesise(decoded, features, header.quality, used.latents, (header.height, header.width))
+        return DecodedLatent(decoded, features, used)
 
     def _used(self, stream: Bitstream) -> UsedReferences:
         height, width = stream.header.height, stream.header.width

@@ -22,6 +22,7 @@ _MAIN_TABLES = {
     Kind.CLUSTERS: "clusters",
     Kind.DICTIONARY: "entries",
     Kind.LATENTS: "latents",
+    Kind.REFERENCES: "pictures",
     Kind.ASSIGNMENTS: "assignments",
     Kind.RESULTS: "images",
 }
@@ -52,8 +53,9 @@ def artifact_app(kind: Kind) -> typer.Typer:
     @app.command("verify")
     def verify_version(ref: RefArgument, store: StoreOption = None) -> None:
         """Check every hash, schema and row count of a version. Exits with 1 if something is wrong."""
-        version = Store(store).get(kind, ref)
-        problems = _problems(version)
+        opened = LayeredStore(store) if kind is Kind.REFERENCES else Store(store)  # decoding takes a model
+        version = opened.get(kind, ref)
+        problems = _problems(version, opened)
         for problem in problems:
             typer.echo(str(problem))
         if problems:
@@ -93,7 +95,11 @@ def _size(version: Version) -> str:
     return str(version.rows(table)) if table in version.manifest.files else ""
 
 
-def _problems(version: Version) -> list[Problem]:
+def _problems(version: Version, store: Store) -> list[Problem]:
+    if version.kind is Kind.REFERENCES:
+        from clc.codec.references.verify import verify_references
+
+        return verify_references(version, store)
     if version.kind is Kind.DICTIONARY:
         from clc.dictionary.inspect.consistency import verify_dictionary
 

@@ -19,7 +19,8 @@ from clc.commands.outputs import check_page
 from clc.commands.standard import announce
 from clc.commands.version_argument import RefArgument
 from clc.errors import ProfileError, SourceError
-from clc.store import Kind, Store
+from clc.store import Kind, Store, Version
+from clc.store.shipped import LayeredStore
 
 app = artifact_app(Kind.DICTIONARY)
 app.command()(gc)  # of the whole store: a dictionary holds what it was made from
@@ -36,13 +37,18 @@ def build(
     dim: Annotated[int | None, typer.Option(min=1, help="Dimension of a key. Default: 256.")] = None,
     per_photo: Annotated[int | None, typer.Option(min=1, help="Patches cut from a photo. Default: 10.")] = None,
     backbone: BackboneOption = None,
+    model: Annotated[
+        str | None, typer.Option(help="Also code its photos as references for this model: default, an alias or an id.")
+    ] = None,
     alias: Annotated[str, typer.Option(help="Alias that is moved to the new version.")] = "latest",
     workers: WorkersOption = None,
     dask_address: DaskAddressOption = None,
     store: StoreOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Build a dictionary from photos and publish it."""
+    """Build a dictionary from photos and publish it; with --model, ready to be coded with."""
+    from clc.api import find_model
+    from clc.codec.references.artifact import ReferencesConfig, references_or_latents
     from clc.dictionary.build import build_dictionary
     from clc.dictionary.stages.cluster import ClusterConfig
     from clc.dictionary.stages.features import FeatureConfig
@@ -59,12 +65,14 @@ def build(
         raise ProfileError("name the photos with --source, or a profile that does with --profile")
     if limit is not None:
         spec += f"{'&' if '?' in spec else '?'}limit={limit}"
-    opened = Store(store)
+    opened = LayeredStore(store)
+    named = None if model is None else find_model(opened, model)
     dask = DaskWorkers.asked_for(workers, dask_address)
     if dask is not None:
         dask.require()
+    photos = open_source(spec)
     result = build_dictionary(
-        open_source(spec),
+        photos,
         crop_config=(base.crop if base else CropConfig()).model_copy(update=_given(per_photo=per_photo)),
         feature_config=(base.features if base else FeatureConfig()).model_copy(update=_given(backbone=backbone)),
         reduce_config=(base.reduce if base else ReduceConfig()).model_copy(update=_given(dim=dim)),
@@ -74,11 +82,65 @@ def build(
         workers=dask,
         force=force,
     )
+    coded = None
+    if named is not None:
+        config = base.references if base else ReferencesConfig()
+        coded = references_or_latents(result.version, named, photos, config=config, store=opened).version
     opened.aliases.set(Kind.DICTIONARY, alias, result.version)
     typer.echo(
         f"{result.version} has {result.version.attributes['entries']} entries; "
         f"alias {alias} points at it{' (published before)' if result.skipped else ''}"
     )
+    if coded is not None:
+        typer.echo(_described(coded))
+
+
+@app.command("references")
+def code_references(
+    ref: RefArgument,
+    source: Annotated[str, typer.Option(help="Where the dictionary's photos are: folder:PATH, parquet:PATH, ...")],
+    model: Annotated[str, typer.Option(help="Model version: default, an alias or an id.")] = "default",
+    quality: Annotated[
+        float | None, typer.Option(min=1, max=100, help="Of each photo. Default: that of [references] in a profile.")
+    ] = None,
+    store: StoreOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Code the photos of a dictionary as references for a model: each once, alone, whole.
+
+    What was built by an earlier release gets references so, too; its streams stay decodable.
+    """
+    from clc.api import find_model
+    from clc.codec.references.artifact import ReferencesConfig, references
+    from clc.images import open_source
+
+    opened = LayeredStore(store)
+    config = ReferencesConfig() if quality is None else ReferencesConfig(quality=quality)
+    version, named = opened.get(Kind.DICTIONARY, ref), find_model(opened, model)
+    result = references(version, named, open_source(source), config=config, store=opened, force=force)
+    typer.echo(f"{_described(result.version)}{' (published before)' if result.skipped else ''}")
+
+
+@app.command("photos")
+def extract_photos(
+    ref: RefArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the photos, as PNG.")],
+    model: Annotated[
+        str | None, typer.Option(help="Model whose references to decode. Default: those that were made last.")
+    ] = None,
+    force: OverwriteOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Decode the whole photos that a dictionary keeps as references."""
+    from clc.api import find_model
+    from clc.dictionary.inspect.photos import write_photos
+
+    opened = LayeredStore(store)
+    version = opened.get(Kind.DICTIONARY, ref)
+    written = write_photos(
+        version, opened, out, model=None if model is None else find_model(opened, model), overwrite=force
+    )
+    announce(str(out), f"{len(written)} photos of {version}")
 
 
 @app.command("diff")
@@ -140,6 +202,12 @@ def explore(
     members = member_versions(version, opened)
     write_explorer(version, *members, queries, number, path=path, backbone=backbone, overwrite=overwrite)
     announce(str(path), f"{version.attributes['entries']} entries of {version}")
+
+
+def _described(coded: Version) -> str:
+    size = sum(entry.bytes for entry in coded.manifest.files.values())
+    number = coded.rows("pictures") if coded.kind is Kind.REFERENCES else coded.rows("latents")
+    return f"{coded}: {number} {'photos' if coded.kind is Kind.REFERENCES else 'latents'}, {size / 1e6:.2f} MB"
 
 
 def _weights(backbone: str | None) -> list[Path]:

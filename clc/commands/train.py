@@ -20,6 +20,10 @@ def train(
     dictionary: Annotated[
         str | None, typer.Option(help="Dictionary version that references come from. Default: alias latest.")
     ] = None,
+    references: Annotated[
+        str | None,
+        typer.Option(help="Where the dictionary's photos are. Default: the profile's reference photos, else --data."),
+    ] = None,
     start: Annotated[
         str | None, typer.Option("--from", help="Model version to start from: default, an alias or an id.")
     ] = None,
@@ -51,17 +55,17 @@ def train(
     store: StoreOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Train a model, freeze it and publish it, with the reference latents of its dictionary.
+    """Train a model, freeze it and publish it, with the references of its dictionary under it.
 
     Several GPUs, or processes: `torchrun -m clc.training`.
     """
     import logging
 
     from clc.api import find_model
-    from clc.codec.artifacts import reference_latents
+    from clc.codec.references.artifact import locate_photos, references_or_latents
     from clc.dictionary.dictionary import Dictionary
     from clc.dictionary.stages.assignments import assign
-    from clc.images import open_source
+    from clc.images import PhotoSource, open_source
     from clc.images.sources.combined import JoinedPhotos
     from clc.production.profile import load_profile
     from clc.runtime.profile_file import overridden
@@ -75,8 +79,12 @@ def train(
     photos = JoinedPhotos([open_source(spec) for spec in data or [base.sources.training]])
     opened = LayeredStore(store)
     chosen = assignments = None
+    shown: PhotoSource = photos
+    if references or base.photos:
+        shown = open_source(references or base.sources.reference)
     if choice.config.takes_references:
         chosen = opened.get(Kind.DICTIONARY, dictionary or "latest")
+        locate_photos(chosen, shown)  # rather than after hours of training
         assignments = assign(
             photos,
             Dictionary(chosen, backbone),
@@ -104,6 +112,6 @@ def train(
         loaders=loaders,
     )
     if chosen is not None:
-        reference_latents(chosen, result.version, store=opened)
+        references_or_latents(chosen, result.version, shown, config=base.references, store=opened)
     opened.aliases.set(Kind.MODEL, alias, result.version)
     typer.echo(f"{result.version}; alias {alias} points at it{' (published before)' if result.skipped else ''}")

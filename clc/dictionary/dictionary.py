@@ -11,7 +11,7 @@ from clc.dictionary.retrieval.queries import Query, merge
 from clc.dictionary.retrieval.search import FaissIndex, KeyBallTree, SearchIndex, SearchMethod, nearest
 from clc.dictionary.stages.features import FeatureConfig, FeatureExtractor, vectors_of
 from clc.dictionary.stages.reduce import Basis
-from clc.errors import CorruptArtifactError, DictionaryError
+from clc.errors import CorruptArtifactError, DictionaryError, MissingArtifactError
 from clc.images.patch import decode_patch
 from clc.model.tiles import image_tiles
 from clc.store import Store, Version
@@ -140,12 +140,17 @@ class Dictionary:
         return nearest(self._index, self.keys, queries, number, excluded)
 
     def patch(self, entry: int) -> NDArray[np.uint8]:
-        """The picture of an entry, uint8 [256, 256, 3]."""
-        start = 0
-        for batch in self.version.batches("entries", columns=["image"]):
-            if entry < start + len(batch):
-                return decode_patch(batch.column("image")[entry - start].as_py())
-            start += len(batch)
+        """The picture of an entry, uint8 [256, 256, 3].
+
+        Raises MissingArtifactError if the version is here without the pictures of its entries.
+        """
+        for batch in self.version.batches("entries", columns=["image"], rows=range(entry, entry + 1)):
+            data = batch.column("image")[0]
+            if not data.is_valid:
+                raise MissingArtifactError(
+                    f"{self.version} is here without its patches; `clc dictionary photos` decodes whole photos"
+                )
+            return decode_patch(data.as_py())
         raise DictionaryError(f"dictionary {self.version.short_id} has no entry {entry}")
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.artifacts import open_codec, read_config, reference_latents
+from clc.codec.artifacts import open_codec, read_config
+from clc.codec.references.artifact import references_or_latents
 from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.stages import cluster, features, index, patches, reduce
 from clc.dictionary.stages.assignments import assign
@@ -105,7 +106,9 @@ def measured(model: Version, profile: Profile, *, store: Store) -> Version:
             about={"preset": model.attributes["preset"], **model.attributes["training"]},
         ).version
     dictionary, references = _dictionary(profile, store)
-    reference_latents(dictionary, model, store=store)
+    references_or_latents(
+        dictionary, model, open_source(profile.sources.reference), config=profile.references, store=store
+    )
     return evaluate_versions(
         model,
         dictionary,

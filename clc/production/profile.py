@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clc.codec.bitstream import TILE_SIZE
+from clc.codec.references.artifact import ReferencesConfig
 from clc.dictionary.retrieval.queries import RetrievalConfig
 from clc.dictionary.stages.cluster import ClusterConfig
 from clc.dictionary.stages.features import FeatureConfig
@@ -46,6 +47,7 @@ class Profile(BaseModel):
     reduce: ReduceConfig = ReduceConfig()
     cluster: ClusterConfig = ClusterConfig()
     index: IndexConfig = IndexConfig()
+    references: ReferencesConfig = ReferencesConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     model: ModelChoice = ModelChoice()
     training: TrainingConfig

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
 
 from clc.errors import CorruptArtifactError, StoreError
-from clc.store.kind import Kind
+from clc.store.kind import BUILD_INPUTS, Kind
 from clc.store.layout import (
     DATA_FILE,
     MANIFEST_NAME,
@@ -31,6 +31,7 @@ from clc.store.store import Store
 from clc.store.version import Version, load_version
 
 GRACE_HOURS = 24.0
+_OF_TWO = {Kind.LATENTS: "reference latents", Kind.REFERENCES: "references"}  # of a dictionary under a model
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def collect(
     keep_last: int,
     keep_days: float,
     dry_run: bool,
+    build_inputs: bool = False,
     now: datetime | None = None,
     grace_hours: float = GRACE_HOURS,
 ) -> GcReport:
@@ -88,8 +90,10 @@ def collect(
 
     A version is held by an alias (its target, and the one that a rollback would restore), by a pin, by being among
     the newest `keep_last` of its kind, by being published within `keep_days`, and by every held version that was made
-    from it. Reference latents are held, too, while all that they were made from is: nobody can compute the same ones
-    again, and streams need them.
+    from it. References and reference latents are held, too, while all that they were made from is: nobody can make the
+    same ones again, and streams need them.
+    build_inputs: remove also what dictionaries were built from (`BUILD_INPUTS`), which nobody needs who codes: only an
+    alias, a pin and `keep_days` hold it then.
     Raises CorruptArtifactError, before anything is removed, if what a version holds cannot be read; StoreError if a
     limit is negative or the store cannot be read or written.
 
@@ -110,7 +114,8 @@ def collect(
             raise StoreError(f"{name} is {value}; give 0 or more")
     now = now or datetime.now(UTC)
     versions = {version.ref: version for kind in Kind for version in store.versions(kind)}
-    reasons = _holds(store, versions, keep_last, keep_days, now)
+    spared = frozenset() if build_inputs else BUILD_INPUTS
+    reasons = _holds(store, versions, keep_last, keep_days, now, dispensable=BUILD_INPUTS - spared)
     doomed = _descendants_first([version for ref, version in versions.items() if ref not in reasons])
     pointers = _pointers_to(store.storage, {version.ref for version in doomed})
     removed = tuple(Removed(version, _directory_bytes(version)) for version in doomed)
@@ -131,26 +136,36 @@ def collect(
 
 
 def _holds(
-    store: Store, versions: dict[str, Version], keep_last: int, keep_days: float, now: datetime
+    store: Store,
+    versions: dict[str, Version],
+    keep_last: int,
+    keep_days: float,
+    now: datetime,
+    dispensable: frozenset[Kind],
 ) -> dict[str, list[str]]:
     """Return by reference why a version stays; one that is not in it goes."""
-    reasons = _direct_holds(store, versions, keep_last, keep_days, now)
+    reasons = _direct_holds(store, versions, keep_last, keep_days, now, dispensable)
     queue = list(reasons)
     while queue:
         version = versions[queue.pop(0)]
         for source in _inputs(version):
-            if source in versions and source not in reasons:
+            if source in versions and source not in reasons and versions[source].kind not in dispensable:
                 reasons[source] = [f"lineage of {version}"]
                 queue.append(source)
     for ref, version in versions.items():
         inputs = _inputs(version)
-        if version.kind is Kind.LATENTS and ref not in reasons and inputs and all(each in reasons for each in inputs):
-            reasons[ref] = [f"reference latents of {' and '.join(str(versions[each]) for each in inputs)}"]
+        if version.kind in _OF_TWO and ref not in reasons and inputs and all(each in reasons for each in inputs):
+            reasons[ref] = [f"{_OF_TWO[version.kind]} of {' and '.join(str(versions[each]) for each in inputs)}"]
     return {ref: reasons[ref] for ref in versions if ref in reasons}
 
 
 def _direct_holds(
-    store: Store, versions: dict[str, Version], keep_last: int, keep_days: float, now: datetime
+    store: Store,
+    versions: dict[str, Version],
+    keep_last: int,
+    keep_days: float,
+    now: datetime,
+    dispensable: frozenset[Kind],
 ) -> dict[str, list[str]]:
     reasons: dict[str, list[str]] = {}
     for kind in Kind:
@@ -160,7 +175,7 @@ def _direct_holds(
         for version in of_kind:
             why = [aliases[version.id]] if version.id in aliases else []
             why += ["pin"] if version.short_id in pins else []
-            why += [f"newest {keep_last}"] if version in newest else []
+            why += [f"newest {keep_last}"] if version in newest and kind not in dispensable else []
             why += (
                 [f"younger than {keep_days:g} days"] if _built_after(version, now - timedelta(days=keep_days)) else []
             )

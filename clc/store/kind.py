@@ -16,6 +16,11 @@ class Kind(StrEnum):
     CLUSTERS = "clusters"
     DICTIONARY = "dictionary"
     LATENTS = "latents"
+    REFERENCES = "references"
     ASSIGNMENTS = "assignments"
     MODEL = "model"
     RESULTS = "results"
+
+
+BUILD_INPUTS = frozenset({Kind.PATCHES, Kind.FEATURES, Kind.REDUCED, Kind.CLUSTERS})
+"""What a dictionary is built from and no longer needed to code with it."""

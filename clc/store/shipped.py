@@ -1,7 +1,7 @@
 """The models that come with CLC: a small store that is part of the installation and only ever read.
 
-It holds model versions, the reference latents of the dictionaries they were trained with, and those dictionaries
-without their pictures, which are other people's photos.
+It holds model versions, the references, or stored latents, of the dictionaries they were trained with, and those
+dictionaries without their patches.
 """
 
 from pathlib import Path
@@ -58,15 +58,16 @@ class LayeredStore(Store):
 
 
 def ship(model: Version, name: str, source: Store, target: Store) -> None:
-    """Copy a model, its dictionary without pictures and the latents of both into a store to be shipped.
+    """Copy a model, its dictionary without patches and the references of both into a store to be shipped.
 
-    name: the alias that it can be loaded by. Raises MissingArtifactError if the latents were never computed.
+    References are photos, which everybody can then decode; stored latents of earlier releases are not.
+    name: the alias that it can be loaded by. Raises MissingArtifactError if there are none.
     """
-    from clc.codec.artifacts import find_latents  # needs PyTorch, which looking versions up does not
+    from clc.codec.artifacts import find_values  # needs PyTorch, which looking versions up does not
 
     shipped = copy_version(model, target)
     if "dictionary" in model.attributes:
         dictionary = source.get(Kind.DICTIONARY, model.attributes["dictionary"])
         copy_version(dictionary, target, emptied=_PICTURES)
-        copy_version(find_latents(source, dictionary, model), target)
+        copy_version(find_values(source, dictionary, model), target)
     target.aliases.set(Kind.MODEL, name, shipped)

@@ -241,6 +241,42 @@ def test_latents_carry_a_decoder_to_another_machine(
     assert clc("decompress", stream, tmp_path / "a.png")[0] == 0
 
 
+def test_references_are_made_exported_imported_and_decoded_again(
+    clc: Call, world: World, network_only: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLC_STORE", str(shutil.copytree(world.store.url, tmp_path / "store")))
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = clc("dictionary", "references", "latest", "--source", f"folder:{world.photos}", "--quality", 20)
+    assert code == 0
+    assert "6 photos" in out
+    version = out.split(":")[0].removeprefix("references/")
+    assert version in clc("references", "list")[1]
+    assert "is whole" in clc("references", "verify", version)[1]
+    assert clc("compress", world.test_photos / "photo-100.png", "a.clc")[0] == 0
+    assert json.loads(clc("info", "a.clc")[1])["dictionary"] == version
+
+    assert clc("references", "export", version, "all.tar", "--with-build-inputs")[0] == 0
+    assert clc("references", "export", version, "lean.tar")[0] == 0
+    assert Path("lean.tar").stat().st_size < Path("all.tar").stat().st_size - 2_000_000  # of patches
+
+    monkeypatch.setenv("CLC_STORE", "elsewhere")
+    assert_refused(clc("decompress", "a.clc", "a.png"), "import")
+    assert clc("references", "import", "lean.tar")[0] == 0
+    assert clc("decompress", "a.clc", "a.png")[0] == 0
+    assert "is whole" in clc("references", "verify", version)[1]
+    assert clc("dictionary", "verify", world.dictionary.short_id)[0] == 0
+    assert clc("dictionary", "explore", world.dictionary.short_id, "--out", "page.html")[0] == 0
+    assert "6 photos" in clc("dictionary", "photos", world.dictionary.short_id, "--out", "photos")[1]
+    assert sorted(path.name for path in Path("photos").iterdir()) == [f"photo-{seed}.png" for seed in range(6)]
+    assert_refused(clc("dictionary", "photos", world.dictionary.short_id, "--out", "photos"), "--force")
+
+
+def test_a_photo_of_a_dictionary_that_is_gone_is_named(clc: Call, store: None, world: World, tmp_path: Path) -> None:
+    shutil.copy(world.photos / "photo-0.png", tmp_path)
+    result = clc("dictionary", "references", "latest", "--source", f"folder:{tmp_path}")
+    assert_refused(result, "no longer has the pixels of photo 'photo-1.png' and 4 others")
+
+
 def test_collecting_garbage_says_what_it_would_do(clc: Call, store: None, world: World) -> None:
     code, out, _ = clc("gc", "--keep-last", 0, "--keep-days", 0, "--dry-run")
     assert code == 0

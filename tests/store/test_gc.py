@@ -13,7 +13,7 @@ import pytest
 
 import clc
 from clc.errors import CorruptArtifactError, MissingArtifactError, StoreError
-from clc.store import GcReport, Kind, Recipe, Store, Version, collect, part_store, verify_store
+from clc.store import GcReport, Kind, Recipe, Store, Version, collect, lineage, part_store, verify, verify_store
 
 COLLECTOR = Path(__file__).with_name("collector.py")
 TOMORROW = datetime.now(UTC) + timedelta(hours=25)
@@ -97,16 +97,29 @@ class TestHolds:
         assert reasons(collect_all(store, keep_days=1)) == {version: ("younger than 1 days",)}
         assert removed(collect_all(store, keep_days=1, now=TOMORROW)) == {version}
 
-    def test_reference_latents_stay_with_their_dictionary_and_model(self, store: Store, make) -> None:
+    @pytest.mark.parametrize(("kind", "what"), [(Kind.LATENTS, "reference latents"), (Kind.REFERENCES, "references")])
+    def test_references_stay_with_their_dictionary_and_model(self, kind: Kind, what: str, store: Store, make) -> None:
         """No machine can compute the same again, and every stream of the two needs them."""
         dictionary, model, other = make(), train(store, 1), train(store, 2)
-        wanted = train(store, 3, Kind.LATENTS, {"dictionary": dictionary.ref, "model": model.ref})
-        unwanted = train(store, 4, Kind.LATENTS, {"dictionary": dictionary.ref, "model": other.ref})
+        wanted = train(store, 3, kind, {"dictionary": dictionary.ref, "model": model.ref})
+        unwanted = train(store, 4, kind, {"dictionary": dictionary.ref, "model": other.ref})
         store.pins.add(Kind.DICTIONARY, dictionary)
         store.pins.add(Kind.MODEL, model)
         report = collect_all(store)
         assert removed(report) == {other, unwanted}
-        assert reasons(report)[wanted] == (f"reference latents of {dictionary} and {model}",)
+        assert reasons(report)[wanted] == (f"{what} of {dictionary} and {model}",)
+
+    def test_build_inputs_go_if_that_is_asked_for_and_the_dictionary_stays_whole(self, store: Store, make) -> None:
+        patches = train(store, 1, Kind.PATCHES)
+        features = train(store, 2, Kind.FEATURES, {"patches": patches.ref})
+        pinned = train(store, 3, Kind.CLUSTERS, {"features": features.ref})
+        dictionary = make(inputs={"patches": patches.ref, "clusters": pinned.ref})
+        store.aliases.set(Kind.DICTIONARY, "latest", dictionary)
+        store.pins.add(Kind.CLUSTERS, pinned)
+        assert removed(collect_all(store)) == set()
+        assert removed(collect_all(store, build_inputs=True, keep_last=3)) == {patches, features}
+        assert verify(dictionary) == []
+        assert lineage(dictionary).inputs["patches"].present is False
 
     def test_a_recipe_that_made_a_kept_version_is_still_skipped(self, store: Store, make) -> None:
         version = make()

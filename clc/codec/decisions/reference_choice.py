@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clc.codec.references.protocols import ReferenceLatents
+from clc.codec.references.protocols import EntryLatents
 from clc.model.tiles import split_latent
 
 CANDIDATES_PER_REFERENCE = 4
 
 
 def choose(
-    latent: Tensor, candidates: NDArray[np.int64], latents: ReferenceLatents, gain: Tensor, number: int
+    latent: Tensor, candidates: NDArray[np.int64], latents: EntryLatents, gain: Tensor, number: int
 ) -> NDArray[np.int64]:
     """The `number` of the candidates [Q, N] that together predict T tiles best: int64 [Q, number].
 

@@ -1,6 +1,6 @@
 """The coder of linear blocks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from clc.codec.linear.transform import (
 from clc.errors import BitstreamError
 from clc.model.priors.tables import FrequencyTables
 
+Restore = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Coefficients [n, 4, 3, 64] → red, green and blue of blocks [n, 16, 16, 3]."""
+
 _GREY = 128
 _TOGETHER = 4096  # blocks
 _STATE_BITS = 64  # of an ANS coder
@@ -33,6 +36,7 @@ class LinearCoder:
     """Codes chosen blocks of a picture.
 
     tables: those of the latent, one for each scale level.
+    restore: what makes pixels of coefficients.
 
     >>> from clc.model.priors.tables import gaussian_tables
     >>> coder = LinearCoder(gaussian_tables())
@@ -42,7 +46,8 @@ class LinearCoder:
     (True, 200)
     """
 
-    def __init__(self, tables: FrequencyTables) -> None:
+    def __init__(self, tables: FrequencyTables, restore: Restore = restored) -> None:
+        self._restore = restore
         self._coder = TableCoder(tables)
         self._thresholds = thresholds_of(tables)
         self._bits = code_lengths_of(tables)
@@ -70,7 +75,7 @@ class LinearCoder:
         coded = CodedBlocks(chosen, own, _differences(rounded, chosen.shape) if prediction is None else rounded)
         writer = Writer(coded, self._coder, self._bits)
         self._code(writer, chosen.shape, quality, prediction is None)
-        return writer.close(), _picture(coded, prediction, picture.shape[:2], quality)
+        return writer.close(), self._picture(coded, prediction, picture.shape[:2], quality)
 
     def decode(
         self, data: bytes, prediction: NDArray[np.uint8] | None, shape: tuple[int, int], quality: float
@@ -82,7 +87,7 @@ class LinearCoder:
         reader = Reader(self._coder, data)
         self._code(reader, grid, quality, prediction is None)
         self._coder.check_end(reader.stack)
-        return _picture(reader.coded(grid), prediction, shape, quality)
+        return self._picture(reader.coded(grid), prediction, shape, quality)
 
     def _code(self, line: Line, grid: tuple[int, ...], quality: float, alone: bool) -> None:
         """Write or read all rows: the same tables either way, since both know the rows before."""
@@ -100,22 +105,21 @@ class LinearCoder:
             values = line.values(activity, levels_at(levels, activity, octaves))
             statistics.count(values, activity, octaves)
 
-
-def _picture(
-    coded: CodedBlocks, prediction: NDArray[np.uint8] | None, shape: tuple[int, ...], quality: float
-) -> NDArray[np.uint8]:
-    """What the coded blocks look like, in their places: uint8 [H, W, 3]."""
-    values = _sums(coded.values, coded.chosen.shape) if prediction is None else coded.values
-    if prediction is None:
-        blocks = np.full((*coded.chosen.shape, BLOCK, BLOCK, 3), _GREY, dtype=np.uint8)
-    else:
-        blocks = blocks_of(prediction).copy()
-    shown = blocks[coded.chosen]
-    for some in _in_turn(len(shown)):
-        difference = restored(values[some] * scales(quality, coded.fineness[some]))
-        shown[some] = np.round(np.clip(shown[some] + difference, 0.0, 255.0))
-    blocks[coded.chosen] = shown
-    return image_of(blocks, shape[0], shape[1])
+    def _picture(
+        self, coded: CodedBlocks, prediction: NDArray[np.uint8] | None, shape: tuple[int, ...], quality: float
+    ) -> NDArray[np.uint8]:
+        """What the coded blocks look like, in their places: uint8 [H, W, 3]."""
+        values = _sums(coded.values, coded.chosen.shape) if prediction is None else coded.values
+        if prediction is None:
+            blocks = np.full((*coded.chosen.shape, BLOCK, BLOCK, 3), _GREY, dtype=np.uint8)
+        else:
+            blocks = blocks_of(prediction).copy()
+        shown = blocks[coded.chosen]
+        for some in _in_turn(len(shown)):
+            difference = self._restore(values[some] * scales(quality, coded.fineness[some]))
+            shown[some] = np.round(np.clip(shown[some] + difference, 0.0, 255.0))
+        blocks[coded.chosen] = shown
+        return image_of(blocks, shape[0], shape[1])
 
 
 def _in_turn(count: int) -> Iterator[slice]:

@@ -12,8 +12,6 @@ SIDE = 8
 PARTS = (BLOCK // SIDE) ** 2
 COEFFICIENTS = SIDE**2
 
-_COLOURS = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3.0], [2.0], [6.0]])  # orthonormal
-
 
 def grid_shape(height: int, width: int) -> tuple[int, int]:
     """Rows and columns of the blocks that cover an image; the last ones reach beyond it."""
@@ -38,20 +36,26 @@ def image_of(blocks: NDArray[np.uint8], height: int, width: int) -> NDArray[np.u
 def transformed(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
     """Red, green and blue of blocks [n, 16, 16, 3] → coefficients of their parts [n, 4, 3, 64], luminance first."""
     split = blocks.reshape(-1, 2, SIDE, 2, SIDE, 3).transpose(0, 1, 3, 5, 2, 4)
-    coloured = np.einsum("dc,nabcij->nabdij", _COLOURS, split)
-    coefficients = _cosines() @ coloured @ _cosines().T
+    coloured = np.einsum("dc,nabcij->nabdij", colours(), split)
+    coefficients = cosines() @ coloured @ cosines().T
     return coefficients.reshape(-1, PARTS, 3, COEFFICIENTS)
 
 
 def restored(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
     """The inverse of `transformed`."""
     square = coefficients.reshape(-1, 2, 2, 3, SIDE, SIDE)
-    split = np.einsum("dc,nabdij->nabcij", _COLOURS, _cosines().T @ square @ _cosines())
+    split = np.einsum("dc,nabdij->nabcij", colours(), cosines().T @ square @ cosines())
     return split.transpose(0, 1, 4, 2, 5, 3).reshape(-1, BLOCK, BLOCK, 3)
 
 
 @cache
-def _cosines() -> NDArray[np.float64]:
+def colours() -> NDArray[np.float64]:
+    """Luminance and two differences of red, green and blue: an orthonormal matrix."""
+    return np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3.0], [2.0], [6.0]])
+
+
+@cache
+def cosines() -> NDArray[np.float64]:
     """The orthonormal cosine transform of 8 numbers."""
     frequency, place = np.mgrid[:SIDE, :SIDE]
     basis = np.sqrt(2.0 / SIDE) * np.cos(np.pi * (2 * place + 1) * frequency / (2 * SIDE))

@@ -11,7 +11,7 @@ from clc.codec.bitstream import tile_count
 from clc.codec.references.protocols import (
     NO_REFERENCES,
     Alignment,
-    ReferenceLatents,
+    EntryLatents,
     ReferencePhotos,
     UsedReferences,
 )
@@ -30,25 +30,23 @@ class ReferenceLookup:
     latents: of the dictionary. photos: needed for references that are aligned.
     """
 
-    def __init__(
-        self, model: CompressionModel, latents: ReferenceLatents | None, photos: ReferencePhotos | None
-    ) -> None:
+    def __init__(self, model: CompressionModel, latents: EntryLatents | None, photos: ReferencePhotos | None) -> None:
         self._model = model
         self.latents = latents
-        self._photos = photos
+        self.photos = photos
 
     @property
     def aligns(self) -> bool:
         """Whether there is all that aligned references take."""
-        return self._photos is not None and isinstance(self._model.g_a, ConvolutionalAnalysis)
+        return self.photos is not None and isinstance(self._model.g_a, ConvolutionalAnalysis)
 
     @property
     def bytes(self) -> int:
-        """What decoding our encoder's streams takes of the dictionary: int8 latents, and pictures if it aligns some."""
-        latents = 0 if self.latents is None else self.latents.values.nbytes
-        if self._photos is None or not self.aligns or not self._model.config.prior_only:
+        """What decoding our encoder's streams takes beside the model: latents, and photos if it aligns some."""
+        latents = 0 if self.latents is None else self.latents.bytes
+        if self.photos is None or not self.aligns or not self._model.config.prior_only:
             return latents
-        return latents + self._photos.bytes
+        return latents + self.photos.bytes
 
     def entries(self, entries: NDArray[np.int64], height: int, width: int) -> UsedReferences:
         """Of an image of that size: entries [T, M], or [1, M] for every tile, or those that the model learned.
@@ -91,15 +89,15 @@ class ReferenceLookup:
     def _pictures(
         self, alignment: Alignment, height: int, width: int, shape: tuple[int, int]
     ) -> Iterator[NDArray[np.uint8]]:
-        assert self._photos is not None, "aligns"
+        assert self.photos is not None, "aligns"
         for entry, corners in zip(alignment.entries.tolist(), alignment.corners, strict=True):
-            yield warp(self._photos.photo(entry), corners, height, width, shape)
+            yield warp(self.photos.photo(entry), corners, height, width, shape)
 
     @cached_property
     def _analysis(self) -> ExactAnalysis:
         assert isinstance(self._model.g_a, ConvolutionalAnalysis), "aligns"
         return ExactAnalysis(self._model.g_a)
 
-    def _check(self, entries: NDArray[np.int64], latents: ReferenceLatents) -> None:
+    def _check(self, entries: NDArray[np.int64], latents: EntryLatents) -> None:
         if entries.max() >= len(latents):
             raise BitstreamError(f"entry {entries.max()} is outside the dictionary of {len(latents)} entries")

@@ -1,4 +1,4 @@
-"""A dictionary's photos, put together again from the entries that were cut from them."""
+"""A dictionary's photos, put together again from the entries that were cut from them: where it has no `references`."""
 
 from functools import cached_property, lru_cache
 
@@ -55,6 +55,10 @@ class DictionaryPhotos:
     def name(self, entry: int) -> int:
         """The first of the entries that were cut from the same photo."""
         return int(self._entries[self._number[entry]][0])
+
+    def size(self, entry: int) -> tuple[int, int]:
+        """Height and width of the photo that an entry was cut from, up to the last row and column that is shown."""
+        return self._size(self._entries[self._number[entry]])
 
     def shown(self) -> list[int]:
         """The first entry of each photo of which entries show at least half, up to the last row and column they show.

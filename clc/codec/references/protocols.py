@@ -1,6 +1,7 @@
 """What the codec knows of a dictionary: which entries to use for a tile, and their latents."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,11 +24,47 @@ class Retriever(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class ReferenceLatents:
-    """The values of a dictionary under one model: int8 [K, C, 16, 16] times a power of two per channel.
+class EntryLatents(ABC):
+    """The values of K entries under one model: int8 [C, 16, 16] each, times a power of two per channel.
 
-    They are stored as integers so that every decoder starts from the same numbers.
+    They are integers so that every decoder starts from the same numbers. Attributes: exponents int32 [C];
+    dictionary_id, what streams call the dictionary: the short id of its version of kind `references`, or its own for
+    one with stored latents; model_id.
+    """
+
+    exponents: NDArray[np.int32]
+    dictionary_id: str
+    model_id: str
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def bytes(self) -> int:
+        """What a decoder has to keep for them."""
+
+    @abstractmethod
+    def stored(self, entries: NDArray[np.int64]) -> Tensor:
+        """int8 [T, M, C, 16, 16] of entries [T, M]."""
+
+    def select(self, entries: NDArray[np.int64]) -> Tensor:
+        """De-quantised latents float32 [T, M, C, 16, 16] of entries [T, M]."""
+        return self.dequantised(self.stored(entries))
+
+    def dequantised(self, values: Tensor) -> Tensor:
+        """float32 [T, M, C, 16, 16] of such integers.
+
+        In memory, what a tile's references have in one channel lies together, as matching reads it.
+        """
+        return dequantise(values.transpose(1, 2).contiguous().transpose(1, 2), torch.from_numpy(self.exponents))
+
+
+@dataclass(frozen=True)
+class ReferenceLatents(EntryLatents):
+    """Values that are stored, all of them: of versions of kind `latents`.
+
+    values: int8 [K, C, 16, 16].
     """
 
     values: NDArray[np.int8]
@@ -38,20 +75,14 @@ class ReferenceLatents:
     def __len__(self) -> int:
         return len(self.values)
 
-    def select(self, entries: NDArray[np.int64]) -> Tensor:
-        """De-quantised latents float32 [T, M, C, 16, 16] of entries [T, M]."""
-        return self.dequantised(self.stored(entries))
+    @property
+    def bytes(self) -> int:
+        """Of the values in memory."""
+        return self.values.nbytes
 
     def stored(self, entries: NDArray[np.int64]) -> Tensor:
         """int8 [T, M, C, 16, 16] of entries [T, M]."""
         return torch.from_numpy(self.values[entries])
-
-    def dequantised(self, values: Tensor) -> Tensor:
-        """float32 [T, M, C, 16, 16] of such integers.
-
-        In memory, what a tile's references have in one channel lies together, as matching reads it.
-        """
-        return dequantise(values.transpose(1, 2).contiguous().transpose(1, 2), torch.from_numpy(self.exponents))
 
 
 @dataclass(frozen=True)
@@ -66,15 +97,31 @@ class Alignment:
 
 
 class ReferencePhotos(Protocol):
-    """What a decoder needs beside `ReferenceLatents` for aligned references."""
+    """What a decoder needs beside `EntryLatents` for aligned references."""
 
     @property
     def bytes(self) -> int:
-        """What the pictures take that photos can be put together from."""
+        """What they take beside the latents."""
         ...
 
     def photo(self, entry: int) -> NDArray[np.uint8]:
-        """The photo uint8 [H, W, 3] that an entry was cut from, as far as the dictionary's entries show it."""
+        """The photo uint8 [H, W, 3] that an entry was cut from, as far as the dictionary shows it."""
+        ...
+
+
+class NamedPhotos(ReferencePhotos, Protocol):
+    """Photos that an encoder can choose among."""
+
+    def name(self, entry: int) -> int:
+        """The first of the entries that were cut from the same photo."""
+        ...
+
+    def shown(self) -> list[int]:
+        """The names of the photos that are worth aligning."""
+        ...
+
+    def size(self, entry: int) -> tuple[int, int]:
+        """Height and width of the photo that an entry was cut from."""
         ...
 
 

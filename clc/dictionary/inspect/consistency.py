@@ -23,7 +23,8 @@ def _pictures(version: Version) -> Iterator[str]:
     for batch in version.batches("entries", columns=["image", "pixels_sha256"]):
         for image, expected in zip(batch["image"], batch["pixels_sha256"], strict=True):
             try:
-                if pixels_sha256(decode_patch(image.as_py())) != expected.as_py():
+                # One that came with a product or with references is here without its patches.
+                if image.is_valid and pixels_sha256(decode_patch(image.as_py())) != expected.as_py():
                     yield f"picture of entry {entry} does not have the recorded pixels"
             except ClcError as error:
                 yield f"picture of entry {entry}: {error}"

@@ -21,12 +21,14 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from clc.dictionary.dictionary import Dictionary
+from clc.dictionary.inspect.photos import open_photos
 from clc.dictionary.stages.features import vectors_of
 from clc.errors import DictionaryError, MissingArtifactError
 from clc.images.patch import decode_patch
 from clc.model.tiles import TILE_SIZE, image_tiles
 from clc.runtime.files import write_page
 from clc.store import Kind, Store, Version, lineage
+from clc.store.shipped import LayeredStore
 
 ENTRY_PIXELS = 80
 """Pixels along each side of an entry's picture on the page; 3,000 photographic entries make a page of about 7 MB."""
@@ -247,6 +249,15 @@ def _pictures(version: Version, table: str, rows: set[int], pixels: int) -> dict
     return found
 
 
+def _entry_pictures(version: Version, number: int) -> dict[int, str]:
+    """Of all entries: their patches, or, where the version is here without them, what its references show."""
+    first = next(version.batches("entries", columns=["image"], batch_rows=1))
+    if first.column("image").null_count == 0:
+        return _pictures(version, "entries", set(range(number)), ENTRY_PIXELS)
+    photos = open_photos(version, LayeredStore(version.storage.display()))
+    return {entry: _data_uri(photos.patch(entry), ENTRY_PIXELS) for entry in range(number)}
+
+
 def _data_uri(patch: NDArray[np.uint8], pixels: int) -> str:
     """A square picture uint8 [S, S, 3], scaled to `pixels` along each side."""
     buffer = io.BytesIO()
@@ -267,7 +278,7 @@ def _entries(version: Version, table: pa.Table, members: dict[int, tuple[str, ..
         )
         for rank, (image_id, count) in enumerate(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     }
-    pictures = _pictures(version, "entries", set(range(len(rows))), ENTRY_PIXELS)
+    pictures = _entry_pictures(version, len(rows))
     return [
         ShownEntry(
             index=index,

@@ -17,8 +17,7 @@ from skimage.measure import ransac
 from skimage.transform import ProjectiveTransform
 
 from clc.codec.packing import MAX_DISPLACEMENT
-from clc.codec.references.pictures import DictionaryPhotos
-from clc.codec.references.protocols import Alignment
+from clc.codec.references.protocols import Alignment, NamedPhotos
 from clc.codec.references.warp import CORNER_STEPS, warp
 from clc.errors import BitstreamError
 
@@ -46,7 +45,7 @@ class _Keypoints:
 class PhotoAligner:
     """`clc.codec.references.protocols.Aligner` over the photos that a dictionary shows as a whole."""
 
-    def __init__(self, photos: DictionaryPhotos) -> None:
+    def __init__(self, photos: NamedPhotos) -> None:
         self._photos = photos
         self._shown = set(photos.shown())
         self._keypoints = lru_cache(_REMEMBERED)(lambda name: _keypoints(_reduced(photos.photo(name))))

@@ -1,8 +1,7 @@
 """A codec that can encode: with the dictionary that its model was trained against, searched as the model expects."""
 
-from clc.codec.artifacts import entry_compression, find_latents, read_latents, read_model
+from clc.codec.artifacts import entry_compression, find_values, open_values, read_model
 from clc.codec.codec import Codec
-from clc.codec.references.pictures import DictionaryPhotos
 from clc.codec.size_limit import MAX_PIXELS
 from clc.dictionary.dictionary import Dictionary
 from clc.dictionary.retrieval.cache import Compression, KeyValueCache
@@ -21,20 +20,20 @@ def open_encoder(
     """A codec with references, and the dictionary it retrieves them from.
 
     backbone: as for `Dictionary`; max_pixels: as for `Codec`.
-    Raises MissingArtifactError if the reference latents were never computed.
+    Raises MissingArtifactError if the dictionary has no references under the model.
     """
     config = RetrievalConfig.model_validate(model.attributes["retrieval"])
-    photos = DictionaryPhotos(dictionary)
-    latents, network = find_latents(store, dictionary, model), read_model(model)
-    compression = entry_compression(network, latents) if config.attention else None
+    network, values = read_model(model), find_values(store, dictionary, model)
+    latents, photos = open_values(values, dictionary, network, model)
+    compression = entry_compression(network, values, latents) if config.attention else None
     cache = None if compression is None else _cache(compression, config)
     retriever = Dictionary(dictionary, backbone, queries=config.queries, scope=config.scope, cache=cache)
     aligner = None
-    if photos.shown():  # most dictionaries show no photo as a whole: what finds keypoints takes long to import
+    if network.config.prior_only and photos.shown():  # only then: what finds keypoints takes long to import
         from clc.dictionary.retrieval.align import PhotoAligner
 
         aligner = PhotoAligner(photos)
-    return Codec(network, model.short_id, read_latents(latents), retriever, photos, max_pixels, aligner), retriever
+    return Codec(network, model.short_id, latents, retriever, photos, max_pixels, aligner), retriever
 
 
 def _cache(compression: Compression, config: RetrievalConfig) -> KeyValueCache:

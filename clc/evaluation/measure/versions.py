@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Sequence
 
-from clc.codec.artifacts import find_latents
+from clc.codec.artifacts import find_values
 from clc.codec.codec import Codec
+from clc.codec.references.coded import CodedPhotos
 from clc.dictionary.retrieval.cache import KeyValueCache
 from clc.dictionary.retrieval.open_encoder import open_encoder
 from clc.evaluation.measure.evaluate import EvaluationConfig, Subject, evaluate
@@ -31,26 +32,24 @@ def evaluate_versions(
 
     backbone: as in `Dictionary`.
 
-    Raises OverlapError for a photo that is, MissingArtifactError without reference latents, and what `evaluate` raises.
+    Raises OverlapError for a photo that is, MissingArtifactError without references, and what `evaluate` raises.
     """
+    values = find_values(store, dictionary, model)
     cache: KeyValueCache | None = None
 
     def open_subject() -> tuple[Codec, PatchOf]:
         nonlocal cache
         codec, retriever = open_encoder(store, model, dictionary, backbone=backbone)
         cache = retriever.cache
-        return codec, retriever.patch
+        photos_shown = codec.lookup.photos
+        return codec, photos_shown.patch if isinstance(photos_shown, CodedPhotos) else retriever.patch
 
     result = evaluate(
         store=store,
         photos=photos,
         subject=Subject(model.short_id, dictionary.short_id, open_subject),
-        # The latents too: what a result depends on is what garbage collection keeps for it.
-        inputs={
-            "model": model.ref,
-            "dictionary": dictionary.ref,
-            "latents": find_latents(store, dictionary, model).ref,
-        },
+        # The references too: what a result depends on is what garbage collection keeps for it.
+        inputs={"model": model.ref, "dictionary": dictionary.ref, values.kind.value: values.ref},
         config=config,
         seen=seen_by([*seen, model]),
         about={"preset": model.attributes["preset"], **model.attributes["training"]},

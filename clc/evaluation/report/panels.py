@@ -11,7 +11,7 @@ from PIL import Image
 from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
 from clc.codec.references.protocols import Alignment
-from clc.errors import CorruptArtifactError
+from clc.errors import CorruptArtifactError, MissingArtifactError
 from clc.evaluation.codecs.builtin import Clc, ImageCodec, encoder
 from clc.evaluation.measure.metrics import bits_per_pixel, psnr
 from clc.evaluation.report.reference_share import trust_map
@@ -122,7 +122,7 @@ def _references_of(codec: Codec, data: bytes, patch_of: PatchOf) -> bytes | None
     entries = np.broadcast_to(stream.entries, (header.tiles, header.references))
     try:
         return encode_patch(reference_sheet(mosaics(entries, header.height, header.width, patch_of)))
-    except CorruptArtifactError as error:
+    except (CorruptArtifactError, MissingArtifactError) as error:
         logger.warning("stage=evaluate references are not shown: %s", error)
         return None
 

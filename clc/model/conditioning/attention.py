@@ -6,6 +6,7 @@ same attention, so that what is retrieved is what the codec can use.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -60,21 +61,24 @@ class EntryAttention(nn.Module):
         return log_weights, torch.einsum("tn,tnd->td", log_weights.exp(), values)
 
 
+Rows = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Keys and values, each float32 [n, d]."""
+
+
 class EntryCompression:
     """C of one model, for pictures and for the entries of one dictionary: what a KV-cache holds rows of.
 
-    keys, values: float32 [K, d] of all entries, stored with their reference latents.
+    rows: what makes or reads the rows of entries int64 [n].
     `clc.dictionary.retrieval.cache.KeyValueCache` takes one.
     """
 
     def __init__(
-        self, analysis: nn.Module, attention: EntryAttention, keys: NDArray[np.float32], values: NDArray[np.float32]
+        self, analysis: nn.Module, attention: EntryAttention, rows: Callable[[NDArray[np.int64]], Rows]
     ) -> None:
         self._analysis = analysis
         self._attention = attention
-        self._keys = keys
-        self._values = values
-        self.dimension = keys.shape[1]
+        self._rows = rows
+        self.dimension = attention.key.out_features
 
     @torch.inference_mode()
     def queries(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -87,6 +91,6 @@ class EntryCompression:
     def _device(self) -> torch.device:
         return self._attention.key.weight.device
 
-    def entries(self, entries: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def entries(self, entries: NDArray[np.int64]) -> Rows:
         """Keys and values, each float32 [n, d], of entries [n]."""
-        return self._keys[entries], self._values[entries]
+        return self._rows(entries)
