@@ -18,7 +18,7 @@ from clc.commands.options import (
 from clc.commands.outputs import check_page
 from clc.commands.standard import announce
 from clc.commands.version_argument import RefArgument
-from clc.errors import ProfileError, SourceError
+from clc.errors import DictionaryError, ProfileError, SourceError
 from clc.store import Kind, Store, Version
 from clc.store.shipped import LayeredStore
 
@@ -38,16 +38,20 @@ def build(
     per_photo: Annotated[int | None, typer.Option(min=1, help="Patches cut from a photo. Default: 10.")] = None,
     backbone: BackboneOption = None,
     model: Annotated[
-        str | None, typer.Option(help="Also code its photos as references for this model: default, an alias or an id.")
-    ] = None,
+        str, typer.Option(help="Model that its photos are coded for as references: default, an alias or an id.")
+    ] = "default",
+    references: Annotated[
+        bool, typer.Option("--references/--no-references", help="Code the photos, so that it can be coded with.")
+    ] = True,
     alias: Annotated[str, typer.Option(help="Alias that is moved to the new version.")] = "latest",
     workers: WorkersOption = None,
     dask_address: DaskAddressOption = None,
     store: StoreOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Build a dictionary from photos and publish it; with --model, ready to be coded with."""
+    """Build a dictionary from photos and publish it, with its references for a model."""
     from clc.api import find_model
+    from clc.codec.artifacts import read_config
     from clc.codec.references.artifact import ReferencesConfig, references_or_latents
     from clc.dictionary.build import build_dictionary
     from clc.dictionary.stages.cluster import ClusterConfig
@@ -66,7 +70,9 @@ def build(
     if limit is not None:
         spec += f"{'&' if '?' in spec else '?'}limit={limit}"
     opened = LayeredStore(store)
-    named = None if model is None else find_model(opened, model)
+    named = find_model(opened, model) if references else None
+    if named is not None and not read_config(named).takes_references:
+        raise DictionaryError(f"{named} takes no references; name another with --model, or build with --no-references")
     dask = DaskWorkers.asked_for(workers, dask_address)
     if dask is not None:
         dask.require()

@@ -7,6 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from clc.codec.linear import FINENESS, LinearCoder, first_finer, grid_shape
+from clc.codec.linear.exact import exactly_restored
+from clc.codec.linear.transform import restored
 from clc.errors import BitstreamError
 from clc.images.patterns import PATTERNS, draw_pattern
 from clc.model.priors.tables import gaussian_tables
@@ -97,3 +99,18 @@ def test_a_large_flat_image_is_not_too_short(coder: LinearCoder) -> None:
     data, coded = coder.encode(flat, None, np.zeros((128, 128), dtype=int), 50.0)
     assert len(data) < 1000  # most of it for the first row, from which the tables learn
     assert np.array_equal(coder.decode(data, None, (2048, 2048), 50.0), coded)
+
+
+def test_exact_pixels_are_those_of_the_ordinary_transform() -> None:
+    """Up to a hundredth of a level, and of numbers that 64 bits hold."""
+    coefficients = np.random.default_rng(3).integers(-900, 900, (50, 4, 3, 64)).astype(float) * 2
+    exact = exactly_restored(coefficients)
+    assert np.abs(exact - restored(coefficients)).max() < 0.5
+    assert np.abs(exactly_restored(coefficients / 64) - restored(coefficients / 64)).max() < 0.01
+    assert np.array_equal(exact * 2.0**24, np.rint(exact * 2.0**24))
+
+
+def test_exact_pixels_do_not_depend_on_how_sums_are_made() -> None:
+    coefficients = np.random.default_rng(4).integers(-(2**15), 2**15, (20, 4, 3, 64)).astype(float)
+    one_by_one = np.concatenate([exactly_restored(np.asfortranarray(each[None])) for each in coefficients])
+    assert np.array_equal(exactly_restored(coefficients), one_by_one)

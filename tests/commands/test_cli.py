@@ -91,7 +91,7 @@ def test_an_unknown_dictionary_is_named_with_what_to_do(clc: Call, stream: Path,
     parsed = Bitstream.from_bytes(stream.read_bytes())
     foreign = replace(parsed, header=replace(parsed.header, dictionary_id="ab" * 8))
     stream.write_bytes(foreign.to_bytes())
-    assert_refused(clc("decompress", stream, tmp_path / "out.png"), "abababababababab", "clc dictionary")
+    assert_refused(clc("decompress", stream, tmp_path / "out.png"), "abababababababab", "clc references import")
     assert list(tmp_path.iterdir()) == [stream]
 
 
