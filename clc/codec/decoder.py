@@ -99,9 +99,9 @@ class Decoder:
             raise MissingArtifactError(f"stream was coded with model {header.model_id}, this codec has {own}")
         if header.references == 0:
             return
-        most = self._network.model.config.references
-        if header.references > most or (header.references < most and header.scope is not Scope.ALIGNED):
-            raise BitstreamError(f"stream has {header.references} references a tile, its model uses {most}")
+        own = self._network.model.config.references
+        if header.references != own and header.scope is not Scope.ALIGNED:
+            raise BitstreamError(f"stream has {header.references} references a tile, its model uses {own}")
         latents = self._lookup.latents
         if latents is None or header.dictionary_id != latents.dictionary_id:
             raise MissingArtifactError(

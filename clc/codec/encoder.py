@@ -20,9 +20,11 @@ from clc.codec.size_limit import MAX_PIXELS, check_image
 from clc.codec.stored_quality import stored_quality
 from clc.errors import MissingArtifactError
 from clc.model.gain import Rate, lagrangian
+from clc.model.limits import MAX_REFERENCES
 from clc.model.priors.stages import Block
 
 _ANCHORS = tuple(float(quality) for quality in range(90, 0, -10))
+_CANDIDATES_TO_ANALYSE = 2  # for each reference, where each candidate takes a tenth of a second or more to look at
 _TYPICAL_QUALITY = 50.0  # that references are chosen for
 
 
@@ -117,13 +119,18 @@ class Encoder:
         if not self._config.prior_only:
             return (self._lookup.entries(self._retriever.retrieve(image, number), height, width),)
         candidates = self._retriever.retrieve(image, min(CANDIDATES_PER_REFERENCE * number, len(latents)))
+        aligned: tuple[UsedReferences, ...] = ()
+        if self._aligner is not None and self._lookup.aligns:
+            alignment = self._aligner.align(image, candidates, MAX_REFERENCES)
+            if alignment is not None:
+                aligned = (self._lookup.aligned(alignment, height, width),)
+        if aligned and not latents.at_hand:
+            return aligned
+        if not latents.at_hand:
+            candidates = candidates[:, : _CANDIDATES_TO_ANALYSE * number]
         gain = self._network.model.gain.gain(_TYPICAL_QUALITY)
         chosen = choose(latent, candidates, latents, gain, number)
-        choices = (self._lookup.entries(chosen, height, width),)
-        if self._aligner is None or not self._lookup.aligns:
-            return choices
-        alignment = self._aligner.align(image, candidates, number)
-        return choices if alignment is None else (*choices, self._lookup.aligned(alignment, height, width))
+        return (self._lookup.entries(chosen, height, width), *aligned)
 
     def _code_safely(self, analysis: Analysis, quality: float, *, always: bool = False) -> tuple[CodedImage, bool]:
         """With the cheapest of the choices, and what the safety net makes of that; whether it has doubts."""

@@ -157,6 +157,8 @@ class CodedLatents(EntryLatents):
     analysis: of the model. Latents used last stay in memory.
     """
 
+    at_hand = False
+
     def __init__(self, photos: CodedPhotos, analysis: ExactAnalysis) -> None:
         version = photos.version
         self.exponents = version.tensors("exponents")["exponents"]

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ class EntryLatents(ABC):
     exponents: NDArray[np.int32]
     dictionary_id: str
     model_id: str
+    at_hand: ClassVar[bool]
+    """Whether it costs nothing to look at many of them."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -66,6 +68,8 @@ class ReferenceLatents(EntryLatents):
 
     values: int8 [K, C, 16, 16].
     """
+
+    at_hand: ClassVar[bool] = True
 
     values: NDArray[np.int8]
     exponents: NDArray[np.int32]

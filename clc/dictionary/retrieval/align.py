@@ -6,6 +6,8 @@ the least of the image unexplained.
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,7 +23,9 @@ from clc.codec.references.protocols import Alignment, NamedPhotos
 from clc.codec.references.warp import CORNER_STEPS, warp
 from clc.errors import BitstreamError
 
-_CANDIDATES = 8  # photos that are tried, those first which the search found most entries of
+_CANDIDATES = 32  # photos that are tried as they lie, those first which the search found most entries of
+_COMPARED = 8  # of them, by keypoints
+_EXPLAINED = 0.5  # of an image's cost: if no more is left, the camera has not moved, and keypoints find nothing better
 _REMEMBERED = 64  # photos whose keypoints are kept: a megabyte or so each
 _REDUCTION = 2  # of the pictures that are compared: a quarter of the time, and keypoints enough
 _LEAST_SIDE = 32  # of a reduced picture with keypoints
@@ -47,62 +51,93 @@ class PhotoAligner:
 
     def __init__(self, photos: NamedPhotos) -> None:
         self._photos = photos
-        self._shown = set(photos.shown())
-        self._keypoints = lru_cache(_REMEMBERED)(lambda name: _keypoints(_reduced(photos.photo(name))))
+        self._shown = photos.shown()
+        self._reduced = lru_cache(_REMEMBERED)(lambda name: _reduced(photos.photo(name)))
+        self._keypoints = lru_cache(_REMEMBERED)(lambda name: _keypoints(self._reduced(name)))
 
     def align(self, image: NDArray[np.uint8], candidates: NDArray[np.int64], number: int) -> Alignment | None:
         """At most `number` photos for an image uint8 [H, W, 3], the best first; None if none is like it.
 
+        A camera that has not moved is tried first, with every photo of the image's size: that takes no keypoints.
         candidates: entries [Q, N] that a search found for it.
         """
-        names = self._voted(candidates)
+        names = self._worth_trying(candidates)
         if not names:
             return None
         reduced = _reduced(image)
-        own = _keypoints(reduced)
-        offers: list[tuple[int, NDArray[np.int32]]] = []
-        for name in names:
-            offers.append((name, np.zeros((4, 2), dtype=np.int32)))  # a camera that has not moved
-            corners = _corners(own, self._keypoints(name), *image.shape[:2])
-            if corners is not None:
-                offers.append((name, corners))
-        chosen = self._chosen(reduced, offers, number)
+        alone = np.log1p(_blocks(reduced, _block_means(reduced)) / _NOISE)
+        still = [
+            self._offer(name, np.zeros((4, 2), dtype=np.int32), reduced)
+            for name in names
+            if self._photos.size(name) == image.shape[:2]
+        ]
+        chosen = _chosen(still, alone, number)
+        if _left(chosen, alone) > _EXPLAINED * alone.sum():
+            chosen = _chosen([*still, *self._moved(image, reduced, names, still)], alone, number)
         if not chosen:
             return None
-        entries, corners_of = zip(*(offers[place] for place in chosen), strict=True)
-        return Alignment(np.array(entries, dtype=np.int64), np.stack(corners_of))
+        entries = np.array([offer.name for offer in chosen], dtype=np.int64)
+        return Alignment(entries, np.stack([offer.corners for offer in chosen]))
 
-    def _voted(self, candidates: NDArray[np.int64]) -> list[int]:
-        """Names of the photos that candidates come from, most frequent first."""
+    def _worth_trying(self, candidates: NDArray[np.int64]) -> list[int]:
+        """Names of the photos that candidates come from, most frequent first; then others, where there are few."""
         if not self._shown:
             return []
         names, votes = np.unique([self._photos.name(entry) for entry in candidates.ravel()], return_counts=True)
-        ranked = names[np.argsort(-votes, kind="stable")].tolist()
-        return [name for name in ranked if name in self._shown][:_CANDIDATES]
+        ranked = [*names[np.argsort(-votes, kind="stable")].tolist(), *self._shown]
+        shown = set(self._shown)
+        return [name for name in dict.fromkeys(ranked) if name in shown][:_CANDIDATES]
 
-    def _chosen(self, image: NDArray[np.uint8], offers: list[tuple[int, NDArray[np.int32]]], number: int) -> list[int]:
-        """Places of the offers that together explain a reduced image best: one by one, while it is worth it."""
-        height, width = image.shape[:2]
-        alone = np.log1p(_blocks(image, _block_means(image)) / _NOISE)
-        costs = []
-        for name, corners in offers:
-            shrunk = np.rint(corners / _REDUCTION).astype(np.int32)
-            try:
-                seen = warp(_reduced(self._photos.photo(name)), shrunk, height, width, (height, width))
-            except BitstreamError:  # no camera sees it so
-                costs.append(alone)
-                continue
-            costs.append(np.log1p(_blocks(image, seen) / _NOISE))
-        chosen: list[int] = []
-        best = alone
-        while len(chosen) < number:
-            totals = [float(np.minimum(cost, best).sum()) for cost in costs]
-            place = int(np.argmin(totals))
-            if best.sum() - totals[place] <= _WORTHWHILE * alone.sum():
-                break
-            chosen.append(place)
-            best = np.minimum(best, costs[place])
-        return chosen
+    def _offer(self, name: int, corners: NDArray[np.int32], reduced: NDArray[np.uint8]) -> "_Offer":
+        """Raises BitstreamError if no camera sees it so."""
+        height, width = reduced.shape[:2]
+        shrunk = np.rint(corners / _REDUCTION).astype(np.int32)
+        seen = warp(self._reduced(name), shrunk, height, width, (height, width))
+        return _Offer(name, corners, np.log1p(_blocks(reduced, seen) / _NOISE))
+
+    def _moved(
+        self, image: NDArray[np.uint8], reduced: NDArray[np.uint8], names: list[int], still: "list[_Offer]"
+    ) -> "Iterator[_Offer]":
+        """As keypoints tell: of the photos that are nearest as they lie, and of those that the search found most of."""
+        nearest = sorted(still, key=lambda offer: float(offer.cost.sum()))
+        tried = dict.fromkeys([*(offer.name for offer in nearest[: _COMPARED // 2]), *names])
+        own = _keypoints(reduced)
+        for name in list(tried)[:_COMPARED]:
+            corners = _corners(own, self._keypoints(name), *image.shape[:2])
+            if corners is not None:
+                with suppress(BitstreamError):
+                    yield self._offer(name, corners, reduced)
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """A photo in a place. cost: float64 [rows, columns] of the blocks of an image that it would predict."""
+
+    name: int
+    corners: NDArray[np.int32]
+    cost: NDArray[np.float64]
+
+
+def _chosen(offers: list[_Offer], alone: NDArray[np.float64], number: int) -> list[_Offer]:
+    """Those that together explain an image best: one by one, while it is worth it.
+
+    alone: cost of its blocks without any.
+    """
+    chosen: list[_Offer] = []
+    best = alone
+    while offers and len(chosen) < number:
+        totals = [float(np.minimum(offer.cost, best).sum()) for offer in offers]
+        place = int(np.argmin(totals))
+        if best.sum() - totals[place] <= _WORTHWHILE * alone.sum():
+            break
+        chosen.append(offers[place])
+        best = np.minimum(best, offers[place].cost)
+    return chosen
+
+
+def _left(chosen: list[_Offer], alone: NDArray[np.float64]) -> float:
+    """What is left of the cost of an image."""
+    return float(np.minimum.reduce([alone, *(offer.cost for offer in chosen)]).sum())
 
 
 def _reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
