@@ -26,7 +26,7 @@ def test_a_rebuild_that_stops_is_finished_by_the_next_one_and_the_third_has_noth
     first = run_module(tmp_path, *rebuild)
     assert first.returncode == 0, first.stderr
     versions = dict(line.split() for line in first.stdout.splitlines())
-    assert list(versions) == ["dictionary", "assignments", "model", "latents", "results", "report", "production"]
+    assert list(versions) == ["dictionary", "assignments", "model", "references", "results", "report", "production"]
     assert versions["production"] == versions["model"]
     assert "JPEG" in (tmp_path / versions["report"]).read_text()
     for kind in ("dictionary", "model", "results"):

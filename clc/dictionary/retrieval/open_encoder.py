@@ -15,15 +15,16 @@ def open_encoder(
     dictionary: Version,
     *,
     backbone: str | None = None,
+    values: Version | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[Codec, Dictionary]:
     """A codec with references, and the dictionary it retrieves them from.
 
-    backbone: as for `Dictionary`; max_pixels: as for `Codec`.
+    values: references, or stored latents, other than `find_values` gives. backbone: as for `Dictionary`; max_pixels: as for `Codec`.
     Raises MissingArtifactError if the dictionary has no references under the model.
     """
     config = RetrievalConfig.model_validate(model.attributes["retrieval"])
-    network, values = read_model(model), find_values(store, dictionary, model)
+    network, values = read_model(model), values or find_values(store, dictionary, model)
     latents, photos = open_values(values, dictionary, network, model)
     compression = entry_compression(network, values, latents) if config.attention else None
     cache = None if compression is None else _cache(compression, config)

@@ -1,0 +1,225 @@
+"""`python -m benchmarks.collections --model M`: what a collection costs with references, all bytes counted.
+
+For each scene of the pack `collection-sites`, the photos of split `reference` become a dictionary, and those of split
+`test` are coded with it, at each quality: with references as coded pictures of several qualities, with lossless ones
+as earlier releases stored them, and alone. Beside that stands AVIF (4:4:4) of each photo at the same PSNR, and AVIF as
+a video (libaom's inter coding): what one more frame takes after the three reference photos nearest to it. `kept` is
+what a decoder has to keep beside the model, `pays after` how many photos it takes until all of it is less than AVIF.
+
+`--split reference` codes reference photos instead, each without the dictionary knowing it: to choose designs by.
+"""
+
+import argparse
+import dataclasses
+import io
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.data import pack
+from benchmarks.printing import print_machine, print_table
+from clc.api import DEFAULT, find_model
+from clc.codec.artifacts import open_codec, reference_latents
+from clc.codec.codec import Codec
+from clc.codec.references.artifact import ReferencesConfig, references
+from clc.dictionary.build import build_dictionary
+from clc.dictionary.retrieval.open_encoder import open_encoder
+from clc.evaluation.measure.metrics import psnr
+from clc.images import EncodedPhoto, PhotoSource, open_source, read_photos
+from clc.production.profile import load_profile
+from clc.store import Kind, Store, Version, copy_version
+from clc.store.shipped import LayeredStore
+
+_PROFILE = "collection"
+_PACK = "collection-sites"
+_SCENES = ("museum", "ams", "pond", "handheld")
+_VIDEO_REFERENCES = 3
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the photos of a scene are coded. kept: bytes that a decoder keeps for it; 0 without references."""
+
+    name: str
+    kept: int
+    codec: Codec
+
+
+@dataclass(frozen=True)
+class Point:
+    """Of one photo: bytes kept for all photos, its own, its PSNR, and bytes of its rivals at that PSNR."""
+
+    kept: float
+    bytes: float
+    decibels: float
+    avif: float
+    video: float
+
+
+@dataclass(frozen=True)
+class Without:
+    """The photos of a source but one."""
+
+    source: PhotoSource
+    image_id: str
+
+    @property
+    def spec(self) -> str:
+        """As the source's."""
+        return f"{self.source.spec} without {self.image_id}"
+
+    def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
+        """As the source's."""
+        others = (photo for photo in self.source.encoded() if photo.image_id != self.image_id)
+        return islice(others, start, stop)
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.collections",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--store", help="where the model is; default: $CLC_STORE, else ./artifacts")
+    parser.add_argument("--model", default=DEFAULT, help="model version; default: as clc.load")
+    parser.add_argument("--scenes", nargs="+", choices=_SCENES, default=_SCENES)
+    parser.add_argument("--split", choices=("test", "reference"), default="test", help="photos that are coded")
+    parser.add_argument("--limit", type=int, help="code the first LIMIT photos of a scene only")
+    parser.add_argument("--reference-limit", type=int, help="use the first so many reference photos only")
+    parser.add_argument("--qualities", type=float, nargs="+", default=(20.0, 50.0))
+    parser.add_argument("--reference-qualities", type=float, nargs="+", default=(75.0, 90.0, 100.0))
+    parser.add_argument("--lossless", action="store_true", help="also with lossless references")
+    parser.add_argument("--work", type=Path, help="folder for the store that is built; default: a temporary one")
+    options = parser.parse_args()
+
+    print_machine()
+    with tempfile.TemporaryDirectory() as folder:
+        work = LayeredStore(options.work or Path(folder))
+        model = copy_version(find_model(LayeredStore(options.store), options.model), work)
+        for scene in options.scenes:
+            _measure_scene(scene, model, work, options)
+
+
+def _measure_scene(scene: str, model: Version, store: Store, options: argparse.Namespace) -> None:
+    limit = f"&limit={options.reference_limit}" if options.reference_limit else ""
+    shown = open_source(f"{pack(_PACK)}?scene={scene}&split=reference{limit}")
+    coded = open_source(f"{pack(_PACK)}?scene={scene}&split={options.split}")
+    rows: dict[tuple[str, float], list[Point]] = {}
+    ways: list[Way] = []
+    others: PhotoSource = shown
+    number = 0
+    for photo in islice(read_photos(coded, []), options.limit):
+        number += 1
+        if options.split == "reference":  # a photo must not be its own reference
+            others = Without(shown, photo.image_id)
+        if options.split == "reference" or not ways:
+            ways = _ways(others, model, store, options)
+        pictures = [each.pixels for each in read_photos(others, [])]
+        nearest = sorted(pictures, key=lambda each: _distance(each, photo.pixels))[:_VIDEO_REFERENCES]
+        for way in ways:
+            for quality in options.qualities:
+                rows.setdefault((way.name, quality), []).append(_measured(photo.pixels, way, quality, nearest))
+    print(f"{scene}: {number} photos of split {options.split}, model {model.short_id}\n")
+    heading = ("references", "kept", "quality", "bytes a photo", "dB", "AVIF", "AVIF video", "pays after")
+    print_table(heading, [(name, *_row(quality, points)) for (name, quality), points in rows.items()])
+
+
+def _measured(photo: NDArray[np.uint8], way: Way, quality: float, nearest: Sequence[NDArray[np.uint8]]) -> Point:
+    data = way.codec.compress(photo, quality=quality, references=way.kept > 0)
+    decibels = psnr(photo, way.codec.decompress(data))
+    avif = at_psnr(lambda quality: _avif([photo], quality), photo, decibels)
+    video = at_psnr(lambda quality: _video(nearest, photo, quality), photo, decibels)
+    return Point(way.kept, len(data), decibels, avif, video)
+
+
+def _row(quality: float, points: Sequence[Point]) -> tuple[str, ...]:
+    kept, size, decibels, avif, video = np.mean([dataclasses.astuple(point) for point in points], axis=0).tolist()
+    pays = f"{math.ceil(kept / (avif - size)):,}" if avif > size else "never"
+    return f"{kept:,.0f}", f"{quality:g}", f"{size:,.0f}", f"{decibels:.2f}", f"{avif:,.0f}", f"{video:,.0f}", pays
+
+
+def _ways(shown: PhotoSource, model: Version, store: Store, options: argparse.Namespace) -> list[Way]:
+    profile = load_profile(_PROFILE)
+    dictionary = build_dictionary(
+        shown,
+        crop_config=profile.crop,
+        feature_config=profile.features,
+        reduce_config=profile.reduce.model_copy(update={"dim": 16}),
+        cluster_config=profile.cluster,
+        index_config=profile.index,
+        store=store,
+    ).version
+    made = [Way("none", 0, open_codec(store, model))]
+    for quality in options.reference_qualities:
+        config = ReferencesConfig(quality=quality)
+        version = references(dictionary, model, shown, config=config, store=store).version
+        made.append(_way(f"coded at {quality:g}", store, model, dictionary, version))
+    if options.lossless:
+        version = reference_latents(dictionary, model, store=store).version
+        made.append(_way("lossless", store, model, dictionary, version))
+    return made
+
+
+def _way(name: str, store: Store, model: Version, dictionary: Version, values: Version) -> Way:
+    kept = sum(entry.bytes for entry in values.manifest.files.values())
+    if values.kind is Kind.LATENTS:  # a decoder also keeps the dictionary, for the pictures of its entries
+        kept += sum(entry.bytes for entry in dictionary.manifest.files.values())
+    return Way(name, kept, open_encoder(store, model, dictionary, values=values)[0])
+
+
+def at_psnr(code: Callable[[int], tuple[int, NDArray[np.uint8]]], photo: NDArray[np.uint8], decibels: float) -> float:
+    """Bytes at a PSNR, interpolated in log bytes between neighbouring qualities; those of an end beyond it."""
+    known: dict[int, tuple[int, float]] = {}
+
+    def at(quality: int) -> tuple[int, float]:
+        if quality not in known:
+            size, shown = code(quality)
+            known[quality] = size, psnr(photo, shown)
+        return known[quality]
+
+    low, high = 1, 99
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if at(middle)[1] < decibels else (low, middle)
+    (small, worse), (large, better) = at(low), at(high)
+    share = min(max((decibels - worse) / (better - worse), 0.0), 1.0) if better > worse else 0.0
+    return math.exp((1 - share) * math.log(small) + share * math.log(large))
+
+
+def _avif(frames: Sequence[NDArray[np.uint8]], quality: int) -> tuple[int, NDArray[np.uint8]]:
+    """Size of a file of so many frames, and the last of them as it is decoded."""
+    first, *others = (Image.fromarray(frame) for frame in frames)
+    buffer = io.BytesIO()
+    first.save(
+        buffer, "AVIF", quality=quality, subsampling="4:4:4", speed=6, save_all=bool(others), append_images=others
+    )
+    with Image.open(buffer) as image:
+        image.seek(len(frames) - 1)
+        return buffer.getbuffer().nbytes, np.asarray(image.convert("RGB"))
+
+
+def _video(
+    references: Sequence[NDArray[np.uint8]], photo: NDArray[np.uint8], quality: int
+) -> tuple[int, NDArray[np.uint8]]:
+    """What the photo takes after these frames."""
+    before, _ = _avif(references, quality)
+    size, shown = _avif([*references, photo], quality)
+    return max(1, size - before), shown
+
+
+def _distance(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    if first.shape != second.shape:
+        return math.inf
+    return float(np.square(np.subtract(first, second, dtype=np.float32)).mean())
+
+
+if __name__ == "__main__":
+    main()
