@@ -18,11 +18,14 @@ from clc.model.limits import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS
 from clc.model.priors.tables import LOG_SCALE_STEP
 
 LEVELS = 8
+INVERSE_GAIN_STEP = 2.0**-20
+"""Of the inverse gains of `GainUnit.exact_inverse_gain`."""
 _LAMBDA_MIN, _LAMBDA_MAX = 0.0004, 0.065
 # At high rate, uniform quantisation with step Δ (8-bit levels) is optimal for λ = 6 / (ln 2 · Δ²). In the middle of the
 # range of λ that is a step of 39 levels; the latent starts as an orthonormal transform of pixels in [0, 1].
 _START_GAIN = 255.0 / math.sqrt(6.0 / (math.log(2.0) * math.sqrt(_LAMBDA_MIN * _LAMBDA_MAX)))
 _LOG_GAIN_GRID = 2.0**12
+_LOG_INVERSE_GAIN_GRID = 2.0**16
 _LEVEL_FRACTION = 16.0
 _DECIMAL_DIGITS = 28
 
@@ -68,8 +71,8 @@ class GainUnit(nn.Module):
     def exact_rate(self, quality: float) -> Rate:
         """The same on every machine: float64, gains in multiples of 2^-12 and levels in multiples of 1/16."""
         device = self.log_gain.device
-        gain, levels = self._exact_gain(quality).to(device), self._exact_levels(quality).to(device)
-        return Rate(_rounded_position(quality), gain, levels)
+        gain = _exact_factors(self.log_gain, _LOG_GAIN_GRID, quality, _LOG_GAIN_GRID)
+        return Rate(_rounded_position(quality), gain.to(device), self._exact_levels(quality).to(device))
 
     @property
     def finest_exponents(self) -> Tensor:
@@ -87,30 +90,17 @@ class GainUnit(nn.Module):
         """The interpolation is a sum of integer products, exact in float64; the product and the division after it are
         correctly rounded.
         """
-        numerator, denominator = self._exact_log_gain(quality)
+        numerator, denominator = _exact_log_factors(self.log_gain, _LOG_GAIN_GRID, quality)
         levels = np.floor(_LEVEL_FRACTION * numerator / (denominator * LOG_SCALE_STEP) + 0.5) / _LEVEL_FRACTION
         return torch.from_numpy(levels)[None, :, None, None]
-
-    def _exact_gain(self, quality: float) -> Tensor:
-        numerator, denominator = self._exact_log_gain(quality)
-        with localcontext(prec=_DECIMAL_DIGITS):  # Decimal.exp is correctly rounded, the exponential of a libm is not
-            gains = [(Decimal(int(each)) / denominator).exp() * int(_LOG_GAIN_GRID) for each in numerator]
-        steps = [float(gain.to_integral_value(ROUND_HALF_EVEN)) for gain in gains]
-        return torch.tensor(steps, dtype=torch.float64)[None, :, None, None] / _LOG_GAIN_GRID
-
-    def _exact_log_gain(self, quality: float) -> tuple[NDArray[np.float64], int]:
-        """The interpolated log gains as fractions of integers: numerators [C], carried in float64, and denominator."""
-        spans = round((QUALITY_MAX - QUALITY_MIN) * QUALITY_STEPS)
-        position = round((quality - QUALITY_MIN) * QUALITY_STEPS) * (LEVELS - 1)
-        lower = min(position // spans, LEVELS - 2)
-        upper_weight = position - lower * spans
-        grid: NDArray[np.float64] = self.log_gain.detach().double().cpu().numpy() * _LOG_GAIN_GRID
-        mixed = grid[lower] * (spans - upper_weight) + grid[lower + 1] * upper_weight
-        return mixed, spans * int(_LOG_GAIN_GRID)
 
     def inverse_gain(self, quality: float | Tensor) -> Tensor:
         """Factors [1, C, 1, 1] applied to the decoded latent; of qualities [B], [B, C, 1, 1]."""
         return _interpolate(self.log_inverse_gain, quality)
+
+    def exact_inverse_gain(self, quality: float) -> Tensor:
+        """The same on every machine: float64 on the CPU, in multiples of `INVERSE_GAIN_STEP`."""
+        return _exact_factors(self.log_inverse_gain, _LOG_INVERSE_GAIN_GRID, quality, 1 / INVERSE_GAIN_STEP)
 
 
 def _position(quality: float) -> float:
@@ -124,6 +114,28 @@ def _rounded_position(quality: float | Tensor) -> float | Tensor:
         position = (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
         return (torch.round(position * _LOG_GAIN_GRID) / _LOG_GAIN_GRID)[:, None, None, None]
     return round(_position(quality) * _LOG_GAIN_GRID) / _LOG_GAIN_GRID
+
+
+def _exact_factors(log_factors: Tensor, grid: float, quality: float, steps: float) -> Tensor:
+    """exp of the interpolated log factors, float64 [1, C, 1, 1] in multiples of 1 / steps."""
+    numerator, denominator = _exact_log_factors(log_factors, grid, quality)
+    with localcontext(prec=_DECIMAL_DIGITS):  # Decimal.exp is correctly rounded, the exponential of a libm is not
+        factors = [(Decimal(int(each)) / denominator).exp() * int(steps) for each in numerator]
+    rounded = [float(factor.to_integral_value(ROUND_HALF_EVEN)) for factor in factors]
+    return torch.tensor(rounded, dtype=torch.float64)[None, :, None, None] / steps
+
+
+def _exact_log_factors(log_factors: Tensor, grid: float, quality: float) -> tuple[NDArray[np.float64], int]:
+    """Interpolated between levels rounded to multiples of 1 / grid, as fractions of integers: numerators [C], carried
+    in float64, and denominator.
+    """
+    spans = round((QUALITY_MAX - QUALITY_MIN) * QUALITY_STEPS)
+    position = round((quality - QUALITY_MIN) * QUALITY_STEPS) * (LEVELS - 1)
+    lower = min(position // spans, LEVELS - 2)
+    upper_weight = position - lower * spans
+    levels: NDArray[np.float64] = np.round(log_factors.detach().double().cpu().numpy() * grid)
+    mixed = levels[lower] * (spans - upper_weight) + levels[lower + 1] * upper_weight
+    return mixed, spans * int(grid)
 
 
 def _interpolate(log_factors: Tensor, quality: float | Tensor) -> Tensor:

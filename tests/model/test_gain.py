@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from clc.model.conditioning.int8 import dequantise, quantise
-from clc.model.gain import GainUnit, lagrangian
+from clc.model.gain import INVERSE_GAIN_STEP, GainUnit, lagrangian
 from clc.model.priors.tables import LOG_SCALE_STEP
 
 
@@ -54,3 +54,14 @@ def test_references_need_no_more_than_half_a_step() -> None:
     assert (dequantise(values, exponents) - latents).abs().max() <= grid.max() / 2
     coarse = quantise(latents * 1e6, finest=gain.finest_exponents)[1]
     assert torch.all(coarse < gain.finest_exponents)
+
+
+@pytest.mark.parametrize("quality", [1.0, 15.15, 50.5, 99.99, 100.0])
+def test_exact_inverse_gains_are_the_inverse_gains_on_a_grid(quality: float) -> None:
+    torch.manual_seed(0)
+    gain = GainUnit(32)
+    torch.nn.init.normal_(gain.log_inverse_gain)
+    inverse, exact = gain.inverse_gain(quality), gain.exact_inverse_gain(quality)
+    assert exact.shape == inverse.shape
+    assert torch.equal(exact / INVERSE_GAIN_STEP, torch.round(exact / INVERSE_GAIN_STEP))
+    assert (exact / inverse - 1).abs().max() < 2e-5

@@ -29,22 +29,21 @@ _CUDNN = threading.Lock()
 _HEADROOM = 4.0  # activations may grow this much beyond what calibration saw before they saturate
 
 
-def snap(x: Tensor, exponent: int, factor: Tensor | float = 1.0) -> Tensor:
-    """Round x · factor to the grid 2^-exponent (halves up) and saturate to 16 bits.
+def snap(x: Tensor, exponent: int, factor: Tensor | float = 1.0, largest: int = LARGEST_INTEGER) -> Tensor:
+    """Round x · factor to the grid 2^-exponent (halves up) and saturate at `largest` steps of it: 16 bits, by default.
 
     `x` and `factor` are float64 and exact; the result is, too, and their product may be rounded once.
     """
-    return _round_(x * (factor * 2.0**exponent), exponent)
+    return _round_(x * (factor * 2.0**exponent), exponent, largest)
 
 
-def snap_(x: Tensor, exponent: int, factor: Tensor | float = 1.0) -> Tensor:
+def snap_(x: Tensor, exponent: int, factor: Tensor | float = 1.0, largest: int = LARGEST_INTEGER) -> Tensor:
     """`snap` in place: fresh memory costs more than the arithmetic."""
-    return _round_(x.mul_(factor * 2.0**exponent), exponent)
+    return _round_(x.mul_(factor * 2.0**exponent), exponent, largest)
 
 
-def _round_(scaled: Tensor, exponent: int) -> Tensor:
-    limit = float(LARGEST_INTEGER)
-    return scaled.add_(0.5).floor_().clamp_(-limit, limit).mul_(2.0**-exponent)
+def _round_(scaled: Tensor, exponent: int, largest: int) -> Tensor:
+    return scaled.add_(0.5).floor_().clamp_(-float(largest), float(largest)).mul_(2.0**-exponent)
 
 
 class ExactConv2d(nn.Conv2d):
@@ -119,12 +118,8 @@ class ExactConv2d(nn.Conv2d):
             # No coarser than the largest input of the next layer allows, no finer than its finest grid.
             coarsest = _INTEGER_BITS - int(math.log2(LARGEST_INPUT))
             self.exponent.fill_(min(max(chosen, coarsest), FINEST_INPUT_EXPONENT))
-        weight = self.weight.double()
-        for channel in range(weight.shape[0]):
-            exponent = _grid_exponent(float(weight[channel].abs().amax()))
-            weight[channel] = snap(weight[channel], min(exponent, _FINEST_WEIGHT_EXPONENT))
         assert self.bias is not None
-        self.weight.data = weight.float()  # 16-bit dyadic numbers: exact in float32
+        self.weight.data = on_weight_grid(self.weight).float()  # 16-bit dyadic numbers: exact in float32
         self.bias.data = on_bias_grid(self.bias).float()
         self.restore()
 
@@ -165,6 +160,15 @@ def _bits(sums: Tensor, weight: Tensor, bias: Tensor, input_exponent: int) -> fl
     finest = (-grids_of(weight) - input_exponent).clamp(max=-_BIAS_EXPONENT)
     largest = (sums + bias.abs()).clamp(min=1.0).log2()
     return float((largest - finest).max())
+
+
+def on_weight_grid(weight: Tensor) -> Tensor:
+    """float64: rounded to 16-bit integers times a power of two per output channel."""
+    rounded = weight.double()
+    for channel in range(rounded.shape[0]):
+        exponent = _grid_exponent(float(rounded[channel].abs().amax()))
+        rounded[channel] = snap(rounded[channel], min(exponent, _FINEST_WEIGHT_EXPONENT))
+    return rounded
 
 
 def on_bias_grid(bias: Tensor) -> Tensor:
