@@ -9,7 +9,19 @@ from pathlib import Path
 from benchmarks.printing import print_machine
 from clc.errors import ClcError
 
-_NAMES = ("exactness", "rate", "speed", "coder", "fuzz", "large", "presets", "ranking", "saturation", "worst")
+_NAMES = (
+    "exactness",
+    "rate",
+    "speed",
+    "coder",
+    "fuzz",
+    "large",
+    "presets",
+    "ranking",
+    "saturation",
+    "synthesis",
+    "worst",
+)
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ It is written from docs/bitstream.md and the published parts of the codec.
 """
 
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,9 +24,22 @@ def hyper_size(header: Header) -> tuple[int, int]:
     return padded_size(header.height) // IMAGE_MULTIPLE, padded_size(header.width) // IMAGE_MULTIPLE
 
 
+@dataclass(frozen=True)
+class DecodedLatents:
+    """Of several streams: ŷ [B, C, h, w] in quantisation steps and hyper features [B, F, h, w], float64."""
+
+    latents: Tensor
+    features: Tensor
+
+    def checksums(self) -> list[int]:
+        """CRC-32 of each ŷ, as streams carry it."""
+        integers = (self.latents * 2.0**MEAN_EXPONENT).to(torch.int32).cpu().numpy().astype("<i4")
+        return [zlib.crc32(own.tobytes()) for own in integers]
+
+
 @torch.inference_mode()
-def latent_checksums(model: CompressionModel, streams: list[Bitstream]) -> list[int]:
-    """CRC-32 of each decoded latent, for streams without references that have one size of ẑ and one quality."""
+def decoded_latents(model: CompressionModel, streams: list[Bitstream]) -> DecodedLatents:
+    """Of streams without references that have one size of ẑ and one quality."""
     header = streams[0].header
     device = model.gain.log_gain.device
     size = hyper_size(header)
@@ -44,6 +58,5 @@ def latent_checksums(model: CompressionModel, streams: list[Bitstream]) -> list[
 
     z_hat = torch.from_numpy(hyper).double().to(device).reshape(len(streams), -1, *size)
     rate = model.gain.exact_rate(header.quality)
-    latents = model.decode(model.prior.features(z_hat, rate), rate, read, None)
-    integers = (latents * 2.0**MEAN_EXPONENT).to(torch.int32).cpu().numpy().astype("<i4")
-    return [zlib.crc32(own.tobytes()) for own in integers]
+    features = model.prior.features(z_hat, rate)
+    return DecodedLatents(model.decode(features, rate, read, None), features)

@@ -3,12 +3,15 @@
 Each configuration has processes of its own, with its threads, instruction sets, libraries and device. It decodes the
 streams that the first configuration wrote, and the first decodes streams that it wrote. A mismatch is a stream that its
 decoder refuses: the CRC-32 that it carries is that of the encoder's latent. The codec decodes image by image, so beside
-the order, photos alone and four decoders at once, what can be computed for several photos together is the prior path:
-it is run over batches of up to four streams of one size, without references. Pixels come from floating point, and their
-last digit may differ: the largest difference, of 255 levels, is printed. Without a GPU, its rows are left out.
+the order, photos alone and four decoders at once, what can be computed for several photos together is the prior path
+and the exact synthesis: they are run over batches of up to four streams of one size, without references. Ordinary
+pixels come from floating point, and their last digit may differ: the largest difference, of 255 levels, is printed.
+Pictures that the exact synthesis makes of streams without references must be those of the first configuration. Without
+a GPU, its rows are left out.
 """
 
 import argparse
+import hashlib
 import itertools
 import os
 import subprocess
@@ -85,16 +88,32 @@ def run(options: argparse.Namespace) -> int:
         print(f"{aligned} of {count} with aligned references\n")
         rows = []
         total = 0
+        pictures = runner.picture_digests(_FIRST, streams[False])[1]
         others = (each for each in (*_OTHERS, *(_GPU if gpu else ())) if options.decoders in each.name)
         for configuration in (_FIRST, *others):
             batches = configuration.action is Action.DECODE_IN_BATCHES
-            refused, difference = runner.decode(configuration, streams[not batches])
+            refused, difference = ([], "") if batches else runner.decode(configuration, streams[True])
+            unlike, own = runner.picture_digests(configuration, streams[False])
+            differing = sum(own.get(name) != digest for name, digest in pictures.items())
             back: list[str] | None = None
             if configuration.encodes and not batches:
                 back, _ = runner.decode(_FIRST, runner.encode(configuration.settings, references=True))
-            total += len(refused) + len(back or ())
-            rows.append([configuration.name, count, len(refused), "" if back is None else len(back), difference])
-    print_table(["decoder", "photos", "mismatches", "mismatches, encoded there", "largest pixel difference"], rows)
+            total += len(refused) + len(back or ()) + len(unlike) + differing
+            mismatches = len(unlike) if batches else len(refused)
+            rows.append(
+                [configuration.name, count, mismatches, "" if back is None else len(back), difference, differing]
+            )
+    print_table(
+        [
+            "decoder",
+            "photos",
+            "mismatches",
+            "mismatches, encoded there",
+            "largest pixel difference",
+            "other exact pictures",
+        ],
+        rows,
+    )
     return 1 if total else 0
 
 
@@ -118,19 +137,33 @@ class _Runner:
 
     def decode(self, configuration: _Configuration, streams: list[Path]) -> tuple[list[str], int | str]:
         """Refused streams, with reasons, and the largest difference of the others' pixels from the first call's."""
-        pixels = self._new_folder()
-        ordered = streams[::-1] if configuration.reverse else streams
-        refused: list[str] = []
-        for own in [[path] for path in ordered] if configuration.alone else [ordered]:
-            refused += self._run(configuration.settings, configuration.action, own, pixels=pixels)
-        for reason in refused:
-            print(f"{configuration.name}: {reason}", flush=True)
+        refused, pixels = self._decode(configuration, configuration.action, streams)
         self._first = self._first or pixels
         differences = [
             int(np.abs(np.load(path).astype(int) - np.load(self._first / path.name)).max())
             for path in pixels.glob("*.npy")
         ]
         return refused, max(differences, default="")
+
+    def picture_digests(self, configuration: _Configuration, streams: list[Path]) -> tuple[list[str], dict[str, str]]:
+        """Refused streams without references, with reasons, and of the others' exact pictures the SHA-256, by name."""
+        batches = configuration.action is Action.DECODE_IN_BATCHES
+        action = Action.DECODE_IN_BATCHES if batches else Action.DECODE_EXACTLY
+        refused, pixels = self._decode(configuration, action, streams)
+        return refused, {
+            path.name: hashlib.sha256(np.load(path).tobytes()).hexdigest() for path in pixels.glob("*.npy")
+        }
+
+    def _decode(self, configuration: _Configuration, action: Action, streams: list[Path]) -> tuple[list[str], Path]:
+        """Refused streams, with reasons, and the folder of the others' pixels."""
+        pixels = self._new_folder()
+        ordered = streams[::-1] if configuration.reverse else streams
+        refused: list[str] = []
+        for own in [[path] for path in ordered] if configuration.alone else [ordered]:
+            refused += self._run(configuration.settings, action, own, pixels=pixels)
+        for reason in refused:
+            print(f"{configuration.name}: {reason}", flush=True)
+        return refused, pixels
 
     def _run(self, settings: Settings, action: Action, streams: list[Path], **details: Any) -> list[str]:
         job = Job(

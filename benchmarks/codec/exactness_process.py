@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from benchmarks.codec.batch import hyper_size, latent_checksums
+from benchmarks.codec.batch import decoded_latents, hyper_size
 from benchmarks.codec.subject import Subject
 from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
 from clc.errors import BitstreamError
 from clc.images import open_source, read_photos
+from clc.model.exact.synthesis import ExactSynthesis
 from clc.store import Kind
 from clc.store.shipped import LayeredStore
 
@@ -33,7 +34,8 @@ class Action(StrEnum):
     ENCODE = "encode"  # write them
     DECODE = "decode"  # with the codec, one after the other
     DECODE_AT_ONCE = "decode at once"  # with the codec, in four threads
-    DECODE_IN_BATCHES = "decode in batches"  # the prior path of four streams without references together; no pixels
+    DECODE_EXACTLY = "decode exactly"  # streams without references, by the prior path and the exact synthesis
+    DECODE_IN_BATCHES = "decode in batches"  # the same, four streams together
 
 
 class Settings(BaseModel):
@@ -77,7 +79,8 @@ class Job(BaseModel):
             Action.ENCODE: self._encode,
             Action.DECODE: lambda codec: [self._decode(codec, path) for path in self.streams],
             Action.DECODE_AT_ONCE: self._decode_at_once,
-            Action.DECODE_IN_BATCHES: self._decode_in_batches,
+            Action.DECODE_EXACTLY: lambda codec: self._decode_exactly(codec, batch=1),
+            Action.DECODE_IN_BATCHES: lambda codec: self._decode_exactly(codec, batch=_BATCH),
         }
 
     def _encode(self, codec: Codec) -> list[str | None]:
@@ -100,26 +103,32 @@ class Job(BaseModel):
         with ThreadPoolExecutor(_BATCH) as pool:
             return list(pool.map(partial(self._decode, codec), self.streams))
 
-    def _decode_in_batches(self, codec: Codec) -> list[str | None]:
+    def _decode_exactly(self, codec: Codec, batch: int) -> list[str | None]:
+        synthesis = ExactSynthesis(codec.model)
         groups: dict[tuple[float, ...], list[tuple[Path, Bitstream]]] = {}
-        for path in self.streams:
+        for number, path in enumerate(self.streams):
             stream = Bitstream.from_bytes(path.read_bytes())
             header = stream.header
-            key = (*hyper_size(header), header.quality)
-            groups.setdefault(key, []).append((path, stream))
+            alike = (*hyper_size(header), header.quality) if batch > 1 else (number,)
+            groups.setdefault(alike, []).append((path, stream))
         refusals: list[str | None] = []
         for group in groups.values():
-            for start in range(0, len(group), _BATCH):
-                refusals += _check_batch(codec, group[start : start + _BATCH])
+            for start in range(0, len(group), batch):
+                refusals += self._decode_batch(codec, synthesis, group[start : start + batch])
         return refusals
 
-
-def _check_batch(codec: Codec, batch: list[tuple[Path, Bitstream]]) -> list[str | None]:
-    checksums = latent_checksums(codec.model, [stream for _, stream in batch])
-    return [
-        None if checksum == stream.latent_checksum else f"{path.name}: another latent"
-        for (path, stream), checksum in zip(batch, checksums, strict=True)
-    ]
+    def _decode_batch(
+        self, codec: Codec, synthesis: ExactSynthesis, batch: list[tuple[Path, Bitstream]]
+    ) -> list[str | None]:
+        assert self.pixels is not None
+        decoded = decoded_latents(codec.model, [stream for _, stream in batch])
+        pictures = synthesis(decoded.latents, decoded.features, batch[0][1].header.quality)
+        for (path, stream), picture in zip(batch, pictures, strict=True):
+            np.save(self.pixels / f"{path.stem}.npy", picture[: stream.header.height, : stream.header.width])
+        return [
+            None if checksum == stream.latent_checksum else f"{path.name}: another latent"
+            for (path, stream), checksum in zip(batch, decoded.checksums(), strict=True)
+        ]
 
 
 if __name__ == "__main__":
