@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
         largest = 0
         seconds = np.zeros(2)
         for photo in photos:
-            size = photo.pixels.shape[:2]
+            height, width = photo.pixels.shape[:2]
+            size = height, width
             data = codec.compress(photo.pixels, quality=quality, references=False, always=True)
             latents = decoded_latents(codec.model, [Bitstream.from_bytes(data)])
             start = time.process_time()
