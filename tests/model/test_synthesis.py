@@ -29,7 +29,7 @@ CONFIG = ModelConfig(
 )
 QUALITY = 62.3
 GOLDEN = "9fbb07b630a8e60b8815451ca9a69819d516117c1ffc9f94b622f6b191a1005d"
-"""SHA-256 of the pixels of `picture_of(0)`: it never changes, or dictionaries would mean something else."""
+"""SHA-256 of the pixels of `picture_of(0)`. Were they others, streams that refer to pictures could not be decoded."""
 IN_A_PROCESS = """
 import sys, torch
 torch.set_num_threads(int(sys.argv[1]))

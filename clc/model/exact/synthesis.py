@@ -30,7 +30,7 @@ _REMEMBERED_QUALITIES = 8  # their decimal exponentials take milliseconds
 class ExactSynthesis:
     """A decoded latent and what refines it → pixels, on the CPU.
 
-    model: frozen. Its networks are copied.
+    model: frozen; g_s and the prediction of the residual are copied.
     Raises ProfileError for a model whose g_s is not convolutional or needs references, ValueError for one that is not
     frozen, and if sums might not be exact with its weights.
     """
