@@ -15,10 +15,11 @@ from torch import Tensor
 
 from clc.errors import ProfileError
 from clc.model.conditioning.latent_matching import MatchingConfig
+from clc.model.config import Conditioning, ModelConfig, ReferenceSource
 from clc.model.exact.synthesis import ExactSynthesis
-from clc.model.network import CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
+from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.presets import PRESETS
-from clc.model.priors.prior import PriorConfig
+from clc.model.priors.config import PriorConfig
 from clc.model.transforms.convolutional import ConvolutionalConfig
 
 CONFIG = ModelConfig(
@@ -59,7 +60,7 @@ def model() -> CompressionModel:
     for offset, levels in enumerate((network.gain.log_gain, network.gain.log_inverse_gain)):
         levels.copy_(levels + 0.25 * numbers(50 + offset, *levels.shape))
     network.gain.freeze()
-    network.prior.deviation.copy_(torch.floor(1024 * (1.5 + numbers(60, 48))) / 1024)
+    network.prior.scale.deviation.copy_(torch.floor(1024 * (1.5 + numbers(60, 48))) / 1024)
     return network
 
 

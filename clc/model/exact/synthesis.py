@@ -121,7 +121,7 @@ class _Refinement:
 
     def _scales_at(self, quality: float) -> _Scales:
         gain = self._model.gain
-        return _Scales(self._model.prior.spread(gain.exact_rate(quality)).cpu(), gain.exact_inverse_gain(quality))
+        return _Scales(self._model.prior.scale.spread(gain.exact_rate(quality)).cpu(), gain.exact_inverse_gain(quality))
 
     def __call__(self, decoded: Tensor, features: Tensor, quality: float, wanted: Rows) -> Band:
         """ŷ_f [B, C, rows, w]."""
@@ -129,7 +129,7 @@ class _Refinement:
         whole = Rows(0, decoded.shape[2], decoded.shape[2])
         needed = self._first.needs(wanted)
         seen = Band(decoded, whole).cut(needed)
-        normalised = self._model.prior.normalised(seen, scales.spread)
+        normalised = self._model.prior.scale.normalised(seen, scales.spread)
         known = Band(torch.cat([normalised, Band(features, whole).cut(needed)], dim=1), needed)
         predicted = self._last(rectified(snapped(self._first(known))))
         snap_(predicted.values, TANH_EXPONENT, largest=LARGEST_TANH * 2**TANH_EXPONENT)
