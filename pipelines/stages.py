@@ -176,7 +176,7 @@ def evaluate_codec(profile: Profile, store: str, model: str) -> Outcome:
     if "dictionary" not in version.attributes:
         raise DictionaryError(
             f"{version} was trained without a dictionary; name a model that the flow `train` has made, or measure this "
-            f"one with `python -m benchmarks.rd --model {version.short_id}`"
+            f"one with `clc evaluate --model {version.short_id}`"
         )
     dictionary = opened.get(Kind.DICTIONARY, version.attributes["dictionary"])
     result = evaluate_versions(

@@ -77,7 +77,7 @@ def compress(
         write_output(task.output, written.data, overwrite=force)
         measured = f", {written.psnr:.2f} dB" if written.psnr is not None else ""
         size = f"{len(written.data)} bytes, {written.bpp:.4f} bpp"
-        announce(task.output, f"{size}{measured}, quality {written.quality:g}")
+        announce(task.output, f"{size}{measured}, quality {written.quality:g}, {_coded_with(written.data)}")
 
     carry_out(tasks, compress_one, spared=(ImageError, OutputError, TargetError))
 
@@ -135,6 +135,16 @@ def info(stream: Annotated[str, typer.Argument(help="A .clc file, or - for stand
     from clc.codec.bitstream import describe
 
     typer.echo(json.dumps(describe(_read(stream)), indent=2))
+
+
+def _coded_with(data: bytes) -> str:
+    """The versions that a stream needs, for people."""
+    from clc.codec.bitstream import Bitstream
+
+    header = Bitstream.from_bytes(data).header
+    return f"model {header.model_id}, " + (
+        f"dictionary {header.dictionary_id}" if header.references else "no references"
+    )
 
 
 def _read(stream: str) -> bytes:

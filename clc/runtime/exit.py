@@ -9,11 +9,15 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from clc.errors import ClcError, TrainingStoppedError
+from clc.runtime.extras import what_to_install
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn the errors of our hierarchy into one line on stderr and an exit code; bugs keep their traceback."""
+def one_line_errors(what: str = "this") -> Iterator[None]:
+    """Turn the errors of our hierarchy into one line on stderr and an exit code; bugs keep their traceback.
+
+    So does a library that an extra of the package brings and that is not installed. what: what was asked for.
+    """
     try:
         yield
     except TrainingStoppedError as stopped:
@@ -21,6 +25,12 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(128 + stopped.signal)
     except ClcError as error:
         print_error(str(error))
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        advice = what_to_install(error, what)
+        if advice is None:
+            raise
+        print_error(advice)
         sys.exit(2)
 
 
