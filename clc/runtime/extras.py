@@ -3,6 +3,8 @@
 Installed plainly, CLC codes and decodes. Building, training and measuring need `clc[build]`, flows `clc[pipelines]`.
 """
 
+from traceback import walk_tb
+
 _PACKAGES = {
     "compressai": ("compressai", "build"),
     "faiss": ("faiss-cpu", "build"),
@@ -35,4 +37,6 @@ def what_to_install(error: ModuleNotFoundError, what: str = "this") -> str | Non
     if found is None:
         return None
     distribution, extra = found
+    if any(frame.f_globals.get("__name__", "").startswith("pipelines.") for frame, _ in walk_tb(error.__traceback__)):
+        extra = "pipelines"  # the flows need more than the one module that was missing first
     return f"{what} needs {distribution}: pip install 'clc[{extra}]'"
