@@ -13,8 +13,8 @@ from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_ta
 from clc.experiments.budgets import BUDGETS, Budget, find_budget
 from clc.experiments.catalogue import EXPERIMENTS, Experiment, Variant, find_experiment
 from clc.experiments.data_sets import DATA, DataSet, collections, general, limited
-from clc.experiments.variants_table import combined, markdown, table
 from clc.experiments.variant import measured, trained, variant_profile
+from clc.experiments.variants_table import combined, markdown, table
 from clc.model.config import Ablation, Conditioning
 from clc.production.profile import PhotoSources
 from clc.store import Kind, Recipe, Store, Version
