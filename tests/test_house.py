@@ -24,6 +24,7 @@ SAME_MEANING = {
     "__main__",
     "artifacts",  # the codec's in a store; the commands of any
     "codec",
+    "config",
     "data",  # what a network is trained on; `clc data`, where it comes from
     "dictionary",
     "evaluate",

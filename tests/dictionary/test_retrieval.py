@@ -113,7 +113,7 @@ from clc.dictionary.retrieval.open_encoder import open_encoder
 store = Store({world.store.url!r})
 codec, dictionary = open_encoder(store, store.get(Kind.MODEL, "latest"), store.get(Kind.DICTIONARY, "latest"))
 assert dictionary.search(dictionary.keys[:1], 1)[0].tolist() == [[0]]
-foreign = {{"sklearn", "faiss", "skimage", "scipy"}} & set(sys.modules)
+foreign = {{"sklearn", "faiss", "skimage"}} & set(sys.modules)
 sys.exit(", ".join(sorted(foreign)) or 0)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
