@@ -55,7 +55,7 @@ def artifact_app(kind: Kind) -> typer.Typer:
     @app.command("verify")
     def verify_version(ref: RefArgument, store: StoreOption = None) -> None:
         """Check every hash, schema and row count of a version. Exits with 1 if something is wrong."""
-        version = LayeredStore(store).get(kind, ref)
+        version = Store(store).get(kind, ref)
         problems = _problems(version)
         for problem in problems:
             typer.echo(str(problem))
