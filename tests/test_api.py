@@ -47,9 +47,12 @@ def codec(world: World) -> StoreCodec:
     return clc.load(store=world.store)
 
 
-@pytest.fixture
-def path(world: World) -> Path:
-    return world.test_photos / "photo-100.png"
+@pytest.fixture(scope="module")
+def path(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo of two tiles, one of them narrow."""
+    path = tmp_path_factory.mktemp("api") / "photo.png"
+    Image.open(world.test_photos / "photo-100.png").crop((0, 0, 280, 130)).save(path)
+    return path
 
 
 @pytest.fixture
@@ -151,11 +154,9 @@ def test_a_device_that_is_not_there_is_refused_at_once(world: World, device: str
 
 
 def test_a_path_a_picture_and_its_pixels_give_the_same_stream(
-    codec: StoreCodec, photo: NDArray[np.uint8], tmp_path: Path
+    codec: StoreCodec, path: Path, photo: NDArray[np.uint8]
 ) -> None:
-    pixels, path = photo[:90, :120], tmp_path / "small.png"
-    Image.fromarray(pixels).save(path)
-    streams = {codec.compress(form) for form in (path, str(path), pixels, Image.fromarray(pixels), Image.open(path))}
+    streams = {codec.compress(form) for form in (path, str(path), photo, Image.fromarray(photo), Image.open(path))}
     assert len(streams) == 1
 
 
