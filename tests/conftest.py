@@ -27,6 +27,7 @@ from clc.model.config import Conditioning
 from clc.store import Kind, Store, Version
 from clc.training.config import TrainingConfig
 from clc.training.train import ModelChoice, TrainingJob, train
+from tests.budget import pytest_runtest_call, pytest_terminal_summary  # noqa: F401  (hooks)
 
 # On busy machines, a second OpenMP thread that spins for its turn makes everything many times slower.
 torch.set_num_threads(1)

@@ -208,6 +208,7 @@ def test_curves_that_do_not_meet_are_a_stated_gap(tmp_path: Path) -> None:
     assert "none: the curves reach" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [NONE, PRIOR], ids=lambda variant: variant.name)
 def test_a_variant_goes_from_photos_to_files_and_a_second_time_does_nothing(variant: Variant, tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))
