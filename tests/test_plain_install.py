@@ -111,16 +111,22 @@ def test_a_photo_goes_to_a_file_and_back(plain: Plain, tmp_path: Path) -> None:
     assert (tmp_path / "full.clc").read_bytes() == (tmp_path / "photo.clc").read_bytes()
 
 
-def test_a_golden_stream_decodes(plain: Plain, tmp_path: Path) -> None:
+def test_golden_streams_decode(plain: Plain, tmp_path: Path) -> None:
+    """Those without references: this small model aligns references as in the paper, for which it needs torchvision."""
     code = f"""
 import sys, clc
 assert "site-packages" in clc.__file__
 sys.path.append({str(ROOT)!r})  # for the golden files alone: clc is there already
 import numpy as np
 from clc.images import read_image
-from tests.codec.golden_files import FOLDER, golden_codec
-decoded = golden_codec().decompress((FOLDER / "image.clc").read_bytes())
-assert np.abs(decoded.astype(int) - read_image(FOLDER / "image.png")).max() <= 1
+from tests.codec.golden_files import FOLDER, VERSION_6, golden_codec
+for folder, name in (FOLDER, "alone"), (VERSION_6, "alone"), (VERSION_6, "blocks-beside"):
+    decoded = golden_codec().decompress((folder / f"{{name}}.clc").read_bytes())
+    assert np.abs(decoded.astype(int) - read_image(folder / f"{{name}}.png")).max() <= 1
+try:
+    golden_codec().decompress((FOLDER / "image.clc").read_bytes())
+except ModuleNotFoundError as error:
+    assert error.name == "torchvision"
 """
     done = plain.run("-c", code, folder=tmp_path)
     assert done.returncode == 0, done.stderr

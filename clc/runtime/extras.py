@@ -6,7 +6,6 @@ Installed plainly, CLC codes and decodes. Building, training and measuring need 
 from traceback import walk_tb
 
 _PACKAGES = {
-    "compressai": ("compressai", "dev"),
     "faiss": ("faiss-cpu", "build"),
     "httpx": ("httpx", "build"),
     "jinja2": ("jinja2", "build"),
