@@ -1,11 +1,12 @@
 """CLC: learned compression of photo collections with a versioned dictionary of reference patches.
 
-`clc.load("default")` gives a codec for photos.
+`clc.load("default")` gives a codec for photos. Pillow opens and saves `.clc` files once this package is imported.
 """
 
 import warnings
 from typing import TYPE_CHECKING
 
+from clc.pillow_plugin import register
 from clc.runtime import thread_limits  # noqa: F401  (PyTorch reads them when it is first imported)
 
 __version__ = "0.1.0"
@@ -13,6 +14,8 @@ __all__ = ["__version__", "load"]
 
 # compressai's dependencies still use torch.jit; nobody who reads our output can do anything about it.
 warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
+
+register()
 
 if TYPE_CHECKING:
     from clc.api import load

@@ -2,12 +2,14 @@
 
 Exit codes: 0 success; 1 something checked is not as it should be (`verify`), or a bug, with a traceback; 2 a mistake in
 the call or in what it was given, with one line that says what to do (after the usage, if the call is malformed);
+2 as well, with one line, if standard output cannot be written, once all else is done, or without a working directory;
 128 + n training stopped by signal n, after it wrote a checkpoint.
 """
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Annotated, Any, NoReturn
 
@@ -23,8 +25,11 @@ from clc.commands.evaluate import evaluate
 from clc.commands.gc import gc
 from clc.commands.report import report
 from clc.commands.train import train
-from clc.runtime.exit import one_line_errors, run_program
+from clc.runtime.exit import check_working_directory, one_line_errors, print_error, run_program
+from clc.runtime.remarks import Summary
 from clc.store import Kind
+
+check_working_directory()  # before what it is taken for granted by is imported
 
 _PHOTOS, _MODELS, _MEASURING = "Photos", "Dictionaries and models", "Measuring"
 _STORE, _FLOWS = "Artifacts and data", "Flows"
@@ -77,7 +82,7 @@ def configure(
 def main() -> None:
     """Run the command line; what the exit codes mean is in the module's docstring."""
     command = typer.main.get_command(app)
-    with one_line_errors(_asked_for(command, sys.argv[1:])):
+    with one_line_errors(_asked_for(command, sys.argv[1:])), remarks_at_the_end():
         command()
 
 
@@ -92,6 +97,17 @@ def _asked_for(command: Any, arguments: Sequence[str]) -> str:
         elif not argument.startswith("-"):
             break
     return " ".join(path)
+
+
+@contextmanager
+def remarks_at_the_end() -> Iterator[None]:
+    """Print what happened to photos when all else is said, added up, on stderr."""
+    with Summary() as summary:
+        try:
+            yield
+        finally:
+            for line in summary.lines():
+                print_error(line)
 
 
 def program() -> NoReturn:

@@ -48,6 +48,11 @@ def compress(
     references: Annotated[bool, typer.Option(help="Use references from the dictionary.")] = True,
     backbone: BackboneOption = None,
     max_pixels: MaxPixelsOption = None,
+    strip: Annotated[bool, typer.Option("--strip", help="Carry no EXIF and XMP.")] = False,
+    strip_gps: Annotated[bool, typer.Option("--strip-gps", help="Carry EXIF and XMP without the position.")] = False,
+    keep_profile: Annotated[
+        bool, typer.Option("--keep-profile", help="Leave colours as they are and carry their profile. Default: sRGB.")
+    ] = False,
     store: StoreOption = None,
 ) -> None:
     """Compress images to .clc files. Several are independent: one that fails is named, the others are done."""
@@ -59,21 +64,27 @@ def compress(
     from clc.api import DEFAULT, load
     from clc.codec.decisions.targets import Target
     from clc.codec.size_limit import MAX_PIXELS
-    from clc.images import decode
+    from clc.images.decode import decode_photo, read_photo
+    from clc.images.metadata import Carry
 
+    carry = Carry(strip=strip, strip_gps=strip_gps, keep_profile=keep_profile)
+    limit = max_pixels or MAX_PIXELS
     target = Target.choose(quality, bpp, psnr)
     codec = load(
         model or DEFAULT,
         store=store,
         dictionary=dictionary,
         backbone=backbone,
-        max_pixels=max_pixels or MAX_PIXELS,
+        max_pixels=limit,
     )
 
     def compress_one(task: Task) -> None:
         piped = task.source == STANDARD
-        image = decode(read_standard_input(), name="standard input") if piped else task.source
-        written = codec.compress_to(image, target, references=references)
+        if piped:
+            photo = decode_photo(read_standard_input(), name="standard input", max_pixels=limit, carry=carry)
+        else:
+            photo = read_photo(task.source, max_pixels=limit, carry=carry)
+        written = codec.compress_photo(photo, target, references=references)
         write_output(task.output, written.data, overwrite=force)
         measured = f", {written.psnr:.2f} dB" if written.psnr is not None else ""
         size = f"{len(written.data)} bytes, {written.bpp:.4f} bpp"
@@ -115,16 +126,18 @@ def decompress(
 
     import numpy as np
 
-    from clc.api import StoreDecoder
+    from clc.api import StoreDecoder, metadata_of
     from clc.codec.size_limit import MAX_PIXELS
     from clc.store.shipped import LayeredStore
 
     decoder = StoreDecoder(LayeredStore(store), max_pixels=max_pixels or MAX_PIXELS)
 
     def decompress_one(task: Task) -> None:
-        picture = decoder.decompress(_read(task.source))
-        data = encode(np.asarray(picture), formats[task], name=task.output)
-        write_output(task.output, data, overwrite=force)
+        stream = _read(task.source)
+        picture = decoder.decompress(stream)
+        metadata = metadata_of(stream, task.source)
+        encoded = encode(np.asarray(picture), formats[task], name=task.output, metadata=metadata)
+        write_output(task.output, encoded, overwrite=force)
         announce(task.output, f"{picture.width}x{picture.height}")
 
     carry_out(tasks, decompress_one, spared=(ClcError,))

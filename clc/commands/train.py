@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clc.commands.options import BackboneOption, ForceOption, StoreOption
+from clc.commands.options import BackboneOption, ForceOption, StoreOption, StrictOption
 from clc.store import Kind
 
 
@@ -50,6 +50,7 @@ def train(
     alias: Annotated[str, typer.Option(help="Alias that is moved to the new version.")] = "latest",
     store: StoreOption = None,
     force: ForceOption = False,
+    strict: StrictOption = False,
 ) -> None:
     """Train a model, freeze it and publish it, with the reference latents of its dictionary.
 

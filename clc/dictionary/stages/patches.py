@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +12,7 @@ from clc.images import PhotoSource, SkippedPhoto, crop_positions, grid_positions
 from clc.images.hashes import perceptual_hash
 from clc.images.patch import encode_patch, pixels_sha256
 from clc.images.provenance import SEEN_SCHEMA, SeenPhoto, seen_table
+from clc.runtime.remarks import leave_out
 from clc.stages.shards import Extent, Shard, Statistics, Workers, run_in_shards
 from clc.store import Draft, Kind, Recipe, StageResult, Store
 
@@ -58,7 +60,7 @@ def crop(
     holds = inventory(photos)
     recipe = Recipe(
         stage="crop",
-        stage_version=3,
+        stage_version=4,
         config=config.model_dump(mode="json"),
         inputs={"photos": f"photos/{holds.fingerprint}"},
     )
@@ -76,7 +78,7 @@ def crop(
         draft.statistics |= statistics
         logger.info("stage=crop photos=%d patches=%d flat=%d skipped=%d", statistics["photos"], kept, flat, skipped)
 
-    return run_in_shards(
+    result = run_in_shards(
         store,
         Kind.PATCHES,
         recipe,
@@ -86,6 +88,8 @@ def crop(
         workers=workers,
         force=force,
     )
+    _say_left_out(result.version.statistics, photos.spec, config)
+    return result
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ class _CropPhotos:
                 height, width = photo.pixels.shape[:2]
                 if min(height, width) < config.size:
                     too_small.append(photo.image_id)
+                    leave_out(photo.image_id, _too_small(config), self.photos.spec)
                     continue
                 rows = []
                 photo_sha256 = pixels_sha256(photo.pixels)
@@ -144,6 +149,18 @@ class _CropPhotos:
             "too_small_photos": too_small,
             "skipped_photos": [{"image_id": s.image_id, "reason": s.reason} for s in skipped],
         }
+
+
+def _say_left_out(statistics: dict[str, Any], source: str, config: CropConfig) -> None:
+    """Once more here for what workers in other processes, or a run before this one, have said."""
+    for image_id in statistics["too_small_photos"]:
+        leave_out(image_id, _too_small(config), source)
+    for photo in statistics["skipped_photos"]:
+        leave_out(photo["image_id"], photo["reason"].removeprefix(f"{photo['image_id']}: "), source)
+
+
+def _too_small(config: CropConfig) -> str:
+    return f"smaller than a patch of {config.size} pixels"
 
 
 def _positions(height: int, width: int, image_id: str, config: CropConfig) -> list[tuple[int, int]]:
