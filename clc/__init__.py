@@ -6,8 +6,8 @@
 import warnings
 from typing import TYPE_CHECKING
 
-from clc.pillow_plugin import register
 from clc.runtime import thread_limits  # noqa: F401  (PyTorch reads them when it is first imported)
+from clc.runtime.when_imported import when_imported
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
@@ -15,7 +15,14 @@ __all__ = ["__version__", "load"]
 # compressai's dependencies still use torch.jit; nobody who reads our output can do anything about it.
 warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
 
-register()
+
+def _register_with_pillow() -> None:
+    from clc.pillow_plugin import register
+
+    register()
+
+
+when_imported("PIL.Image", _register_with_pillow)
 
 if TYPE_CHECKING:
     from clc.api import load

@@ -228,11 +228,12 @@ def test_pillow_opens_and_saves_streams(world: World, tmp_path: Path, monkeypatc
     pillow_plugin._codec.cache_clear()
 
 
-def test_pillow_opens_a_stream_without_its_model_and_without_torch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", ["clc", "PIL.Image, clc"])
+def test_pillow_opens_a_stream_without_its_model_and_without_torch(tmp_path: Path, first: str) -> None:
     header = Header("0123456789abcdef", NO_DICTIONARY, 300, 200, 50.0, 0, 0)
     stream = Bitstream(header, np.empty((header.queries, 0), dtype=np.int64), b"", b"", 0).to_bytes()
     (tmp_path / "a.clc").write_bytes(stream)
-    code = "import sys, clc; from PIL import Image; print(Image.open('a.clc').size, 'torch' in sys.modules)"
+    code = f"import sys, {first}; from PIL import Image; print(Image.open('a.clc').size, 'torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert run.stdout == "(200, 300) False\n"
 
