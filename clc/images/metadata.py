@@ -73,6 +73,8 @@ def carried(
     if xmp is not None and any(name in xmp for name in GAIN_MAP_NAMES):
         xmp = None
         remarks.append("its XMP is left out: it describes a gain map")
+    if xmp is not None and b"HasExtendedXMP" in xmp:
+        remarks.append("the further part of its XMP is left out")
     if xmp is not None:
         xmp = _ORIENTATION.sub(rb"\g<1>1", xmp)
     if xmp is not None and carry.strip_gps:

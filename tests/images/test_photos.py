@@ -300,6 +300,12 @@ class TestMetadata:
             file = encoded(smooth(), kind, xmp=xmp())
         assert read(file).metadata.xmp == xmp()
 
+    def test_extended_xmp_is_said(self) -> None:
+        main = xmp(attributes=' xmpNote:HasExtendedXMP="0123456789ABCDEF0123456789ABCDEF"')
+        photo = read(encoded(smooth(), "JPEG", xmp=main))
+        assert photo.metadata.xmp == main
+        assert photo.remarks == ("the further part of its XMP is left out",)
+
     def test_a_thumbnail_is_not_carried(self) -> None:
         photo = read(encoded(smooth(), "JPEG", exif=exif_with_thumbnail(b"THUMBNAIL" * 500)))
         assert photo.metadata.exif is not None
