@@ -9,9 +9,9 @@ import io
 import re
 import struct
 
-import simplejpeg
 from PIL import Image
 
+from clc.errors import ImageError
 from clc.images.pixel_limit import without_pixel_limit
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
@@ -62,6 +62,10 @@ def without_damage(data: bytes) -> tuple[bytes, str | None]:
 
 def _complaint(data: bytes) -> str | None:
     """libjpeg's first warning or error."""
+    try:
+        import simplejpeg
+    except ImportError as error:
+        raise ImageError("JPEG files cannot be checked for damage; run: pip install simplejpeg") from error
     target = _TARGETS.get(_components(data), "RGB")
     try:
         simplejpeg.decode_jpeg(data, target, fastdct=True, fastupsample=True, min_height=1, min_width=1, min_factor=1)
