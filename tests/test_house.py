@@ -144,6 +144,7 @@ def test_every_import_of_others_is_a_declared_dependency() -> None:
     distributions = {
         "PIL": "pillow",
         "faiss": "faiss-cpu",
+        "pillow_heif": "pillow-heif",
         "pytorch_msssim": "pytorch-msssim",
         "skimage": "scikit-image",
     }
