@@ -21,7 +21,7 @@ from clc.errors import DictionaryError, TrainingError
 from clc.evaluation.measure.versions import evaluate_versions
 from clc.evaluation.report.page import write_report
 from clc.images import open_source
-from clc.images.sources.combined import JoinedPhotos
+from clc.images.sources.combined import CombinedPhotos
 from clc.production.drift import Drift, measure_drift
 from clc.production.profile import Profile
 from clc.production.promotion import Promotion, patches_of
@@ -132,7 +132,7 @@ def train_codec(
     if config.devices is None:
         config = config.model_copy(update={"devices": profile.trainer.processes})
     job = TrainingJob(
-        photos=JoinedPhotos([open_source(profile.sources.training)]),
+        photos=CombinedPhotos([open_source(profile.sources.training)]),
         choice=profile.model,
         config=config,
         assignments=opened.get(Kind.ASSIGNMENTS, assigned),

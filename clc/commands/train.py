@@ -62,7 +62,7 @@ def train(
     from clc.dictionary.dictionary import Dictionary
     from clc.dictionary.stages.assignments import assign
     from clc.images import open_source
-    from clc.images.sources.combined import JoinedPhotos
+    from clc.images.sources.combined import CombinedPhotos
     from clc.production.profile import load_profile
     from clc.runtime.profile_file import overridden
     from clc.store.shipped import LayeredStore
@@ -72,7 +72,7 @@ def train(
     base = load_profile(profile)
     choice = overridden(base.model, {"conditioning": conditioning}, "--conditioning")
     config = base.training.with_budget(steps=steps, minutes=minutes)
-    photos = JoinedPhotos([open_source(spec) for spec in data or [base.sources.training]])
+    photos = CombinedPhotos([open_source(spec) for spec in data or [base.sources.training]])
     opened = LayeredStore(store)
     chosen = assignments = None
     if choice.config.takes_references:

@@ -13,14 +13,14 @@ import torch
 
 from clc.api import find_model
 from clc.images import open_source
-from clc.images.sources.combined import JoinedPhotos
+from clc.images.sources.combined import CombinedPhotos
 from clc.runtime.child import STOP_WITH_PARENT
 from clc.runtime.exit import one_line_errors, run_program
 from clc.runtime.profile_file import overridden, read_profile, validated
 from clc.store import Kind
 from clc.store.shipped import LayeredStore
 from clc.training.config import TrainingConfig
-from clc.training.distributed import Processes, joined
+from clc.training.distributed import Processes, process_group
 from clc.training.train import ModelChoice, TrainingJob, take_part, train
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     device = arguments.device
     if device == "cuda":
         device = f"cuda:{local_rank}"
-    with one_line_errors(), joined(torch.device(device)) as processes:
+    with one_line_errors(), process_group(torch.device(device)) as processes:
         if processes.first:
             logging.getLogger("clc").setLevel(logging.INFO)
         _run(arguments, device, processes)
@@ -51,7 +51,7 @@ def _run(arguments: argparse.Namespace, device: str, processes: Processes) -> No
         choice = overridden(choice, {"conditioning": arguments.conditioning}, "--conditioning")
     store = LayeredStore(arguments.store)
     job = TrainingJob(
-        photos=JoinedPhotos([open_source(spec) for spec in arguments.data]),
+        photos=CombinedPhotos([open_source(spec) for spec in arguments.data]),
         choice=choice,
         config=config,
         assignments=store.get(Kind.ASSIGNMENTS, arguments.assignments) if arguments.assignments else None,

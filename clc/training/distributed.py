@@ -67,7 +67,7 @@ class Processes:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Processes]:
+def process_group(device: torch.device) -> Iterator[Processes]:
     """The processes that `torchrun` started, for as long as the block runs; alone without it."""
     if "WORLD_SIZE" not in os.environ:
         yield Processes()

@@ -6,7 +6,7 @@ import logging
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,8 @@ from clc.model.tiles import to_unit_range
 from clc.model.transforms.processor import multiplies_bfloat16
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
 from clc.training.config import Part, Precision, TrainingConfig
-from clc.training.data.crops import Batch, TrainingSet
-from clc.training.data.drawing import Draw, Draws
+from clc.training.data.batches import TrainingBatch, TrainingBatches
+from clc.training.data.crops import TrainingSet
 from clc.training.data.reference_pool import ReferencePool
 from clc.training.distributed import Processes
 from clc.training.objective import balance, rate_distortion
@@ -41,15 +41,6 @@ CHECKPOINT_SECONDS = 60.0
 """A checkpoint is written after so many seconds at the latest, however long `checkpoint_every` steps take."""
 _SEED_STRIDE = 1_000_003
 _MOST_DEVICES = 4096
-
-
-@dataclass(frozen=True)
-class DrawnBatch:
-    """A batch with its references [B, M, C, 16, 16], None without any, and the quality it is coded at."""
-
-    crops: Batch
-    references: Tensor | None
-    quality: float
 
 
 @dataclass
@@ -114,7 +105,7 @@ class Trainer:
         self.model.train()
         with _stop_signals() as stopped_by:
             # From here on: a signal to all processes must not end those that draw before this one has stopped.
-            drawn = self._draws.ahead(step, share, self.loaders)
+            upcoming = self.batches.upcoming(step, share, self.loaders)
             while True:
                 seconds, stop = self.processes.largest(budget.seconds, float(stopped_by[0]))
                 over = budget.spent(step, seconds) >= 1.0
@@ -127,7 +118,7 @@ class Trainer:
                 if self.pool is not None and step % config.refresh_every == 0:
                     self.pool.refresh(self.model.g_a)
                 rate = budget.learning_rate(step, seconds)
-                scalars = self._step(network, step, share, drawn, rate, optimiser)
+                scalars = self._step(network, step, share, upcoming, rate, optimiser)
                 if average is not None:
                     average.update_parameters(self.model)
                 step += 1
@@ -146,34 +137,27 @@ class Trainer:
         """Where the run can be continued from."""
         return self.folder / CHECKPOINT
 
-    def draw(self, step: int, index: int, unconditioned_share: float) -> DrawnBatch:
-        """Batch `index` of a step, with this share of batches without references: it depends on nothing else but the
-        seed, the data and the model.
-        """
-        return self._placed(self._draws.draw(step, index, unconditioned_share))
-
     @property
-    def _draws(self) -> Draws:
-        return Draws(self.data, self.config)
+    def batches(self) -> TrainingBatches:
+        """What steps train on: it depends on nothing but the seed and the data."""
+        return TrainingBatches(self.data, self.config)
 
-    def _placed(self, draw: Draw) -> DrawnBatch:
-        """On the model's device, with the latents of its references."""
-        device = self.model.device
-        crops = replace(draw.crops, pixels=draw.crops.pixels.to(device))
-        if draw.entries is None:
-            return DrawnBatch(crops, None, draw.quality)
+    def references(self, batch: TrainingBatch) -> Tensor | None:
+        """Latents [B, M, C, 16, 16] of a batch's references, on the model's device; None without any."""
+        if batch.entries is None:
+            return None
         assert self.pool is not None
-        references = self.pool.select(draw.entries)
-        if draw.views is not None and draw.related is not None:
-            references[draw.related.to(device)] = self.pool.analyse(draw.views.to(device))
-        return DrawnBatch(crops, references, draw.quality)
+        references = self.pool.select(batch.entries)
+        if batch.views is not None and batch.related is not None:
+            references[batch.related] = self.pool.analyse(batch.views)
+        return references
 
     def _step(
         self,
         network: torch.nn.Module,
         step: int,
         share: range,
-        drawn: Iterator[Draw],
+        upcoming: Iterator[TrainingBatch],
         learning_rate: float,
         optimiser: torch.optim.Optimizer,
     ) -> dict[str, float]:
@@ -183,13 +167,13 @@ class Trainer:
         losses = []
         synthesise = self.config.part is Part.ALL  # what only informs the prior does not change the picture
         for index in share:
-            batch = self._placed(next(drawn))
-            image = to_unit_range(batch.crops.pixels).contiguous(memory_format=torch.channels_last)
+            batch = next(upcoming).to(self.model.device)
+            image = to_unit_range(batch.pixels).contiguous(memory_format=torch.channels_last)
             # Quantisation noise and the sampling of eq. 5.
             torch.manual_seed((self.config.seed * _SEED_STRIDE + step) * _MOST_DEVICES + index)
             half = self.config.precision is Precision.BFLOAT16
             with torch.autocast(image.device.type, torch.bfloat16, enabled=half):
-                result = network(image, batch.references, batch.quality, synthesise=synthesise)
+                result = network(image, self.references(batch), batch.quality, synthesise=synthesise)
             loss = rate_distortion(result, image, batch.quality, self.config.distortion)
             if not torch.isfinite(loss.total):
                 raise self._diverged("loss", step, batch)
@@ -244,12 +228,12 @@ class Trainer:
             measured = self.validation.measure(model, step, self.folder / f"sheet-{step:07d}.png")
         reporter.validated(measured)
 
-    def _diverged(self, what: str, step: int, batch: DrawnBatch) -> TrainingError:
+    def _diverged(self, what: str, step: int, batch: TrainingBatch) -> TrainingError:
         """The error that ends the run, with the batch's photos and places written down."""
         path = self.folder / f"diverged-{step}.json"
         crops = [
             {"image_id": self.data.photos[place.photo].image_id, **asdict(place), "unusual": bool(unusual)}
-            for place, unusual in zip(batch.crops.places, batch.crops.unusual, strict=True)
+            for place, unusual in zip(batch.places, batch.unusual, strict=True)
         ]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"step": step, "quality": batch.quality, "crops": crops}, indent=2))

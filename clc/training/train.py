@@ -15,9 +15,8 @@ from clc.codec.artifacts import read_config, write_model
 from clc.codec.bitstream import MAX_REFERENCES
 from clc.errors import TrainingError
 from clc.images import PhotoSource, fingerprint
-from clc.images.provenance import seen_photos, seen_table
-from clc.model.config import Ablation, Conditioning, ModelConfig, ReferenceSource
-from clc.model.network import CalibrationCrop, CompressionModel
+from clc.images.provenance import identity_table, read_identities
+from clc.model.network import Ablation, CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
 from clc.model.presets import PRESETS
 from clc.model.tiles import TILE_SIZE, to_unit_range
 from clc.model.transforms.convolutional import ConvolutionalConfig
@@ -194,7 +193,7 @@ def train(
         for name, table in (
             ("log", pa.Table.from_pylist(progress.log, schema=LOG_SCHEMA)),
             ("validation", pa.Table.from_pylist(progress.validation, schema=VALIDATION_SCHEMA)),
-            ("photos", _seen(photos, [start for start in (job.start, job.matched) if start is not None])),
+            ("photos", _learned_from(photos, [start for start in (job.start, job.matched) if start is not None])),
         ):
             with draft.table(name, table.schema) as writer:
                 writer.write(table)
@@ -296,10 +295,10 @@ def _weights(version: Version) -> dict[str, Tensor]:
     return unpack(version.tensors("weights"), shapes)
 
 
-def _seen(photos: list[TrainingPhoto], starts: list[Version]) -> pa.Table:
+def _learned_from(photos: list[TrainingPhoto], starts: list[Version]) -> pa.Table:
     """Every photo that the weights have learned from, here or in the runs before."""
-    before = [seen for start in starts for seen in seen_photos(start.table("photos"), str(start))]
-    return seen_table([*before, *(photo.seen for photo in photos)])
+    before = [photo for start in starts for photo in read_identities(start.table("photos"), str(start))]
+    return identity_table([*before, *(photo.identity for photo in photos)])
 
 
 def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:
@@ -310,7 +309,8 @@ def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:
     # Where other networks code without references, `freeze` shows every crop to both, whatever was trained.
     share = 0.0 if trainer.model.config.two_priors else trainer.config.unconditioned_share
     for index, quality in enumerate(np.linspace(*trainer.config.qualities, _CALIBRATION_STEPS)):
-        batch = trainer.draw(step, index, share)
-        for row, image in enumerate(to_unit_range(batch.crops.pixels[:_CALIBRATION_CROPS])):
-            own = None if batch.references is None else batch.references[row : row + 1]
+        batch = trainer.batches.draw(step, index, share).to(trainer.model.device)
+        references = trainer.references(batch)
+        for row, image in enumerate(to_unit_range(batch.pixels[:_CALIBRATION_CROPS])):
+            own = None if references is None else references[row : row + 1]
             yield CalibrationCrop(image[None].cpu(), own if own is None else own.cpu(), float(quality))

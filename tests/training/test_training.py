@@ -26,9 +26,9 @@ from clc.runtime.profile_file import validated
 from clc.store import Version
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
 from clc.training.config import Part, Precision, TrainingConfig
+from clc.training.data.batches import TrainingBatch, TrainingBatches
 from clc.training.data.crops import TrainingSet
 from clc.training.data.decoded_photos import decode_photos
-from clc.training.data.drawing import Draw, Draws
 from clc.training.data.reference_pool import ReferencePool
 from clc.training.data.windows import assigned_windows
 from clc.training.loop import Trainer
@@ -89,15 +89,15 @@ class KilledError(Exception):
     """Stands for the end of the process."""
 
 
-def before_draws(monkeypatch: pytest.MonkeyPatch, act: Callable[[int, int], None]) -> None:
-    """Let something happen before each draw, which is told step and index."""
-    draw = Draws.__getitem__
+def before_batches(monkeypatch: pytest.MonkeyPatch, act: Callable[[int, int], None]) -> None:
+    """Let something happen before each batch is drawn, which is told step and index."""
+    draw = TrainingBatches.__getitem__
 
-    def acting(self: Draws, place: tuple[int, int]) -> Draw:
-        act(*place)
-        return draw(self, place)
+    def acting(self: TrainingBatches, which: tuple[int, int]) -> TrainingBatch:
+        act(*which)
+        return draw(self, which)
 
-    monkeypatch.setattr(Draws, "__getitem__", acting)
+    monkeypatch.setattr(TrainingBatches, "__getitem__", acting)
 
 
 @pytest.mark.parametrize("last_step", [3, 6])
@@ -113,7 +113,7 @@ def test_a_killed_run_resumes_to_the_same_losses(
         if step == last_step:
             raise KilledError
 
-    before_draws(monkeypatch, die)
+    before_batches(monkeypatch, die)
     with pytest.raises(KilledError):
         killed.train()
     monkeypatch.undo()
@@ -148,7 +148,7 @@ def test_a_signal_ends_the_run_after_a_checkpoint_of_that_very_step(
         if step == 4:  # not a step that is due for a checkpoint once it is done
             os.kill(os.getpid(), number)
 
-    before_draws(monkeypatch, interrupt)
+    before_batches(monkeypatch, interrupt)
     with pytest.raises(TrainingStoppedError, match="stopped at step 5, checkpoint written") as raised:
         stopped.train()
     assert raised.value.signal == number
@@ -193,7 +193,7 @@ def test_two_devices_in_one_process_are_the_mean_of_their_batches(
 ) -> None:
     both = new_trainer(world, tmp_path / "both", CONFIG.model_copy(update={"devices": 2, "steps": 1, "log_every": 1}))
     drawn = []
-    before_draws(monkeypatch, lambda step, index: drawn.append((step, index)))
+    before_batches(monkeypatch, lambda step, index: drawn.append((step, index)))
     both.train()
     assert drawn == [(0, 0), (0, 1)]
 
@@ -235,7 +235,7 @@ def test_divergence_stops_the_run_and_writes_down_the_crops(trainer: Trainer) ->
         trainer.train()
     written = json.loads((trainer.folder / "diverged-0.json").read_text())
     assert [crop["image_id"] for crop in written["crops"]] == [
-        trainer.data.photos[place.photo].image_id for place in trainer.draw(0, 0, 0.0).crops.places
+        trainer.data.photos[place.photo].image_id for place in trainer.batches.draw(0, 0, 0.0).places
     ]
 
 

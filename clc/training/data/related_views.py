@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clc.model.tiles import TILE_SIZE
-from clc.training.data.crops import Place
+from clc.training.data.crops import CropPlace
 
 _SHAKE = 4.0  # largest standard deviation of a shaken camera's shift, in pixels
 _MOVE = 48.0  # largest shift of a moved camera, in pixels
@@ -50,7 +50,7 @@ def random_motion(generator: np.random.Generator) -> Motion:
     return Motion(generator.uniform(-_ROTATION, _ROTATION), 1 + generator.uniform(-_ZOOM, _ZOOM), dx, dy)
 
 
-def related_view(photo: Tensor, place: Place, other: Tensor, generator: np.random.Generator) -> Tensor:
+def related_view(photo: Tensor, place: CropPlace, other: Tensor, generator: np.random.Generator) -> Tensor:
     """A related reference of the crop at `place`: uint8 [256, 256, 3] on the photos' device.
 
     photo: the crop's own, uint8 [H, W, 3]; other: the photo that covering things are taken from.
@@ -79,7 +79,7 @@ def _field(generator: np.random.Generator) -> Tensor:
     return F.interpolate(corners, size, mode="bicubic", align_corners=True)[0].permute(1, 2, 0)
 
 
-def moved_view(photo: Tensor, place: Place, motion: Motion) -> Tensor:
+def moved_view(photo: Tensor, place: CropPlace, motion: Motion) -> Tensor:
     """float32 [256, 256, 3] levels: the tile whose first corner is the crop, seen by a camera that moved.
 
     Beyond the photo's borders its mirror image continues.
