@@ -85,9 +85,6 @@ class Trainer:
             for parameter in self.model.prior.conditioned.parameters():
                 parameter.requires_grad_(True)
         network = self.processes.wrapped(self.model)
-        if config.compile:
-            self.model.g_a.compile()
-            self.model.g_s.compile()
         optimiser = torch.optim.Adam(self._parameter_groups(), lr=config.learning_rate, fused=True)
         average = AveragedModel(self.model, multi_avg_fn=self._average) if config.average else None
         if self.pool is not None:

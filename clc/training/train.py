@@ -2,32 +2,26 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 
 from clc.codec.artifacts import read_config, write_model
-from clc.codec.bitstream import MAX_REFERENCES
 from clc.errors import TrainingError
-from clc.images import PhotoSource, fingerprint
 from clc.images.provenance import identity_table, read_identities
-from clc.model.network import Ablation, CalibrationCrop, CompressionModel, Conditioning, ModelConfig, ReferenceSource
-from clc.model.presets import PRESETS
+from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.tiles import TILE_SIZE, to_unit_range
-from clc.model.transforms.convolutional import ConvolutionalConfig
 from clc.model.weights import unpack
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
-from clc.training.config import Part, TrainingConfig
 from clc.training.data.crops import TrainingSet
 from clc.training.data.decoded_photos import TrainingPhoto, decode_photos
 from clc.training.data.reference_pool import ReferencePool
 from clc.training.data.windows import assigned_windows, grid_windows
 from clc.training.distributed import Processes
+from clc.training.job import TrainingJob
 from clc.training.loop import CHECKPOINT, Trainer
 from clc.training.validation import Validation, held_out
 
@@ -43,116 +37,6 @@ LOG_SCHEMA = pa.schema(
 VALIDATION_SCHEMA = pa.schema(
     [pa.field(name, pa.float64(), metadata=_DERIVED) for name in ("step", "quality", "bpp", "psnr")]
 )
-
-
-class ModelChoice(BaseModel):
-    """Which network to train."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    preset: str = Field(default="tiny", description=f"one of {', '.join(PRESETS)}")
-    conditioning: Conditioning | None = Field(default=None, description="instead of the preset's")
-    reference_source: ReferenceSource | None = Field(default=None, description="instead of the preset's")
-    references: int | None = Field(default=None, ge=1, le=MAX_REFERENCES, description="instead of the preset's")
-    without: Ablation | None = Field(default=None, description="a part of the conditioning to leave out")
-
-    @field_validator("preset")
-    @classmethod
-    def _known(cls, preset: str) -> str:
-        if preset not in PRESETS:
-            raise ValueError(f"unknown preset; use one of {', '.join(PRESETS)}")
-        return preset
-
-    @property
-    def config(self) -> ModelConfig:
-        """The preset with what was given instead."""
-        return PRESETS[self.preset].model_copy(update=self.model_dump(exclude={"preset"}, exclude_none=True))
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """What to train, on what.
-
-    assignments, dictionary: for a model that takes references from a dictionary, and only for one.
-    start: a model of the same network, up to its conditioning, whose weights training starts from.
-    matched: another, that has networks which only code with references; training starts from these, instead of start's.
-    """
-
-    photos: PhotoSource
-    choice: ModelChoice
-    config: TrainingConfig
-    assignments: Version | None = None
-    dictionary: Version | None = None
-    start: Version | None = None
-    matched: Version | None = None
-
-    def check(self) -> None:
-        """Raises TrainingError for inputs that do not belong together."""
-        network = self.choice.config
-        if self.start is not None and not _continues(read_config(self.start), network):
-            raise TrainingError(
-                f"{self.start} is another network than the one to train; start from a model of the same preset"
-            )
-        if self.matched is not None:
-            config = read_config(self.matched)
-            if not (network.two_priors and config.two_priors and _continues(config, network)):
-                raise TrainingError(
-                    f"{self.matched} and the model to train do not both have the networks that code with references "
-                    "alone; name a model of the same preset, and train one with conditioning prior or both"
-                )
-        apart = network.two_priors and network.prior_only
-        if self.config.part is Part.MATCHED and (self.start is None or not apart):
-            raise TrainingError(
-                "training the networks that code with references alone needs a model to start from (--from), of a "
-                "preset that has such networks and lets references condition the prior only"
-            )
-        if not network.takes_references:
-            if self.dictionary is not None or self.assignments is not None:
-                raise TrainingError(
-                    f"a model with conditioning {network.conditioning} and {network.reference_source} references takes "
-                    "none from a dictionary; leave dictionary and assignments out"
-                )
-            return
-        if self.dictionary is None or self.assignments is None:
-            raise TrainingError(
-                f"a model with conditioning {network.conditioning} needs a dictionary and the assignments from it; "
-                "build one with `clc dictionary build`, or train with conditioning none"
-            )
-        if self.dictionary.ref not in self.assignments.manifest.recipe.inputs.values():
-            raise TrainingError(
-                f"{self.assignments} was not retrieved from {self.dictionary}; run the assignments stage for it"
-            )
-        if self.dictionary.attributes["patch_size"] != TILE_SIZE:
-            raise TrainingError(
-                f"{self.dictionary} has entries of {self.dictionary.attributes['patch_size']} pixels; "
-                f"the codec needs {TILE_SIZE}"
-            )
-        references = self.assignments.attributes["references"]
-        if references != network.references:
-            raise TrainingError(
-                f"{self.assignments} has {references} references a window, the network takes {network.references}"
-            )
-
-    @property
-    def recipe(self) -> Recipe:
-        """Equal recipes are the same work."""
-        inputs = {"photos": f"photos/{fingerprint(self.photos)}"}
-        versions = {
-            "assignments": self.assignments,
-            "dictionary": self.dictionary,
-            "start": self.start,
-            "matched": self.matched,
-        }
-        inputs |= {role: version.ref for role, version in versions.items() if version is not None}
-        return Recipe(
-            stage="train",
-            stage_version=5,
-            config={
-                "model": self.choice.config.model_dump(mode="json"),
-                "training": self.config.identity,
-            },
-            inputs=inputs,
-        )
 
 
 def train(
@@ -198,8 +82,8 @@ def train(
             with draft.table(name, table.schema) as writer:
                 writer.write(table)
         draft.attributes |= {
-            "preset": job.choice.preset,
-            "training": job.config.model_dump(mode="json"),
+            "preset": job.network.preset,
+            "training": job.config.recorded,
             "start": None if job.start is None else job.start.id,
             "matched": None if job.matched is None else job.matched.id,
         }
@@ -231,19 +115,6 @@ def take_part(
         _trainer(job, recipe, runs, device, processes, loaders)[0].train()
 
 
-def _continues(start: ModelConfig, network: ModelConfig) -> bool:
-    """Whether a network can start from the weights of another: where references condition it may differ, and what the
-    blocks of g_s are like inside; of a model without conditioning, also which references, and how many.
-    """
-    free: dict[str, object] = {"conditioning": network.conditioning, "prior_matching": network.prior_matching}
-    if start.conditioning is Conditioning.NONE:
-        free |= {name: getattr(network, name) for name in ("references", "reference_source", "matching", "without")}
-    if isinstance(start.transform, ConvolutionalConfig) and isinstance(network.transform, ConvolutionalConfig):
-        inside = {"synthesis_hidden": network.transform.synthesis_hidden}
-        free["transform"] = start.transform.model_copy(update=inside)
-    return start.model_copy(update=free) == network
-
-
 def _folder(runs: Path, recipe: Recipe) -> Path:
     return runs / recipe.hash[:16]
 
@@ -272,7 +143,7 @@ def _trainer(
             "use larger photos"
         )
     torch.manual_seed(job.config.seed)
-    model = CompressionModel(job.choice.config)
+    model = CompressionModel(job.network.config)
     if job.start is not None:
         model.start_from(_weights(job.start))
     model.to(place).use_channels_last()

@@ -31,8 +31,9 @@ from clc.training.data.crops import TrainingSet
 from clc.training.data.decoded_photos import decode_photos
 from clc.training.data.reference_pool import ReferencePool
 from clc.training.data.windows import assigned_windows
+from clc.training.job import AdaptedPreset, TrainingJob
 from clc.training.loop import Trainer
-from clc.training.train import ModelChoice, TrainingJob, train
+from clc.training.train import train
 from clc.training.validation import Validation, held_out
 from tests.conftest import World, write_photos
 
@@ -73,7 +74,7 @@ def new_trainer(world: World, folder: Path, config: TrainingConfig = CONFIG) -> 
 def job(world: World, **changes: object) -> TrainingJob:
     given = {
         "photos": open_source(f"folder:{world.photos}"),
-        "choice": ModelChoice(),
+        "network": AdaptedPreset(),
         "config": CONFIG,
         "assignments": world.assignments,
         "dictionary": world.dictionary,
@@ -267,8 +268,10 @@ def test_the_published_model_is_the_moving_average(world: World, tmp_path: Path)
 def test_training_starts_from_the_weights_of_a_model_conditioned_elsewhere(world: World, tmp_path: Path) -> None:
     assert world.model.attributes["config"]["conditioning"] == Conditioning.PAPER
     still = CONFIG.model_copy(update={"steps": 1, "learning_rate": 1e-12})
-    prior = ModelChoice(conditioning=Conditioning.PRIOR)
-    started = train(job(world, choice=prior, config=still, start=world.model), store=world.store, runs=tmp_path).version
+    prior = AdaptedPreset(conditioning=Conditioning.PRIOR)
+    started = train(
+        job(world, network=prior, config=still, start=world.model), store=world.store, runs=tmp_path
+    ).version
     assert started.manifest.recipe.inputs["start"] == world.model.ref
     before, after = (version.tensors("weights") for version in (world.model, started))
     for name in ("g_a.layers.1.weight", "gain.log_gain"):
@@ -314,7 +317,7 @@ def test_networks_for_references_alone_come_from_a_model_that_has_them_for_one_t
     with pytest.raises(TrainingError, match="model of the same preset"):
         job(world, matched=version_of(shared)).check()
     with pytest.raises(TrainingError, match="conditioning prior or both"):
-        job(world, choice=ModelChoice(conditioning=Conditioning.PAPER), matched=version_of(preset)).check()
+        job(world, network=AdaptedPreset(conditioning=Conditioning.PAPER), matched=version_of(preset)).check()
 
 
 def version_of(config: ModelConfig) -> Version:
@@ -329,7 +332,7 @@ def test_a_model_names_every_photo_it_has_seen(world: World) -> None:
 
 def test_a_start_from_another_network_is_refused(world: World, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="another network"):
-        train(job(world, choice=ModelChoice(references=2), start=world.model), store=world.store, runs=tmp_path)
+        train(job(world, network=AdaptedPreset(references=2), start=world.model), store=world.store, runs=tmp_path)
 
 
 def test_assignments_of_other_photos_are_refused(world: World, tmp_path: Path) -> None:
@@ -350,13 +353,13 @@ def test_a_conditioned_model_needs_a_dictionary_and_an_unconditioned_one_takes_n
     with pytest.raises(TrainingError, match="needs a dictionary"):
         train(job(world, dictionary=None, assignments=None), store=world.store, runs=tmp_path)
     with pytest.raises(TrainingError, match="takes none"):
-        train(job(world, choice=ModelChoice(conditioning=Conditioning.NONE)), store=world.store, runs=tmp_path)
+        train(job(world, network=AdaptedPreset(conditioning=Conditioning.NONE)), store=world.store, runs=tmp_path)
 
 
 def test_photos_smaller_than_a_tile_are_refused(tmp_path: Path, world: World) -> None:
     Image.new("RGB", (200, 300)).save(tmp_path / "small.png")
-    choice = ModelChoice(conditioning=Conditioning.NONE)
-    small = job(world, photos=open_source(f"folder:{tmp_path}"), choice=choice, dictionary=None, assignments=None)
+    network = AdaptedPreset(conditioning=Conditioning.NONE)
+    small = job(world, photos=open_source(f"folder:{tmp_path}"), network=network, dictionary=None, assignments=None)
     with pytest.raises(TrainingError, match="none of 1 photos has 256×256 pixels"):
         train(small, store=world.store, runs=tmp_path / "runs")
 
@@ -369,9 +372,9 @@ def test_a_folder_for_runs_that_cannot_be_written_is_refused(world: World, tmp_p
 
 def test_training_without_a_dictionary(world: World, tmp_path: Path) -> None:
     photos = open_source(f"folder:{write_photos(tmp_path / 'photos', range(40, 45))}")
-    choice = ModelChoice(conditioning=Conditioning.NONE)
+    network = AdaptedPreset(conditioning=Conditioning.NONE)
     config = CONFIG.model_copy(update={"steps": 2, "held_out": 1})
-    alone = TrainingJob(photos=photos, choice=choice, config=config)
+    alone = TrainingJob(photos=photos, network=network, config=config)
     version = train(alone, store=world.store, runs=tmp_path / "runs").version
     assert "dictionary" not in version.attributes
     assert version.statistics["photos"] == 5
@@ -379,7 +382,7 @@ def test_training_without_a_dictionary(world: World, tmp_path: Path) -> None:
 
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(ProfileError, match="use one of tiny"):
-        validated(ModelChoice, {"preset": "huge"}, "model")
+        validated(AdaptedPreset, {"preset": "huge"}, "model")
 
 
 def test_a_run_can_be_watched_in_tensorboard(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from clc.training.data.decoded_photos import decode_photos
 from clc.training.data.related_views import related_view
 from clc.training.data.unusual_crops import unusual_crop
 from clc.training.data.windows import assigned_windows
-from clc.training.train import ModelChoice, TrainingJob
+from clc.training.job import AdaptedPreset, TrainingJob
 from tests.conftest import World, picture
 
 CONFIG = TrainingConfig(steps=1, batch=8, crop=64, unconditioned_share=0.0, related_share=1.0, pattern_share=0.0)
@@ -143,7 +143,7 @@ def test_a_share_lies_between_0_and_1(share: object) -> None:
 def test_a_recipe_without_patterns_is_that_of_runs_from_before_there_were_any(world: World) -> None:
     plain, mixed = (
         TrainingJob(
-            open_source(f"folder:{world.photos}"), ModelChoice(), CONFIG.model_copy(update={"pattern_share": share})
+            open_source(f"folder:{world.photos}"), AdaptedPreset(), CONFIG.model_copy(update={"pattern_share": share})
         )
         for share in (0.0, 0.04)
     )
