@@ -21,27 +21,39 @@ class Modules:
     """What a checkpoint restores in place.
 
     average: the moving average of the weights; analysis: the g_a that the reference latents were made with.
+    muon: the optimiser beside Adam, where there is one.
     """
 
     model: nn.Module
     optimiser: torch.optim.Optimizer
     average: nn.Module | None
     analysis: nn.Module | None
+    muon: torch.optim.Optimizer | None = None
 
-    def _named(self) -> dict[str, nn.Module]:
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """By the name that a checkpoint gives them."""
+        named = {"optimiser": self.optimiser, "muon": self.muon}
+        return {name: each for name, each in named.items() if each is not None}
+
+    def named(self) -> dict[str, nn.Module]:
+        """The networks, by the name that a checkpoint gives them."""
         named = {"model": self.model, "average": self.average, "analysis": self.analysis}
         return {name: module for name, module in named.items() if module is not None}
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: steps done, seconds trained, rows logged so far, and steps since the last row."""
+    """How far a run is: steps done, seconds trained, rows logged so far, and steps since the last row.
+
+    returns: how often it has diverged and gone back.
+    """
 
     step: int = 0
     seconds: float = 0.0
     log: list[Row] = field(default_factory=list)
     validation: list[Row] = field(default_factory=list)
     unlogged: list[Row] = field(default_factory=list)
+    returns: int = 0
 
 
 def save_checkpoint(path: Path, run: str, modules: Modules, progress: Progress) -> None:
@@ -51,10 +63,11 @@ def save_checkpoint(path: Path, run: str, modules: Modules, progress: Progress) 
     Raises TrainingError if it cannot be written.
     """
     tensors: dict[str, Tensor] = {}
-    for name, module in modules._named().items():
+    for name, module in modules.named().items():
         tensors |= {f"{name}/{key}": tensor.contiguous() for key, tensor in module.state_dict().items()}
-    for parameter, state in modules.optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser/{parameter}/{key}": tensor.contiguous() for key, tensor in state.items()}
+    for kind, optimiser in modules.optimisers().items():
+        for parameter, state in optimiser.state_dict()["state"].items():
+            tensors |= {f"{kind}/{parameter}/{key}": tensor.contiguous() for key, tensor in state.items()}
     metadata = {"run": run, "progress": json.dumps(asdict(progress))}
     temporary = path.with_suffix(".partial")
     try:
@@ -86,15 +99,16 @@ def load_checkpoint(path: Path, run: str, modules: Modules) -> Progress:
         raise TrainingError(f"checkpoint {path} cannot be read ({error}); delete it to start again") from error
     if metadata.get("run") != run:
         raise TrainingError(f"checkpoint {path} belongs to another configuration; delete it to start again")
-    for name, module in modules._named().items():
+    for name, module in modules.named().items():
         module.load_state_dict(_section(tensors, name))
-    parameters = [each for group in modules.optimiser.param_groups for each in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in _section(tensors, "optimiser").items():
-        number, _, name = key.partition("/")
-        state.setdefault(int(number), {})[name] = _laid_out_as(parameters[int(number)], tensor)
-    groups = modules.optimiser.state_dict()["param_groups"]
-    modules.optimiser.load_state_dict({"state": state, "param_groups": groups})
+    for kind, optimiser in modules.optimisers().items():
+        parameters = [each for group in optimiser.param_groups for each in group["params"]]
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in _section(tensors, kind).items():
+            number, _, name = key.partition("/")
+            state.setdefault(int(number), {})[name] = _laid_out_as(parameters[int(number)], tensor)
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": state, "param_groups": groups})
     return Progress(**json.loads(metadata["progress"]))
 
 

@@ -9,7 +9,7 @@ from clc.errors import ProfileError
 from clc.model.gain import QUALITY_MAX, QUALITY_MIN
 from clc.training.objective import MS_SSIM_CROP, Distortion
 
-_ADDED: frozenset[str] = frozenset()
+_ADDED = ("quality_per_crop", "optimiser", "drawing", "returns")
 _GONE: dict[str, JsonValue] = {"compile": False}  # torch.compile made a step on a CPU no faster
 
 
@@ -35,6 +35,20 @@ class Part(StrEnum):
     MATCHED = "matched"  # the networks that only code with references, of a model where they are apart
 
 
+class Optimiser(StrEnum):
+    """What turns gradients into steps."""
+
+    ADAM = "adam"
+    MUON = "muon"  # for convolutions between hidden channels, Adam for the rest
+
+
+class Drawing(StrEnum):
+    """Where crops, qualities and related views are drawn."""
+
+    HOST = "host"  # by this process or loaders, for any number of processes that train
+    DEVICE = "device"  # where the model is, which also keeps all photos; for one process and GPU
+
+
 class TrainingConfig(BaseModel):
     """The recipe of a run. The budget is exactly one of `steps`, `epochs` and `minutes`.
 
@@ -55,7 +69,11 @@ class TrainingConfig(BaseModel):
     qualities: tuple[float, float] = Field(
         default=(QUALITY_MIN, QUALITY_MAX), description="drawn for each batch from this range; two equal ones fix λ"
     )
+    quality_per_crop: bool = Field(
+        default=False, description="draw a quality for each crop of a batch, not one for all"
+    )
     distortion: Distortion = Distortion.MSE
+    optimiser: Optimiser = Optimiser.ADAM
     learning_rate: float = Field(default=4e-4, gt=0)
     transform_rate: float = Field(
         default=0.2,
@@ -71,6 +89,12 @@ class TrainingConfig(BaseModel):
     )
     precision: Precision = Precision.FLOAT32
     part: Part = Part.ALL
+    drawing: Drawing = Drawing.HOST
+    returns: int = Field(
+        default=3,
+        ge=0,
+        description="times that a run which diverges goes on from its last snapshot, more slowly, before it stops",
+    )
     unconditioned_share: float = Field(default=0.25, ge=0, le=1, description="share of batches without references")
     related_share: float = Field(
         default=0.5, ge=0, le=1, description="share of crops given simulated related references, one or more"

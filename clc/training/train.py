@@ -23,6 +23,7 @@ from clc.training.data.windows import assigned_windows, grid_windows
 from clc.training.distributed import Processes
 from clc.training.job import TrainingJob
 from clc.training.loop import CHECKPOINT, Trainer
+from clc.training.step import references_of
 from clc.training.validation import Validation, held_out
 
 _CALIBRATION_STEPS = 12
@@ -181,7 +182,7 @@ def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:
     share = 0.0 if trainer.model.config.two_priors else trainer.config.unconditioned_share
     for index, quality in enumerate(np.linspace(*trainer.config.qualities, _CALIBRATION_STEPS)):
         batch = trainer.batches.draw(step, index, share).to(trainer.model.device)
-        references = trainer.references(batch)
+        references = references_of(batch, trainer.pool)
         for row, image in enumerate(to_unit_range(batch.pixels[:_CALIBRATION_CROPS])):
             own = None if references is None else references[row : row + 1]
             yield CalibrationCrop(image[None].cpu(), own if own is None else own.cpu(), float(quality))

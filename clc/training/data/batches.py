@@ -4,12 +4,12 @@ A batch follows from the seed, the step and its number within the step, so it do
 """
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -27,22 +27,23 @@ class TrainingBatch:
 
     pixels: uint8 [B, s, s, 3]; places: where each was cut; unusual: bool [B], which are no longer what is at their
     place (`clc.training.data.unusual_crops`).
+    quality: of all crops, or float32 [B].
     entries: of the dictionary, int64 [B, M], None to code without references; related: bool [B, M], which of them are
-    replaced by `views`, uint8 [n, 256, 256, 3], in the order of the rows.
+    replaced by `views`, uint8 [n, 256, 256, 3], in the order of the rows; or [B·M, 256, 256, 3], one for each of all.
     """
 
     pixels: Tensor
-    places: list[CropPlace]
-    unusual: NDArray[np.bool_]
-    quality: float
-    entries: NDArray[np.int64] | None = None
+    places: Sequence[CropPlace]
+    unusual: Tensor
+    quality: float | Tensor
+    entries: Tensor | None = None
     related: Tensor | None = None
     views: Tensor | None = None
 
     def to(self, device: torch.device) -> "TrainingBatch":
-        """With its pictures on a device."""
-        on_device = [None if each is None else each.to(device) for each in (self.related, self.views)]
-        return replace(self, pixels=self.pixels.to(device), related=on_device[0], views=on_device[1])
+        """With all tensors on a device."""
+        moved: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        return TrainingBatch(**{n: each.to(device) if isinstance(each, Tensor) else each for n, each in moved.items()})
 
 
 class TrainingBatches(Dataset[TrainingBatch]):
@@ -63,13 +64,16 @@ class TrainingBatches(Dataset[TrainingBatch]):
         """
         config, data = self._config, self._data
         generator = np.random.default_rng((config.seed, step, index))
-        quality = float(generator.uniform(*config.qualities))
+        quality: float | Tensor = float(generator.uniform(*config.qualities))
         rows, places = data.draw_places(generator, number=config.batch, crop=config.crop)
         pixels, unusual = with_unusual(data.crops(places), config.pattern_share, generator.spawn(1)[0])
-        batch = TrainingBatch(pixels, places, unusual, quality)
+        if config.quality_per_crop:
+            own = generator.spawn(1)[0].uniform(*config.qualities, size=config.batch)
+            quality = torch.from_numpy(own).float()
+        batch = TrainingBatch(pixels, places, torch.from_numpy(unusual), quality)
         if data.windows.entries is None or generator.random() < unconditioned_share:
             return batch
-        batch = replace(batch, entries=data.windows.entries[rows])
+        batch = replace(batch, entries=torch.from_numpy(data.windows.entries[rows]))
         return self._with_related_views(batch, generator)
 
     def upcoming(self, step: int, share: range, loaders: int) -> Iterator[TrainingBatch]:
