@@ -240,7 +240,7 @@ class Trainer:
         snapshot.restore()
         if self.pool is not None:
             self.pool.refresh(self.model.g_a)
-        reporter.returns += 1
+        reporter.went_back()
         logger.warning(
             "stage=train %s, back to the weights of step %d, learning rate ×%.2f, return %d of %d; %s lists the crops",
             *(trouble, snapshot.step, SLOWER**reporter.returns, reporter.returns, self.config.returns, path),

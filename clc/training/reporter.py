@@ -46,6 +46,11 @@ class Reporter:
         self._last = seconds
         return True
 
+    def went_back(self) -> None:
+        """The run has diverged: the steps since the last row are undone."""
+        self.returns += 1
+        self._since.clear()
+
     def progress(self, step: int, seconds: float) -> Progress:
         """What a checkpoint holds of this."""
         return Progress(step, seconds, self.log, self.validation, self._since, self.returns)

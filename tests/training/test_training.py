@@ -229,7 +229,8 @@ def test_a_full_disk_is_said_and_leaves_the_last_checkpoint(trainer: Trainer, tm
     assert [file.name for file in tmp_path.iterdir()] == ["c.safetensors"]
 
 
-def test_divergence_stops_the_run_and_writes_down_the_crops(trainer: Trainer) -> None:
+def test_without_returns_divergence_stops_the_run_and_writes_down_the_crops(trainer: Trainer) -> None:
+    trainer.config = CONFIG.model_copy(update={"returns": 0})
     with torch.no_grad():
         trainer.model.g_s.layers[0].weight.fill_(float("inf"))
     with pytest.raises(TrainingError, match=r"loss is not finite at step 0; .*diverged-0.json"):
