@@ -2,13 +2,16 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clc.commands.options import BackboneOption, ForceOption, StoreOption
 from clc.errors import TrainingError
 from clc.store import Kind, Store, Version
+
+if TYPE_CHECKING:  # it needs PyTorch, which `clc --help` does not wait for
+    from clc.training.start import Start
 
 
 def train(
@@ -30,7 +33,12 @@ def train(
         ),
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="Model version to start from: default, an alias or an id.")
+        str | None,
+        typer.Option(
+            "--from",
+            help="Model version to start from: default, an alias or an id. Or the path of an average.safetensors that "
+            "--piece-megabytes left in pieces.",
+        ),
     ] = None,
     matched: Annotated[
         str | None,
@@ -63,6 +71,14 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write the log as TensorBoard reads it, into the run's folder.")
     ] = False,
+    piece_megabytes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            help="Write checkpoints in files of at most so many MB, and the moving average alone beside them, as "
+            "average.safetensors in float16.",
+        ),
+    ] = None,
     backbone: BackboneOption = None,
     alias: Annotated[str, typer.Option(help="Alias that is moved to the new version.")] = "latest",
     store: StoreOption = None,
@@ -108,7 +124,7 @@ def train(
             photos,
             assignments=retrieved,
             dictionary=entries,
-            start=None if start is None else find_model(opened, start),
+            start=None if start is None else _start(opened, start),
             matched=None if matched is None else find_model(opened, matched),
         )
         if not processes.first:
@@ -124,11 +140,19 @@ def train(
             processes=processes,
             tensorboard=tensorboard,
             loaders=loaders,
+            piece_bytes=None if piece_megabytes is None else int(piece_megabytes * 1e6),
         )
     if entries is not None and assignments is None:
         reference_latents(entries, result.version, store=opened)
     opened.aliases.set(Kind.MODEL, alias, result.version)
     typer.echo(f"{result.version}; alias {alias} points at it{' (published before)' if result.skipped else ''}")
+
+
+def _start(store: Store, name: str) -> "Start":
+    from clc.api import find_model
+    from clc.training.start import read_average
+
+    return read_average(Path(name)) if name.endswith(".safetensors") else find_model(store, name)
 
 
 def _photos_of(profile: str) -> str:

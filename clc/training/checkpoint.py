@@ -3,6 +3,9 @@
 import errno
 import json
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from clc.errors import TrainingError
+from clc.training.pieces import index_of, read_pieces, remove_pieces, write_pieces
 
 Row = dict[str, float]
 
@@ -56,10 +60,11 @@ class Progress:
     returns: int = 0
 
 
-def save_checkpoint(path: Path, run: str, modules: Modules, progress: Progress) -> None:
+def save_checkpoint(path: Path, run: str, modules: Modules, progress: Progress, piece_bytes: int | None = None) -> None:
     """Write beside `path`, then rename: a killed run, or a full disk, leaves the previous checkpoint whole.
 
     run: identifies configuration and inputs; only the same run may resume.
+    piece_bytes: write pieces of at most so many bytes instead (`clc.training.pieces`).
     Raises TrainingError if it cannot be written.
     """
     tensors: dict[str, Tensor] = {}
@@ -72,14 +77,19 @@ def save_checkpoint(path: Path, run: str, modules: Modules, progress: Progress) 
     temporary = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if piece_bytes is not None:
+            write_pieces(path, save(tensors, metadata), piece_bytes)
+            path.unlink(missing_ok=True)
+            return
         with temporary.open("wb") as file:
             file.write(save(tensors, metadata))
             os.fsync(file.fileno())
         temporary.replace(path)
+        remove_pieces(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         advice = "free some space" if error.errno == errno.ENOSPC else "make the folder writable"
-        kept = "; the one before it is whole" if path.exists() else ""
+        kept = "; the one before it is whole" if has_checkpoint(path) else ""
         raise TrainingError(
             f"the checkpoint of step {progress.step} cannot be written to {path.parent} "
             f"({error.strerror or error}){kept}; {advice} and run the same command again"
@@ -92,7 +102,7 @@ def load_checkpoint(path: Path, run: str, modules: Modules) -> Progress:
     Raises TrainingError for a file that is damaged or belongs to another run.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with _whole(path) as whole, safe_open(whole, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
@@ -110,6 +120,29 @@ def load_checkpoint(path: Path, run: str, modules: Modules) -> Progress:
         groups = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": state, "param_groups": groups})
     return Progress(**json.loads(metadata["progress"]))
+
+
+def has_checkpoint(path: Path) -> bool:
+    """Whether there is one, whole or in pieces."""
+    return path.exists() or index_of(path).exists()
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove it, if there is one."""
+    path.unlink(missing_ok=True)
+    remove_pieces(path)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """The checkpoint as one file, put together where it is in pieces."""
+    if not index_of(path).exists():
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(suffix=path.suffix) as file:
+        file.write(read_pieces(path))
+        file.flush()
+        yield Path(file.name)
 
 
 def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:

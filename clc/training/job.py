@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from clc.codec.artifacts import read_config
 from clc.codec.bitstream import MAX_REFERENCES
 from clc.errors import TrainingError
 from clc.images import PhotoSource, fingerprint, open_source
@@ -17,6 +16,7 @@ from clc.model.transforms.convolutional import ConvolutionalConfig
 from clc.runtime.profile_file import read_profile, validated
 from clc.store import Recipe, Version
 from clc.training.config import Part, TrainingConfig
+from clc.training.start import Start, config_of
 
 
 class AdaptedPreset(BaseModel):
@@ -72,7 +72,7 @@ class TrainingJob:
     config: TrainingConfig
     assignments: Version | None = None
     dictionary: Version | None = None
-    start: Version | None = None
+    start: Start | None = None
     matched: Version | None = None
 
     @classmethod
@@ -83,7 +83,7 @@ class TrainingJob:
         *,
         assignments: Version | None = None,
         dictionary: Version | None = None,
-        start: Version | None = None,
+        start: Start | None = None,
         matched: Version | None = None,
     ) -> "TrainingJob":
         """With the photos of source specs. Raises SourceError for a spec that is wrong."""
@@ -93,12 +93,12 @@ class TrainingJob:
     def check(self) -> None:
         """Raises TrainingError for inputs that do not belong together."""
         network = self.network.config
-        if self.start is not None and not _continues(read_config(self.start), network):
+        if self.start is not None and not _continues(config_of(self.start), network):
             raise TrainingError(
                 f"{self.start} is another network than the one to train; start from a model of the same preset"
             )
         if self.matched is not None:
-            config = read_config(self.matched)
+            config = config_of(self.matched)
             if not (network.codes_apart and config.codes_apart and _continues(config, network)):
                 raise TrainingError(
                     f"{self.matched} and the model to train do not both have the networks that code with references "
@@ -141,7 +141,7 @@ class TrainingJob:
     def recipe(self) -> Recipe:
         """Equal recipes are the same work."""
         inputs = {"photos": f"photos/{fingerprint(self.photos)}"}
-        versions = {
+        versions: dict[str, Start | None] = {
             "assignments": self.assignments,
             "dictionary": self.dictionary,
             "start": self.start,

@@ -6,7 +6,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from clc.errors import TrainingError, TrainingStoppedError
+from clc.images.provenance import PhotoIdentity
 from clc.model.network import CompressionModel
 from clc.model.transforms.processor import multiplies_bfloat16
-from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
+from clc.training.checkpoint import Modules, Progress, has_checkpoint, load_checkpoint, save_checkpoint
 from clc.training.config import Drawing, Part, Precision, TrainingConfig
 from clc.training.data.batches import TrainingBatch, TrainingBatches
 from clc.training.data.crops import TrainingSet
@@ -30,6 +31,7 @@ from clc.training.divergence import SLOWER, LossWatch, Snapshot
 from clc.training.optimisers import Optimisers
 from clc.training.reporter import Reporter
 from clc.training.schedule import Budget, steps_of
+from clc.training.start import AVERAGE, write_average
 from clc.training.step import DeviceSteps, DivergedError, HostSteps, Network, Steps
 from clc.training.tensorboard import Board
 from clc.training.validation import Validation
@@ -52,6 +54,8 @@ class Trainer:
     run: identifies configuration and inputs; a checkpoint of another run is refused.
     tensorboard: also write the log as TensorBoard reads it.
     loaders: processes beside this one that draw crops and related views; a GPU waits for them otherwise.
+    piece_bytes: write checkpoints in files of at most so many bytes, and the moving average alone beside them, as
+    float16, for machines from which little can be carried. learned_from: the photos that it names.
     """
 
     model: CompressionModel
@@ -64,6 +68,8 @@ class Trainer:
     processes: Processes = field(default_factory=Processes)
     tensorboard: bool = False
     loaders: int = 0
+    piece_bytes: int | None = None
+    learned_from: Sequence[PhotoIdentity] = ()
     _saved_at: float = field(default_factory=time.monotonic, init=False)
 
     def train(self) -> Progress:
@@ -89,7 +95,7 @@ class Trainer:
             self.pool.refresh(self.model.g_a)
         modules = self._modules(optimisers, average)
         progress = Progress()
-        if self.checkpoint.exists():
+        if has_checkpoint(self.checkpoint):
             progress = load_checkpoint(self.checkpoint, self.run, modules)
             logger.info("stage=train resumed step=%d seconds=%.0f", progress.step, progress.seconds)
             if self.pool is not None:
@@ -205,9 +211,13 @@ class Trainer:
         return late or step % self.config.checkpoint_every == 0
 
     def _save(self, modules: Modules, progress: Progress) -> None:
-        save_checkpoint(self.checkpoint, self.run, modules, progress)
+        save_checkpoint(self.checkpoint, self.run, modules, progress, self.piece_bytes)
         self._saved_at = time.monotonic()
         with _writing_to(self.folder):
+            if self.piece_bytes is not None:
+                average = self.model if modules.average is None else modules.average.get_submodule("module")
+                assert isinstance(average, CompressionModel)
+                write_average(self.folder / AVERAGE, average, self.learned_from, self.piece_bytes)
             for name, rows in (("log", progress.log), ("validation", progress.validation)):
                 if rows:
                     pq.write_table(pa.Table.from_pylist(rows), self.folder / f"{name}.parquet")

@@ -1,21 +1,20 @@
 """Stage `train`: photos, and the references assigned to them from a dictionary version → a frozen model version."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import Tensor
 
-from clc.codec.artifacts import read_config, write_model
+from clc.codec.artifacts import write_model
 from clc.errors import TrainingError
-from clc.images.provenance import identity_table, read_identities
+from clc.images.provenance import PhotoIdentity, identity_table
 from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.tiles import TILE_SIZE, to_unit_range
-from clc.model.weights import unpack
-from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
+from clc.store import Draft, Kind, Recipe, StageResult, Store, run_stage
+from clc.training.checkpoint import remove_checkpoint
 from clc.training.data.crops import TrainingSet
 from clc.training.data.decoded_photos import TrainingPhoto, decode_photos
 from clc.training.data.reference_pool import ReferencePool
@@ -23,6 +22,7 @@ from clc.training.data.windows import assigned_windows, grid_windows
 from clc.training.distributed import Processes
 from clc.training.job import TrainingJob
 from clc.training.loop import CHECKPOINT, Trainer
+from clc.training.start import Start, photos_of, weights_of
 from clc.training.step import references_of
 from clc.training.validation import Validation, held_out
 
@@ -51,6 +51,7 @@ def train(
     processes: Processes | None = None,
     tensorboard: bool = False,
     loaders: int = 0,
+    piece_bytes: int | None = None,
 ) -> StageResult:
     """Train a model against exactly this dictionary version, freeze it and publish it.
 
@@ -58,7 +59,7 @@ def train(
     interrupted run of the same recipe continues from there.
     restart: start again instead.
     tensorboard: also write the log as TensorBoard reads it, into the run's folder.
-    loaders: see `Trainer`.
+    loaders, piece_bytes: see `Trainer`.
     processes: this one's place among several; the first calls this, the others `take_part`.
     Raises TrainingError for inputs that do not belong together, too few or too small photos or a folder that cannot be
     written, before training starts; and what `Trainer.train` raises.
@@ -69,8 +70,9 @@ def train(
     def build(draft: Draft) -> None:
         trainer, photos = _trainer(job, recipe, runs, device, processes or Processes(), loaders)
         trainer.tensorboard = tensorboard
+        trainer.piece_bytes = piece_bytes
         if restart:
-            trainer.checkpoint.unlink(missing_ok=True)
+            remove_checkpoint(trainer.checkpoint)
         progress = trainer.train()
         crops = list(_calibration(trainer, progress.step))
         trainer.model.cpu().freeze(crops)
@@ -78,7 +80,7 @@ def train(
         for name, table in (
             ("log", pa.Table.from_pylist(progress.log, schema=LOG_SCHEMA)),
             ("validation", pa.Table.from_pylist(progress.validation, schema=VALIDATION_SCHEMA)),
-            ("photos", _learned_from(photos, [start for start in (job.start, job.matched) if start is not None])),
+            ("photos", identity_table(_learned_from(photos, (job.start, job.matched)))),
         ):
             with draft.table(name, table.schema) as writer:
                 writer.write(table)
@@ -102,7 +104,7 @@ def train(
 
     result = run_stage(store, Kind.MODEL, recipe, build, force=force)
     if not result.skipped:
-        (_folder(runs, recipe) / CHECKPOINT).unlink(missing_ok=True)  # only after the model is published
+        remove_checkpoint(_folder(runs, recipe) / CHECKPOINT)  # only after the model is published
     return result
 
 
@@ -146,7 +148,9 @@ def _trainer(
     torch.manual_seed(job.config.seed)
     model = CompressionModel(job.network.config)
     if job.start is not None:
-        model.start_from(_weights(job.start))
+        model.start_from(weights_of(job.start))
+    if job.matched is not None:
+        model.take_matched(weights_of(job.matched))
     model.to(place).use_channels_last()
     trainer = Trainer(
         model=model,
@@ -158,19 +162,15 @@ def _trainer(
         run=recipe.hash,
         processes=processes,
         loaders=loaders,
+        learned_from=_learned_from(photos, (job.start, job.matched)),
     )
     return trainer, photos
 
 
-def _weights(version: Version) -> dict[str, Tensor]:
-    shapes = CompressionModel(read_config(version))  # those that the stored weights have
-    return unpack(version.tensors("weights"), shapes)
-
-
-def _learned_from(photos: list[TrainingPhoto], starts: list[Version]) -> pa.Table:
+def _learned_from(photos: list[TrainingPhoto], starts: Iterable[Start | None]) -> list[PhotoIdentity]:
     """Every photo that the weights have learned from, here or in the runs before."""
-    before = [photo for start in starts for photo in read_identities(start.table("photos"), str(start))]
-    return identity_table([*before, *(photo.identity for photo in photos)])
+    before = [photo for start in starts if start is not None for photo in photos_of(start)]
+    return [*before, *(photo.identity for photo in photos)]
 
 
 def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:

@@ -129,7 +129,7 @@ def test_a_slow_run_is_checkpointed_by_the_clock(world: World, tmp_path: Path, m
     config = CONFIG.model_copy(update={"steps": 3, "checkpoint_every": 1000})
     steps: list[int] = []
     monkeypatch.setattr(
-        "clc.training.loop.save_checkpoint", lambda path, run, modules, progress: steps.append(progress.step)
+        "clc.training.loop.save_checkpoint", lambda path, run, modules, progress, pieces: steps.append(progress.step)
     )
     new_trainer(world, tmp_path, config).train()
     assert steps == [3]

@@ -43,7 +43,8 @@ class TrainingBatch:
     def to(self, device: torch.device) -> "TrainingBatch":
         """With all tensors on a device."""
         moved: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
-        return TrainingBatch(**{n: each.to(device) if isinstance(each, Tensor) else each for n, each in moved.items()})
+        moved = {name: each.to(device) if isinstance(each, Tensor) else each for name, each in moved.items()}
+        return TrainingBatch(**moved)
 
 
 class TrainingBatches(Dataset[TrainingBatch]):
