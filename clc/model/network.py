@@ -40,8 +40,8 @@ class Reconstruction:
     """What `forward` returns. Bits are estimates for each crop: [B]."""
 
     image: Tensor | None  # [B, 3, H, W], not clamped; None if only rates were asked for
-    latent_bits: Tensor  # estimated bits of ŷ_f, whole batch; [B] where each crop has a quality of its own
-    hyper_bits: Tensor  # estimated bits of ẑ, likewise
+    latent_bits: Tensor  # of ŷ_f
+    hyper_bits: Tensor  # of ẑ
 
 
 @dataclass(frozen=True)
@@ -123,13 +123,15 @@ class CompressionModel(nn.Module):
             features = self.prior.features(round_half_up(z), rate)
             bits: list[Tensor] = []
 
-            def quantise(index: int, mean: Tensor, level: Tensor) -> Tensor:
-                _, likelihood = self.gaussian(slices[index], scale_of(level), mean)
-                bits.append(_bits(likelihood, quality))
-                return round_half_up(slices[index] - mean) + mean
+            def quantise(block: Block, mean: Tensor, level: Tensor) -> Tensor:
+                own = block.of(scaled)
+                values = with_rounding_error(own, mean, self.training)
+                parts = _bits(gaussian_likelihood(values, mean, scale_of(level)))
+                bits.append(parts.unflatten(0, (-1, len(image))).sum(dim=0))
+                return round_half_up(own - mean) + mean
 
-            decoded = self.prior.decode(features, rate, quantise, known)
-            latent_bits, hyper_bits = torch.stack(bits).sum(dim=0), _bits(hyper_likelihood, quality)
+            decoded = self.decode(features, rate, quantise, references)
+            latent_bits = torch.stack(bits).sum(dim=0)
             if not synthesise:
                 return Reconstruction(None, latent_bits, hyper_bits)
             restored = self.condition(self.refine(decoded, features, quality), references)
@@ -146,22 +148,10 @@ class CompressionModel(nn.Module):
         return join_latent(self.synthesis(tiles, self.matching(tiles, references)), *latent.shape[-2:])
 
     def hyper_latent(self, scaled: Tensor, quality: float | Tensor, references: Tensor | None) -> Tensor:
-        """h_a: latent [B, C, h, w] in quantisation steps, and the references of `prior_references` → z
-        [B, N, h/4, w/4], not rounded.
+        """h_a: latent [B, C, h, w] in quantisation steps, and references [T, M, C, 16, 16] → z [B, N, h/4, w/4], not
+        rounded.
         """
-        rate = self.gain.rate(quality)
-        spread = self.prior.spread(rate)
-        seen = scaled / spread
-        if references is None and self.config.codes_apart:
-            unmatched: Tensor = self.h_a_unmatched(seen)
-            return unmatched
-        if self.config.conditioning.informs_prior:
-            difference = torch.zeros_like(seen)
-            if references is not None:
-                difference = seen - nearest(seen, references * (rate.gain / spread)[:, None])
-            seen = torch.cat([seen, difference], dim=1)
-        z: Tensor = self.h_a(seen)
-        return z
+        return self.prior.hyper_latent(scaled, self.gain.rate(quality), self.prior_references(references))
 
     def decode(self, features: Tensor, rate: Rate, quantise: Quantise, references: Tensor | None) -> Tensor:
         """The decoded latent [B, C, h, w], in quantisation steps, of hyper features and what `quantise` gives."""
@@ -198,22 +188,14 @@ class CompressionModel(nn.Module):
                 common = tuple(slice(min(sizes)) for sizes in zip(own.shape, found.shape, strict=True))
                 own.zero_()[common] = found[common]
 
-    def prior_references(self, references: Tensor | None) -> Tensor | None:
-        """References that the prior takes: all or none."""
-        return references if self.config.conditioning.informs_prior else None
-
-    def refine(
-        self, decoded: Tensor, features: Tensor, quality: float | Tensor, residual: LatentResidual | None = None
-    ) -> Tensor:
-        """Latent residual prediction (r of §3.3 (3)) and inverse gain: decoded latent [B, C, h, w] → ŷ_f.
-
-        It runs after the last symbol, so ordinary floating point is enough.
-        residual: this machine's version of the model's own (`for_inference`).
-        """
-        normalised = decoded / self.prior.spread(self.gain.rate(quality))
-        predict = self.residual if residual is None else residual
-        refined: Tensor = decoded + predict(torch.cat([normalised, features], dim=1))
-        return refined * self.gain.inverse_gain(quality)
+    def _equivalents(self, name: str) -> list[str]:
+        """Parameters of another model that do what this one does; the best first."""
+        if name.startswith(_PLAIN):
+            return [name, name.replace(_PLAIN, _CONDITIONED)]
+        if not name.startswith(_CONDITIONED):
+            return [name]
+        plain = name.replace(_CONDITIONED, _PLAIN)
+        return [plain, name] if self.prior.plain is None else [name, plain]
 
     @torch.no_grad()
     def freeze(self, calibration: Iterable[CalibrationCrop]) -> None:
@@ -273,12 +255,6 @@ class CompressionModel(nn.Module):
         return FrequencyTables.from_probabilities([trim(row) for row in probabilities])
 
 
-def _shared_name(name: str) -> str:
-    """Of the parameter that does, in a model that does not code apart, what this one does without references."""
-    return name.replace("h_a_unmatched.", "h_a.").replace("prior.unmatched.", "prior.slices.")
-
-
-def _bits(likelihood: Tensor, quality: float | Tensor) -> Tensor:
-    """Of the whole batch, or [B] where each crop has a quality of its own."""
-    bits = torch.log2(likelihood)
-    return -(bits.flatten(1).sum(dim=1) if isinstance(quality, Tensor) else bits.sum())
+def _bits(likelihood: Tensor) -> Tensor:
+    """Of each crop: [B, ...] → [B]."""
+    return -torch.log2(likelihood).flatten(1).sum(dim=1)

@@ -9,7 +9,7 @@ from clc.codec.bitstream import MAX_REFERENCES
 from clc.errors import TrainingError
 from clc.images import PhotoSource, fingerprint, open_source
 from clc.images.sources.combined import CombinedPhotos
-from clc.model.network import Ablation, Conditioning, ModelConfig, ReferenceSource
+from clc.model.config import Ablation, Conditioning, ModelConfig, ReferenceSource
 from clc.model.presets import PRESETS
 from clc.model.tiles import TILE_SIZE
 from clc.model.transforms.convolutional import ConvolutionalConfig
@@ -99,12 +99,12 @@ class TrainingJob:
             )
         if self.matched is not None:
             config = config_of(self.matched)
-            if not (network.codes_apart and config.codes_apart and _continues(config, network)):
+            if not (network.two_priors and config.two_priors and _continues(config, network)):
                 raise TrainingError(
                     f"{self.matched} and the model to train do not both have the networks that code with references "
                     "alone; name a model of the same preset, and train one with conditioning prior or both"
                 )
-        apart = network.codes_apart and network.prior_only
+        apart = network.two_priors and network.prior_only
         if self.config.part is Part.MATCHED and (self.start is None or not apart):
             raise TrainingError(
                 "training the networks that code with references alone needs a model to start from (--from), of a "

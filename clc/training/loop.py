@@ -166,6 +166,7 @@ class Trainer:
     def _device_steps(self, network: Network, snapshot: Snapshot) -> DeviceSteps:
         steps = DeviceSteps(network, DeviceBatches(self.data, self.config, self.model.device))
         if self.model.device.type == "cuda":
+            torch.cuda.set_device(self.model.device)  # where graphs are captured
             steps.capture()
             snapshot.restore()
         return steps

@@ -9,6 +9,7 @@ from clc.model.network import CompressionModel
 from clc.training.config import Optimiser, TrainingConfig
 from clc.training.muon import Muon
 
+_HIDDEN_IN_PRIOR = ("h_a", "hyper_synthesis", "trunk", "fixed", "own", "hidden")
 _FEWEST_CHANNELS = 8  # of a matrix that is worth making orthogonal
 
 
@@ -82,6 +83,6 @@ def _hidden(model: CompressionModel) -> Iterator[nn.Parameter]:
             continue
         transform = name.startswith(("g_a.", "g_s."))
         inside = ".conv1" in name or ".conv2" in name
-        prior = ".trunk." in name or "h_a" in name or "hyper_synthesis" in name
+        prior = any(part in name.split(".") for part in _HIDDEN_IN_PRIOR)
         if inside if transform else prior:
             yield module.get_parameter("weight")

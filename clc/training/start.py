@@ -14,7 +14,8 @@ from torch import Tensor
 from clc.codec.artifacts import read_config
 from clc.errors import TrainingError
 from clc.images.provenance import PhotoIdentity, read_identities
-from clc.model.network import CompressionModel, ModelConfig
+from clc.model.config import ModelConfig
+from clc.model.network import CompressionModel
 from clc.model.weights import unpack
 from clc.store import Version
 from clc.training.pieces import read_pieces, write_pieces

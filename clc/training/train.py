@@ -149,8 +149,6 @@ def _trainer(
     model = CompressionModel(job.network.config)
     if job.start is not None:
         model.start_from(weights_of(job.start))
-    if job.matched is not None:
-        model.take_matched(weights_of(job.matched))
     model.to(place).use_channels_last()
     trainer = Trainer(
         model=model,

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from clc.model.config import Conditioning
 from clc.model.gain import GainUnit
-from clc.model.network import CompressionModel, Conditioning
+from clc.model.network import CompressionModel
 from clc.model.presets import PRESETS
 
 QUALITIES = [1.0, 14.9, 50.5, 99.7, 100.0]

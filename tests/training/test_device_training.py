@@ -25,6 +25,7 @@ HERE = CONFIG.model_copy(
         "quality_per_crop": True,
         "unconditioned_share": 0.5,
         "pattern_share": 0.3,
+        "related_share": 0.9,
         "log_every": 2,
         "steps": 6,
     }

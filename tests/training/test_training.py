@@ -285,7 +285,7 @@ def test_what_only_codes_with_references_can_learn_alone(trainer: Trainer) -> No
     trainer.train()
     changed = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])}
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
-    assert changed == {names[id(parameter)] for parameter in trainer.model.matched_parameters()}
+    assert changed == {names[id(parameter)] for parameter in trainer.model.prior.conditioned.parameters()}
 
 
 def test_what_only_codes_with_references_learns_with_them() -> None:

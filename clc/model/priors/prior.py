@@ -143,31 +143,7 @@ class Prior(nn.Module):
     def features(self, z_hat: Tensor, rate: Rate) -> Tensor:
         """Hyper features [B, hyper_width + 1, h, w] of integer ẑ [B, N, h/4, w/4]; the last channel says the rate."""
         features: Tensor = self.hyper_synthesis(z_hat)
-        position = torch.ones_like(features[:, :1]) * rate.position
-        return torch.cat([features, position], dim=1)
-
-    def spread(self, rate: Rate) -> Tensor:
-        """The deviation of a channel in quantisation steps, at least 1: [1, C, 1, 1], exact if `rate` is."""
-        return (self.deviation.to(rate.gain)[None, :, None, None] * rate.gain).clamp(min=1.0)
-
-    def normalised(self, latents: Tensor, spread: Tensor, gain: Tensor | float = 1.0) -> Tensor:
-        """Latents [..., c, h, w] before the gain [1, c, 1, 1] → in units of their spread [1, c, 1, 1], which is in
-        quantisation steps; exact once frozen.
-        """
-        if not self.frozen:
-            return latents * gain / spread
-        return snap(latents, _NORMALISED_EXPONENT, _inverse(spread) * gain)
-
-    def _normalised_references(self, references: Tensor, rate: Rate) -> Tensor:
-        spread, gain = self.spread(rate)[:, None], rate.gain[:, None]
-        if not self.frozen:
-            return self.normalised(references, spread, gain)
-        return snap_(references.double(), _NORMALISED_EXPONENT, _inverse(spread) * gain)
-
-    @property
-    def frozen(self) -> bool:
-        """Whether results are exact."""
-        return all(network.frozen for network in self.slices)
+        return torch.cat([features, torch.zeros_like(features[:, :1]) + rate.position], dim=1)
 
     @torch.no_grad()
     def start_at(self, deviation: Tensor) -> None:
