@@ -113,7 +113,8 @@ def test_batches_are_of_the_same_kind_as_those_of_the_cpu(world: World, tmp_path
     config = HERE.model_copy(update={"batch": 32, "related_share": 0.5, "pattern_share": 0.25})
     trainer = new_trainer(world, tmp_path, config)
     torch.manual_seed(0)
-    here = DeviceBatches(trainer.data, config, CPU).draw(conditioned=True)
+    batches = DeviceBatches(trainer.data, config, CPU)
+    here = batches.draw(conditioned=True)
     there = trainer.batches.draw(0, 0, 0.0)
     assert here.pixels.shape == there.pixels.shape
     assert here.entries is not None
@@ -127,7 +128,8 @@ def test_batches_are_of_the_same_kind_as_those_of_the_cpu(world: World, tmp_path
         height, width = trainer.data.photos[place.photo].pixels.shape[:2]
         assert 0 <= place.x <= width - config.crop
         assert 0 <= place.y <= height - config.crop
-    assert {(place.turns, place.mirrored) for place in here.places} == {(t, m) for t in range(4) for m in (0, 1)}
+    orientations = {(place.turns, place.mirrored) for _ in range(4) for place in batches.draw(conditioned=False).places}
+    assert orientations == {(turns, mirrored) for turns in range(4) for mirrored in (False, True)}
     assert 2 <= int(here.unusual.sum()) <= 16
     assert here.related is not None
     crops_with = here.related.any(dim=1)
