@@ -15,7 +15,7 @@ from PIL import Image
 
 from clc.errors import SourceError
 from clc.images import PhotoSource, SkippedPhoto, fingerprint, open_source, read_photos
-from clc.images.sources.combined import JoinedPhotos
+from clc.images.sources.combined import CombinedPhotos
 from clc.runtime.remarks import Summary
 
 
@@ -396,7 +396,7 @@ def test_positions_pick_the_same_photos_as_reading_them_all(tmp_path: Path, spec
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
     source = open_source(spec.replace("folder", f"folder:{tmp_path}"))
     assert_positions_pick(source)
-    assert_positions_pick(JoinedPhotos([open_source("bundled?limit=2"), source]))
+    assert_positions_pick(CombinedPhotos([open_source("bundled?limit=2"), source]))
 
 
 def test_positions_pick_the_same_rows_of_a_file_with_several_row_groups(tmp_path: Path) -> None:

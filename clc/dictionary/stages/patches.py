@@ -11,7 +11,7 @@ from clc.errors import DictionaryError, SourceError
 from clc.images import PhotoSource, SkippedPhoto, crop_positions, grid_positions, inventory, is_flat, read_photos
 from clc.images.hashes import perceptual_hash
 from clc.images.patch import encode_patch, pixels_sha256
-from clc.images.provenance import SEEN_SCHEMA, SeenPhoto, seen_table
+from clc.images.provenance import IDENTITY_SCHEMA, PhotoIdentity, identity_table
 from clc.runtime.remarks import leave_out
 from clc.stages.shards import Extent, Shard, Statistics, Workers, run_in_shards
 from clc.store import Draft, Kind, Recipe, StageResult, Store
@@ -106,7 +106,7 @@ class _CropPhotos:
         skipped: list[SkippedPhoto] = []
         too_small: list[str] = []
         photo_count = flat = kept = 0
-        with draft.table("patches", PATCH_SCHEMA) as table, draft.table("photos", SEEN_SCHEMA) as seen:
+        with draft.table("patches", PATCH_SCHEMA) as table, draft.table("photos", IDENTITY_SCHEMA) as seen:
             for photo in read_photos(self.photos, skipped, mine.start, mine.stop):
                 photo_count += 1
                 height, width = photo.pixels.shape[:2]
@@ -134,7 +134,9 @@ class _CropPhotos:
                         }
                     )
                 if rows:
-                    seen.write(seen_table([SeenPhoto(photo.image_id, photo_sha256, perceptual_hash(photo.pixels))]))
+                    seen.write(
+                        identity_table([PhotoIdentity(photo.image_id, photo_sha256, perceptual_hash(photo.pixels))])
+                    )
                     table.write(pa.Table.from_pylist(rows, schema=PATCH_SCHEMA))
                 kept += len(rows)
         if photo_count + len(skipped) != len(mine):

@@ -15,7 +15,7 @@ from clc.evaluation.measure.evaluate import EvaluationConfig, Subject, evaluate
 from clc.evaluation.measure.overlap import refuse_overlap, seen_by
 from clc.evaluation.report.panels import PatchOf
 from clc.images import PhotoSource
-from clc.images.provenance import SeenPhoto
+from clc.images.provenance import PhotoIdentity
 from clc.store import Kind, StageResult, Store, Version
 
 logger = logging.getLogger(__name__)
@@ -98,10 +98,10 @@ def evaluate_model(
     return evaluate_versions(model, dictionary, patches, photos=photos, config=config, store=store)
 
 
-def _photos_of_entries(dictionary: Version) -> list[SeenPhoto]:
+def _photos_of_entries(dictionary: Version) -> list[PhotoIdentity]:
     rows = dictionary.table("entries", columns=["image_id", "photo_sha256"]).to_pylist()
     names = {row["photo_sha256"]: row["image_id"] for row in rows}
-    return [SeenPhoto(name, sha256, b"", user=str(dictionary)) for sha256, name in names.items()]
+    return [PhotoIdentity(name, sha256, b"", user=str(dictionary)) for sha256, name in names.items()]
 
 
 def _no_patch(entry: int) -> NDArray[np.uint8]:
