@@ -40,14 +40,12 @@ def train(
             "--piece-megabytes left in pieces.",
         ),
     ] = None,
-    matched: Annotated[
-        str | None,
-        typer.Option("--matched-from", help="Model version whose networks for references alone to start from."),
-    ] = None,
     conditioning: Annotated[
         str | None, typer.Option(help="none, paper, prior or both, instead of the profile's.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Budget in steps, instead of the profile's.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=0, help="Budget in steps, instead of the profile's; 0 publishes --from as it is.")
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Budget in minutes, instead of the profile's.")
     ] = None,
@@ -91,7 +89,6 @@ def train(
     """
     import torch
 
-    from clc.api import find_model
     from clc.codec.artifacts import reference_latents
     from clc.runtime.profile_file import overridden
     from clc.store.shipped import LayeredStore
@@ -126,7 +123,6 @@ def train(
             assignments=retrieved,
             dictionary=entries,
             start=None if start is None else _start(opened, start),
-            matched=None if matched is None else find_model(opened, matched),
         )
         if not processes.first:
             stage.take_part(job, store=opened, runs=runs, device=device, processes=processes, loaders=loaders)

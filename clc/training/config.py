@@ -32,7 +32,7 @@ class Part(StrEnum):
     """What learns; the rest stays as it is."""
 
     ALL = "all"
-    MATCHED = "matched"  # the networks that only code with references, of a model where they are apart
+    CONDITIONED = "conditioned"  # the prior that only codes with references, of a model with another one beside it
 
 
 class Optimiser(StrEnum):
@@ -58,7 +58,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=0, description="0 publishes a start as it is, frozen")
     epochs: float | None = Field(default=None, gt=0, description="as many steps as give every window so many crops")
     minutes: float | None = Field(default=None, gt=0, description="of training, not of waiting while killed")
     batch: int = Field(default=8, ge=1, description="crops a step and device")
@@ -119,8 +119,8 @@ class TrainingConfig(BaseModel):
         low, high = self.qualities
         if not QUALITY_MIN <= low <= high <= QUALITY_MAX:
             raise ValueError(f"qualities must ascend within {QUALITY_MIN:g} to {QUALITY_MAX:g}")
-        if self.part is Part.MATCHED and self.unconditioned_share > 0:
-            raise ValueError("part matched learns from batches with references: set unconditioned_share to 0")
+        if self.part is Part.CONDITIONED and self.unconditioned_share > 0:
+            raise ValueError("part conditioned learns from batches with references: set unconditioned_share to 0")
         if self.distortion is Distortion.MS_SSIM and self.crop < MS_SSIM_CROP:
             raise ValueError(f"MS-SSIM has five scales and needs crops of at least {MS_SSIM_CROP} pixels")
         return self

@@ -64,7 +64,6 @@ class TrainingJob:
 
     assignments, dictionary: for a model that takes references from a dictionary, and only for one.
     start: a model of the same network, up to its conditioning, whose weights training starts from.
-    matched: another, that has networks which only code with references; training starts from these, instead of start's.
     """
 
     photos: PhotoSource
@@ -73,7 +72,6 @@ class TrainingJob:
     assignments: Version | None = None
     dictionary: Version | None = None
     start: Start | None = None
-    matched: Version | None = None
 
     @classmethod
     def of_profile(
@@ -84,11 +82,10 @@ class TrainingJob:
         assignments: Version | None = None,
         dictionary: Version | None = None,
         start: Start | None = None,
-        matched: Version | None = None,
     ) -> "TrainingJob":
         """With the photos of source specs. Raises SourceError for a spec that is wrong."""
         source = CombinedPhotos([open_source(spec) for spec in photos])
-        return cls(source, profile.model, profile.training, assignments, dictionary, start, matched)
+        return cls(source, profile.model, profile.training, assignments, dictionary, start)
 
     def check(self) -> None:
         """Raises TrainingError for inputs that do not belong together."""
@@ -97,18 +94,15 @@ class TrainingJob:
             raise TrainingError(
                 f"{self.start} is another network than the one to train; start from a model of the same preset"
             )
-        if self.matched is not None:
-            config = config_of(self.matched)
-            if not (network.two_priors and config.two_priors and _continues(config, network)):
-                raise TrainingError(
-                    f"{self.matched} and the model to train do not both have the networks that code with references "
-                    "alone; name a model of the same preset, and train one with conditioning prior or both"
-                )
-        apart = network.two_priors and network.prior_only
-        if self.config.part is Part.MATCHED and (self.start is None or not apart):
+        if self.config.steps == 0 and self.start is None:
             raise TrainingError(
-                "training the networks that code with references alone needs a model to start from (--from), of a "
-                "preset that has such networks and lets references condition the prior only"
+                "a budget of 0 steps publishes a start as it is; name one (--from), or train some steps"
+            )
+        alone = network.two_priors and network.prior_only
+        if self.config.part is Part.CONDITIONED and (self.start is None or not alone):
+            raise TrainingError(
+                "training the conditioned prior alone needs a model to start from (--from), of a preset that has "
+                "another prior beside it and lets references condition the prior only"
             )
         if not network.takes_references:
             if self.dictionary is not None or self.assignments is not None:
@@ -145,7 +139,6 @@ class TrainingJob:
             "assignments": self.assignments,
             "dictionary": self.dictionary,
             "start": self.start,
-            "matched": self.matched,
         }
         inputs |= {role: version.ref for role, version in versions.items() if version is not None}
         return Recipe(

@@ -82,7 +82,7 @@ class Trainer:
         self._check()
         devices = config.devices or self.processes.count
         share = self.processes.share(devices)
-        if config.part is Part.MATCHED:
+        if config.part is Part.CONDITIONED:
             self.model.requires_grad_(False)
             assert self.model.prior.conditioned is not None
             for parameter in self.model.prior.conditioned.parameters():

@@ -1,7 +1,7 @@
 """Stage `train`: photos, and the references assigned to them from a dictionary version → a frozen model version."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +80,7 @@ def train(
         for name, table in (
             ("log", pa.Table.from_pylist(progress.log, schema=LOG_SCHEMA)),
             ("validation", pa.Table.from_pylist(progress.validation, schema=VALIDATION_SCHEMA)),
-            ("photos", identity_table(_learned_from(photos, (job.start, job.matched)))),
+            ("photos", identity_table(_learned_from(photos, job.start))),
         ):
             with draft.table(name, table.schema) as writer:
                 writer.write(table)
@@ -88,7 +88,6 @@ def train(
             "preset": job.network.preset,
             "training": job.config.recorded,
             "start": None if job.start is None else job.start.id,
-            "matched": None if job.matched is None else job.matched.id,
         }
         if job.dictionary is not None and job.assignments is not None:
             draft.attributes |= {
@@ -160,14 +159,14 @@ def _trainer(
         run=recipe.hash,
         processes=processes,
         loaders=loaders,
-        learned_from=_learned_from(photos, (job.start, job.matched)),
+        learned_from=_learned_from(photos, job.start),
     )
     return trainer, photos
 
 
-def _learned_from(photos: list[TrainingPhoto], starts: Iterable[Start | None]) -> list[PhotoIdentity]:
+def _learned_from(photos: list[TrainingPhoto], start: Start | None) -> list[PhotoIdentity]:
     """Every photo that the weights have learned from, here or in the runs before."""
-    before = [photo for start in starts if start is not None for photo in photos_of(start)]
+    before = [] if start is None else photos_of(start)
     return [*before, *(photo.identity for photo in photos)]
 
 

@@ -280,7 +280,7 @@ def test_training_starts_from_the_weights_of_a_model_conditioned_elsewhere(world
 
 
 def test_what_only_codes_with_references_can_learn_alone(trainer: Trainer) -> None:
-    trainer.config = CONFIG.model_copy(update={"part": Part.MATCHED, "unconditioned_share": 0.0})
+    trainer.config = CONFIG.model_copy(update={"part": Part.CONDITIONED, "unconditioned_share": 0.0})
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.train()
     changed = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])}
@@ -290,11 +290,11 @@ def test_what_only_codes_with_references_can_learn_alone(trainer: Trainer) -> No
 
 def test_what_only_codes_with_references_learns_with_them() -> None:
     with pytest.raises(ProfileError, match="unconditioned_share to 0"):
-        validated(TrainingConfig, {"steps": 1, "part": "matched", "unconditioned_share": 0.5}, "profile x")
+        validated(TrainingConfig, {"steps": 1, "part": "conditioned", "unconditioned_share": 0.5}, "profile x")
 
 
 def test_what_only_codes_with_references_needs_a_start(world: World, tmp_path: Path) -> None:
-    config = CONFIG.model_copy(update={"part": Part.MATCHED, "unconditioned_share": 0.0})
+    config = CONFIG.model_copy(update={"part": Part.CONDITIONED, "unconditioned_share": 0.0})
     with pytest.raises(TrainingError, match="--from"):
         train(job(world, config=config), store=world.store, runs=tmp_path)
 
@@ -311,14 +311,14 @@ def test_a_start_may_be_conditioned_elsewhere_or_not_at_all_and_wider_inside_g_s
         job(world, start=version_of(narrower)).check()
 
 
-def test_networks_for_references_alone_come_from_a_model_that_has_them_for_one_that_does(world: World) -> None:
-    preset = PRESETS["tiny"]
-    shared = preset.model_copy(update={"prior_matching": PriorMatchingConfig()})
-    assert job(world, matched=version_of(preset)).check() is None  # type: ignore[func-returns-value]
-    with pytest.raises(TrainingError, match="model of the same preset"):
-        job(world, matched=version_of(shared)).check()
-    with pytest.raises(TrainingError, match="conditioning prior or both"):
-        job(world, network=AdaptedPreset(conditioning=Conditioning.PAPER), matched=version_of(preset)).check()
+def test_no_steps_publish_a_start_as_it_is(world: World, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"steps": 0})
+    with pytest.raises(TrainingError, match="--from"):
+        train(job(world, config=config), store=world.store, runs=tmp_path)
+    published = train(job(world, config=config, start=world.model), store=world.store, runs=tmp_path).version
+    before, after = (version.tensors("weights") for version in (world.model, published))
+    for name in ("g_a.layers.1.weight", "g_s.layers.0.weight", "gain.log_gain"):
+        assert np.array_equal(before[name], after[name])
 
 
 def version_of(config: ModelConfig) -> Version:
