@@ -33,7 +33,7 @@ class FetchError(ClcError):
     """A download failed, or what arrived is not what the manifest promises."""
 
 
-class DamagedDownloadError(FetchError):
+class BadDownloadError(FetchError):
     """A downloaded archive is hostile or damaged: foreign paths, bombs, links."""
 
 
