@@ -62,7 +62,7 @@ def plan_forest(predicted: PredictedBytes, *, most: int) -> Plan:
 
 
 def plan_exhaustively(predicted: PredictedBytes, *, most: int) -> Plan:
-    """The plan of least predicted bytes, by trying all sets of key photos. Raises ValueError for more than 16 photos."""
+    """The plan of least predicted bytes, of all sets of key photos. Raises ValueError for more than 16 photos."""
     count = len(predicted.alone)
     if count > _MOST_EXHAUSTIVE:
         raise ValueError(f"2^{count} sets are too many to try; at most {_MOST_EXHAUSTIVE} photos")

@@ -7,6 +7,7 @@ from clc.archive.byte_ranges import ByteRanges
 from clc.archive.index import Extent, MemberRow
 from clc.archive.layout import (
     FOOTER_BYTES,
+    FOOTER_MARK,
     MAX_RECORD_HEAD_BYTES,
     RECORD_MARK,
     Label,
@@ -18,7 +19,7 @@ from clc.archive.layout import (
 from clc.codec.bitstream import Bitstream
 from clc.errors import ArchiveError, BitstreamError
 
-_WINDOW_BYTES = 2**20
+_FIRST_WINDOW_BYTES, _WINDOW_BYTES = 2**12, 2**20
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,26 @@ def find_records(source: ByteRanges, start: int) -> Iterator[FoundRecord]:
             content = Extent(position + head.size, head.length)
             whole = content.end <= source.size
             yield FoundRecord(head, content, whole)
-            position = content.end if whole else content.at
+            # Where writing was torn and went on, the rest of a record is other records.
+            position = content.end if whole and _continues(source, content.end) else content.at
         elif parse_footer(data[:FOOTER_BYTES], position) is not None:
             position += FOOTER_BYTES
         else:
             position = _next_mark(source, position + 1)
 
 
+def _continues(source: ByteRanges, position: int) -> bool:
+    return source.read(position, len(RECORD_MARK)) in (RECORD_MARK, FOOTER_MARK, b"")
+
+
 def _next_mark(source: ByteRanges, position: int) -> int:
+    size = _FIRST_WINDOW_BYTES
     while position < source.size:
-        window = source.read(position, _WINDOW_BYTES + len(RECORD_MARK) - 1)
-        found = window.find(RECORD_MARK)
+        found = source.read(position, size + len(RECORD_MARK) - 1).find(RECORD_MARK)
         if found >= 0:
             return position + found
-        position += _WINDOW_BYTES
+        position += size
+        size = min(2 * size, _WINDOW_BYTES)
     return source.size
 
 
@@ -83,12 +90,16 @@ def _is_sound(stream: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Salvaged:
-    """A member that was found. stream: None if it is lost, for the reason given; row: what the index says of it."""
+    """A member that was found.
+
+    stream: where its bytes lie; None if it is lost, for the reason given. keys: those that it refers to. row: what the
+    index says of it.
+    """
 
     name: str
-    stream: bytes | None
+    stream: Extent | None
     reason: str = ""
-    keys: tuple[bytes, ...] = ()
+    keys: tuple[Extent, ...] = ()
     row: MemberRow | None = None
 
 
@@ -110,8 +121,9 @@ def salvage(source: ByteRanges) -> Iterator[Salvaged]:
         for member, row in reader.members():
             lengths[row.extent.at] = row.extent.length
             try:
-                stream, keys = reader.streams(member.name)
-                yield Salvaged(member.name, stream, keys=tuple(keys), row=member)
+                reader.streams(member.name)
+                keys = tuple(reader.index.stream(number).extent for number in row.parents)
+                yield Salvaged(member.name, row.extent, keys=keys, row=member)
             except ArchiveError:
                 yield Salvaged(member.name, None, "its bytes are not those that were packed", row=member)
     for record in find_records(source, start):
@@ -120,13 +132,15 @@ def salvage(source: ByteRanges) -> Iterator[Salvaged]:
             continue
         if record.head.kind == RecordKind.STREAM:
             lengths[record.content.at] = record.content.length
-            yield _judged(label.name, source.read(record.content.at, record.content.length), record.whole)
+            yield _judged(source, label.name, record.content, record.whole)
         elif record.head.kind == RecordKind.SAME and record.whole:
             at = int.from_bytes(source.read(record.content.at, 8), "little")
-            yield _judged(label.name, source.read(at, lengths.get(at, 0)), at in lengths)
+            yield _judged(source, label.name, Extent(at, lengths.get(at, 0)), at in lengths)
 
 
-def _judged(name: str, stream: bytes, whole: bool) -> Salvaged:
+def _judged(source: ByteRanges, name: str, extent: Extent, whole: bool) -> Salvaged:
     if not whole:
         return Salvaged(name, None, "the archive is cut short inside it")
-    return Salvaged(name, stream) if _is_sound(stream) else Salvaged(name, None, "its bytes are damaged")
+    if not _is_sound(source.read(extent.at, extent.length)):
+        return Salvaged(name, None, "its bytes are damaged")
+    return Salvaged(name, extent)

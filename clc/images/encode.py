@@ -67,18 +67,22 @@ def format_of(path: Path) -> PictureFormat:
     raise OutputError(f"{path}: the name does not say the format; end it in one of {known}, or give the format")
 
 
-def encode(pixels: np.ndarray, format: PictureFormat, *, name: str) -> bytes:
+def encode(pixels: np.ndarray, format: PictureFormat, *, name: str, quality: int | None = None) -> bytes:
     """Encode uint8 [H, W, 3] RGB; `name` is what error messages call the result.
 
     PNG, TIFF and WebP are lossless; JPEG is written at quality 95 and AVIF at quality 90, both without subsampling.
+    quality: 1 to 100 instead, for JPEG, AVIF and WebP, which is lossy then; PNG and TIFF have none.
     Raises OutputError if the format cannot hold the picture (WebP ends at 16,383 pixels a side, JPEG at 65,500) or
     if the installed Pillow does not have it.
     """
     assert pixels.dtype == np.uint8, pixels.dtype
     assert pixels.shape[2:] == (3,), pixels.shape
+    options = dict(_WRITING[format].options)
+    if quality is not None and options:
+        options |= {"quality": quality, "lossless": False}
     encoded = io.BytesIO()
     try:
-        Image.fromarray(pixels).save(encoded, format.upper(), **_WRITING[format].options)
+        Image.fromarray(pixels).save(encoded, format.upper(), **options)
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         raise OutputError(f"{name}: cannot be written as {format.upper()}: {error}; use another format") from error
     return encoded.getvalue()
