@@ -2,7 +2,7 @@
 
 Exit codes: 0 success; 1 something checked is not as it should be (`verify`), or a bug, with a traceback; 2 a mistake in
 the call or in what it was given, with one line that says what to do (after the usage, if the call is malformed);
-128 + n training stopped by signal n, after it wrote a checkpoint.
+128 + n training stopped by signal n, after it wrote a checkpoint, or an archive's packing was interrupted.
 """
 
 import logging
@@ -17,16 +17,18 @@ import clc.commands.data
 import clc.commands.dictionary
 import clc.commands.model
 from clc import __version__
+from clc.commands.archive import list_photos, unpack, verify
 from clc.commands.artifacts import artifact_app
 from clc.commands.codec import compress, decompress, info
 from clc.commands.evaluate import evaluate
 from clc.commands.gc import gc
+from clc.commands.pack import add, pack
 from clc.commands.report import report
 from clc.commands.train import train
 from clc.runtime.exit import one_line_errors, run_program
 from clc.store import Kind
 
-_PHOTOS, _MODELS, _MEASURING = "Photos", "Dictionaries and models", "Measuring"
+_PHOTOS, _ARCHIVES, _MODELS, _MEASURING = "Photos", "Archives of photos", "Dictionaries and models", "Measuring"
 _STORE, _FLOWS = "Artifacts and data", "Flows"
 
 app = typer.Typer(
@@ -37,6 +39,11 @@ app = typer.Typer(
 app.command(rich_help_panel=_PHOTOS)(compress)
 app.command(rich_help_panel=_PHOTOS)(decompress)
 app.command(rich_help_panel=_PHOTOS)(info)
+app.command(rich_help_panel=_ARCHIVES)(pack)
+app.command(rich_help_panel=_ARCHIVES)(add)
+app.command("list", rich_help_panel=_ARCHIVES)(list_photos)
+app.command(rich_help_panel=_ARCHIVES)(unpack)
+app.command(rich_help_panel=_ARCHIVES)(verify)
 app.add_typer(clc.commands.dictionary.app, name="dictionary", rich_help_panel=_MODELS)
 app.command(rich_help_panel=_MODELS)(train)
 app.add_typer(clc.commands.model.app, name="model", rich_help_panel=_MODELS)

@@ -27,8 +27,8 @@ from clc.images.pixel_limit import without_pixel_limit
 from clc.runtime.files import check_output, file_key, put_in_place
 
 Report = Callable[[PackSummary], None]
-_INDEX_BYTES = 160  # of a member, its name apart: record, digests, columns
-_FIXED_BYTES = 1024
+_INDEX_BYTES = 130  # of a member, its name apart: record, digests, columns
+_FIXED_BYTES = 420
 
 
 def part_of(output: Path) -> Path:
