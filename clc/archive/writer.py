@@ -1,6 +1,8 @@
 """Writing a `.clca` archive in one pass, and adding to one that is there (docs/archive.md)."""
 
+import errno
 import fcntl
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,10 +120,11 @@ class ArchiveWriter:
     def _sync(self) -> None:
         try:
             os.fsync(self._file.fileno())
-        except (OSError, AttributeError, ValueError) as error:
-            if not isinstance(error, OSError) or error.errno in _CANNOT_SYNC:
-                return  # a pipe, or no file of the system's at all
-            raise
+        except io.UnsupportedOperation:
+            pass  # no file of the system's
+        except OSError as error:
+            if error.errno not in _CANNOT_SYNC:
+                raise
 
     def _row(self, stream: bytes, extent: Extent, parents: tuple[int, ...]) -> StreamRow:
         if len(parents) > MAX_PARENTS or len(set(parents)) < len(parents):
@@ -144,7 +147,7 @@ class ArchiveWriter:
         )
 
 
-_CANNOT_SYNC = (22, 25, 95)  # EINVAL, ENOTTY, ENOTSUP
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP)  # a pipe, a device
 
 
 def _placed(row: StreamRow, extent: Extent) -> StreamRow:
