@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -68,14 +69,12 @@ class ArchiveWriter:
         """
         row = self._row(stream, Extent(0, 0), parents)  # refused before anything is written
         self._write(RecordHead(RecordKind.STREAM, label.pack(), len(stream)).pack())
-        self._streams.append(_placed(row, Extent(self._at, len(stream))))
+        self._streams.append(replace(row, extent=Extent(self._at, len(stream))))
         self._write(stream)
         return len(self._streams) - 1
 
     def adopt_stream(self, stream: bytes, at: int) -> int:
-        """Take in a stream that is in the file already, behind all others; its number. Raises as `add_stream`."""
-        if self._streams and at < self._streams[-1].extent.end:
-            raise ValueError("streams are adopted in the order in which they lie in the file")
+        """Take in a stream that is in the file already; its number until `close`. Raises as `add_stream`."""
         self._streams.append(self._row(stream, Extent(at, len(stream)), ()))
         return len(self._streams) - 1
 
@@ -99,6 +98,7 @@ class ArchiveWriter:
 
     def close(self) -> None:
         """Write metadata, index and footer: from here on, the file is an archive with these members."""
+        self._sort()
         described = pack_metadata(self._members)
         self._write(RecordHead(RecordKind.METADATA, b"", len(described)).pack())
         metadata = Extent(self._at, len(described))
@@ -112,6 +112,16 @@ class ArchiveWriter:
         self._write(Footer(self._at, at, len(index), sha256(index)).pack())
         self._file.flush()
         self._sync()
+
+    def _sort(self) -> None:
+        """Number the streams in the order in which they lie in the file, which adopted ones may be out of."""
+        order = sorted(range(len(self._streams)), key=lambda number: self._streams[number].extent.at)
+        if order == list(range(len(order))):
+            return
+        new = {old: number for number, old in enumerate(order)}
+        rows = (self._streams[old] for old in order)
+        self._streams = [replace(row, parents=tuple(new[parent] for parent in row.parents)) for row in rows]
+        self._members = [replace(member, stream=new[member.stream]) for member in self._members]
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)
@@ -148,10 +158,6 @@ class ArchiveWriter:
 
 
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP)  # a pipe, a device
-
-
-def _placed(row: StreamRow, extent: Extent) -> StreamRow:
-    return StreamRow(extent, row.sha256, row.model, row.height, row.width, row.quality, row.parents)
 
 
 @contextmanager
