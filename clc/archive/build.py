@@ -66,7 +66,11 @@ def create_archive(
         try:
             summary = _packed(writer, inputs, coder, left=left, threads=threads, report=report)
             if not writer.members:
-                raise ImageError(f"none of {len(summary.failed)} photos could be packed; {output} is not made")
+                name, reason = summary.failed[0] if summary.failed else ("", "there are none")
+                why = reason if reason.startswith(name) else f"{name}: {reason}"
+                raise ImageError(
+                    f"none of {len(summary.failed)} photos could be packed, and {output} is not made: {why}"
+                )
         except BaseException:
             if file.tell() <= HEADER_BYTES:  # nothing to go on with
                 part.unlink(missing_ok=True)
