@@ -3,7 +3,7 @@
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -45,11 +45,12 @@ def create_archive(
     restart: bool = False,
     threads: int | None = None,
     report: Report = lambda _: None,
+    references: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[PackSummary, int]:
     """Pack photos into a new archive, whole or not there; what became of them, and the bytes of the archive.
 
     Until it is whole it is `part_of(output)`, which an interrupted run leaves and the next one goes on with.
-    restart: begin again instead if that was made with other settings.
+    restart: begin again instead if that was made with other settings. references: as for `Packer.pack`.
     Raises OutputError for an output that is there, without `overwrite`, or cannot be written; ArchiveError if another
     process makes it, or if what is left of it was made otherwise; ImageError if no photo could be packed.
     """
@@ -64,7 +65,7 @@ def create_archive(
         os.ftruncate(file.fileno(), end)
         writer = ArchiveWriter(file, at=end)
         try:
-            summary = _packed(writer, inputs, coder, left=left, threads=threads, report=report)
+            summary = _packed(writer, inputs, coder, left, threads=threads, report=report, references=references)
             if not writer.members:
                 name, reason = summary.failed[0] if summary.failed else ("", "there are none")
                 why = reason if reason.startswith(name) else f"{name}: {reason}"
@@ -106,7 +107,7 @@ def add_to_archive(
             found = whole_streams(source, archive.footer.end) if archive.torn else iter(())
             left = LeftStreams(source, _by_label(found))
             writer = ArchiveWriter(file, archive, source.size)
-            summary = _packed(writer, inputs, coder, archive=archive, left=left, threads=threads, report=report)
+            summary = _packed(writer, inputs, coder, left, archive=archive, threads=threads, report=report)
             if summary.packed:
                 writer.close()
             return summary, writer.size
@@ -118,11 +119,12 @@ def _packed(
     writer: ArchiveWriter,
     inputs: Inputs,
     coder: PhotoCoder,
+    left: LeftStreams | None = None,
     *,
     archive: ArchiveReader | None = None,
-    left: LeftStreams | None = None,
     threads: int | None = None,
     report: Report,
+    references: Mapping[str, tuple[str, ...]] | None = None,
 ) -> PackSummary:
     import torch
 
@@ -131,7 +133,7 @@ def _packed(
         budget = None if coder.settings.size is None else _budget(inputs, coder, coder.settings.size)
         packer = Packer(writer, coder, archive=archive, left=left, budget=budget, threads=threads)
         packer.summary.failed += inputs.unusable
-        return packer.pack(inputs, report)
+        return packer.pack(inputs, report, references)
     finally:
         torch.set_num_threads(before)
 

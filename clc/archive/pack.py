@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clc.archive.byte_ranges import ByteRanges
 from clc.archive.coding import PhotoCoder
 from clc.archive.container import ArchiveReader
-from clc.archive.index import Extent, MemberRow
+from clc.archive.index import Extent, MemberRow, sha256
 from clc.archive.inputs import InputPhoto
 from clc.archive.layout import WORK_KEY_BYTES, Label
 from clc.archive.names import check_name, printable
@@ -80,6 +80,14 @@ class _Opened:
 
 
 @dataclass(frozen=True)
+class _Key:
+    """The stream of a key photo, which others refer to."""
+
+    number: int
+    stream: bytes
+
+
+@dataclass(frozen=True)
 class _Work:
     """A photo, and what there is to do for it: nothing more, take a stream that is there, or code it."""
 
@@ -91,6 +99,7 @@ class _Work:
     coded: bytes = b""
     reason: str = ""
     already: bool = False
+    keys: tuple["_Key", ...] = ()
 
     @property
     def pixels(self) -> int:
@@ -122,17 +131,34 @@ class Packer:
             bytes, int | str
         ] = {}  # by the SHA-256 of pixels: the stream's number, or why there is none
         self._names: set[str] = set()
+        self._references: Mapping[str, tuple[str, ...]] = {}
+        self._keys: dict[str, _Key | None] = {}  # those that are written
         self.summary = PackSummary()
 
-    def pack(self, photos: Iterable[InputPhoto], report: Callable[[PackSummary], None] = lambda _: None) -> PackSummary:
+    def pack(
+        self,
+        photos: Iterable[InputPhoto],
+        report: Callable[[PackSummary], None] = lambda _: None,
+        references: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> PackSummary:
         """Pack them all, in their order; photos that cannot be packed are named in the summary.
 
-        report: called after each photo. Raises SourceError if a source cannot be read, OSError if the archive cannot
+        report: called after each photo. references: names of photos, and of the key photos that they refer to
+        (`Plan.by_name`); key photos are packed first, and `photos` gone through twice. A photo whose key photos cannot
+        be packed is coded without them. Raises SourceError if a source cannot be read, OSError if the archive cannot
         be written.
         """
+        self._references = references or {}
+        self._keys = {key: None for keys in self._references.values() for key in keys}
+        if self._keys:
+            self._pack((photo for photo in photos if photo.name in self._keys), report)
+        self._pack((photo for photo in photos if photo.name not in self._keys), report)
+        return self.summary
+
+    def _pack(self, photos: Iterator[InputPhoto], report: Callable[[PackSummary], None]) -> None:
         opened = in_parallel(
             partial(open_photo, max_pixels=self._coder.max_pixels),
-            iter(photos),
+            photos,
             threads=min(_READERS, self._threads),
             prepare=lambda: None,
         )
@@ -140,7 +166,6 @@ class Packer:
         for work in done:
             self._write(work)
             report(self.summary)
-        return self.summary
 
     def _decide(self, opened: _Opened) -> _Work:
         name = opened.photo.name
@@ -158,13 +183,15 @@ class Packer:
         if opened.picture in self._streams:
             return self._without_stream(_Work(opened))
         self._streams[opened.picture] = "it was not coded"
-        left = None if self._left is None else self._left.find(self._label(opened))
+        written = (self._keys[key] for key in self._references.get(name, ()))
+        keys = tuple(key for key in written if key is not None)
+        left = None if self._left is None else self._left.find(self._label(opened, keys))
         if left is not None:
-            return self._without_stream(_Work(opened, left=left))
+            return self._without_stream(_Work(opened, left=left, keys=keys))
         if self._budget is None:
-            return _Work(opened, target=self._coder.settings.target)
+            return _Work(opened, target=self._coder.settings.target, keys=keys)
         share = self._budget.share(_Work(opened).pixels)
-        return _Work(opened, target=Target(Metric.QUALITY, share.quality), share=share)
+        return _Work(opened, target=Target(Metric.QUALITY, share.quality), share=share, keys=keys)
 
     def _without_stream(self, work: _Work) -> _Work:
         if self._budget is not None:
@@ -176,10 +203,10 @@ class Packer:
         if work.target is None or work.opened.pixels is None:
             return work
         try:
-            coded = self._coder.code(work.opened.pixels, work.target)
+            coded = self._coder.code(work.opened.pixels, work.target, [key.stream for key in work.keys])
         except (ImageError, TargetError) as error:
             return _Work(work.opened, reason=str(error), share=work.share)
-        return _Work(work.opened, target=work.target, share=work.share, coded=coded.data)
+        return replace(work, coded=coded.data)
 
     def _write(self, work: _Work) -> None:
         opened, summary = work.opened, self.summary
@@ -199,13 +226,14 @@ class Packer:
             summary.same += 1
         elif work.left is not None and self._left is not None:
             stream = self._left.source.read(work.left.at, work.left.length)
-            self._streams[opened.picture] = number = self._writer.adopt_stream(stream, work.left.at)
-            self._add(opened, number)
+            number = self._writer.adopt_stream(stream, work.left.at, tuple(key.number for key in work.keys))
+            self._written(opened, number, stream)
             summary.reused += 1
             summary.stream_bytes += len(stream)
         elif work.coded:
-            self._streams[opened.picture] = number = self._writer.add_stream(work.coded, label)
-            self._add(opened, number)
+            parents = tuple(key.number for key in work.keys)
+            number = self._writer.add_stream(work.coded, self._label(opened, work.keys), parents)
+            self._written(opened, number, work.coded)
             summary.coded += 1
             summary.stream_bytes += len(work.coded)
         else:
@@ -222,14 +250,25 @@ class Packer:
         if len(work.coded) > most and work.opened.pixels is not None:
             try:
                 target = Target(Metric.BPP, max(_SQUEEZE * most, 1) * 8 / work.pixels)
-                work = _Work(work.opened, target=target, coded=self._coder.code(work.opened.pixels, target).data)
+                coded = self._coder.code(work.opened.pixels, target, [key.stream for key in work.keys])
+                work = replace(work, target=target, coded=coded.data)
             except TargetError:
                 work = _Work(work.opened, reason="no bytes are left for it; give a larger --size")
         budget.spend(share, len(work.coded))
         return work
 
-    def _label(self, opened: _Opened) -> Label:
-        return Label(self._coder.settings.digest, opened.sha256, opened.photo.name)
+    def _label(self, opened: _Opened, keys: tuple[_Key, ...] = ()) -> Label:
+        """Of a stream that refers to others, the hash of the original is one of theirs, too."""
+        made_of = opened.sha256
+        if keys:
+            made_of = sha256(made_of + b"".join(sha256(key.stream) for key in keys))
+        return Label(self._coder.settings.digest, made_of, opened.photo.name)
+
+    def _written(self, opened: _Opened, number: int, stream: bytes) -> None:
+        self._streams[opened.picture] = number
+        if opened.photo.name in self._keys:
+            self._keys[opened.photo.name] = _Key(number, stream)
+        self._add(opened, number)
 
     def _add(self, opened: _Opened, stream: int, label: Label | None = None) -> None:
         photo = opened.photo

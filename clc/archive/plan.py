@@ -42,11 +42,9 @@ class Plan:
         """The photos that others refer to."""
         return frozenset(key for keys in self.references for key in keys)
 
-    @property
-    def order(self) -> list[int]:
-        """An order to write them in: whatever is referred to before what refers to it, else as they came."""
-        keys = self.keys
-        return sorted(range(len(self.references)), key=lambda photo: (photo not in keys, photo))
+    def by_name(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The references of those photos that have some, by the names of all photos."""
+        return {names[i]: tuple(names[key] for key in keys) for i, keys in enumerate(self.references) if keys}
 
     def role(self, photo: int) -> Role:
         """What one photo is."""

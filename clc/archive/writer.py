@@ -73,9 +73,9 @@ class ArchiveWriter:
         self._write(stream)
         return len(self._streams) - 1
 
-    def adopt_stream(self, stream: bytes, at: int) -> int:
+    def adopt_stream(self, stream: bytes, at: int, parents: tuple[int, ...] = ()) -> int:
         """Take in a stream that is in the file already; its number until `close`. Raises as `add_stream`."""
-        self._streams.append(self._row(stream, Extent(at, len(stream)), ()))
+        self._streams.append(self._row(stream, Extent(at, len(stream)), parents))
         return len(self._streams) - 1
 
     def add_member(self, member: MemberRow, label: Label | None = None) -> None:

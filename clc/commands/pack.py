@@ -160,7 +160,7 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print_error("interrupted; the same command goes on where this one stopped")
+        print_error("interrupted; the same command goes on where this one stopped, unless it wrote to a pipe")
         raise typer.Exit(_INTERRUPTED) from None
 
 

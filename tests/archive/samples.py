@@ -74,6 +74,7 @@ class LosslessCoder:
         self.settings = CodingSettings(MODEL * 4, Target.choose(quality))
         self.pause = pause
         self.coded = 0
+        self.keys: dict[bytes, list[bytes]] = {}  # of the streams that were given some
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
@@ -87,6 +88,8 @@ class LosslessCoder:
         with self._lock:
             self.coded += 1
         data = stream_of(picture, self.settings.target.value)
+        if keys:
+            self.keys[data] = list(keys)
         return Compressed(data, self.settings.target.value, 8 * len(data) / picture[..., 0].size, lossless=True)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -136,6 +137,44 @@ def stop_after(count: int):
             raise Stop
 
     return report
+
+
+class TestReferences:
+    REFERENCES: ClassVar = {f"photo-{seed}.png": ("photo-4.png", "photo-2.png") for seed in (0, 3)}
+
+    def test_key_photos_come_first_and_the_coder_gets_their_streams(self, album: Path, folder: Path) -> None:
+        coder = LosslessCoder()
+        create_archive(album, find_inputs([str(folder)]), coder, references=self.REFERENCES)
+        archive = open_archive(album)
+        assert archive.names[:2] == ("photo-2.png", "photo-4.png")
+        assert archive.stream_row("photo-0.png").parents == archive.stream_row("photo-3.png").parents == (1, 0)
+        assert archive.stream_row("photo-1.png").parents == ()
+        keys = [stream_of(pixels(4)), stream_of(pixels(2))]
+        assert coder.keys == {stream_of(pixels(seed)): keys for seed in (0, 3)}
+        assert_same(album, folder)
+
+    def test_interrupted_it_goes_on(self, album: Path, folder: Path) -> None:
+        create_archive(album, find_inputs([str(folder)]), LosslessCoder(), references=self.REFERENCES)
+        whole = album.read_bytes()
+        with pytest.raises(Stop):
+            create_archive(
+                album.with_name("b.clca"),
+                find_inputs([str(folder)]),
+                LosslessCoder(),
+                references=self.REFERENCES,
+                report=stop_after(4),
+            )
+        summary, _ = create_archive(
+            album.with_name("b.clca"), find_inputs([str(folder)]), LosslessCoder(), references=self.REFERENCES
+        )
+        assert summary.reused == 4
+        assert album.with_name("b.clca").read_bytes() == whole
+
+    def test_without_its_key_photo_a_photo_is_coded_with_what_is_left(self, album: Path, folder: Path) -> None:
+        (folder / "photo-4.png").write_bytes(b"no photo")
+        summary, _ = create_archive(album, find_inputs([str(folder)]), LosslessCoder(), references=self.REFERENCES)
+        assert [name for name, _ in summary.failed] == ["photo-4.png"]
+        assert open_archive(album).stream_row("photo-0.png").parents == (0,)
 
 
 class TestGoingOn:
