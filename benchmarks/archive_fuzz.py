@@ -23,8 +23,8 @@ from pathlib import Path
 from benchmarks.printing import print_machine, print_table
 from clc.archive.byte_ranges import FileObject
 from clc.archive.container import ArchiveReader
-from clc.archive.index import IndexSection, MetadataSection
-from clc.archive.layout import FOOTER_BYTES, FOOTER_MARK, Footer, RecordHead, RecordKind, parse_footer
+from clc.archive.contents import IndexSection, MetadataSection
+from clc.archive.framing import FOOTER_BYTES, FOOTER_MARK, Footer, RecordHead, RecordKind, parse_footer
 from clc.archive.names import check_name
 from clc.archive.records import salvage
 from clc.archive.sections import Section, pack_sections, parse_sections

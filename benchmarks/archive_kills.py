@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.printing import print_machine, print_table
-from clc.archive.verify import verify_archive
+from clc.archive.soundness import verify_archive
 from clc.archive.writer import open_archive
 
 _PHOTOS, _SIDE = 24, 192

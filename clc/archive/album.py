@@ -10,7 +10,7 @@ from PIL import Image
 
 from clc.archive.byte_ranges import open_ranges
 from clc.archive.container import ArchiveReader
-from clc.archive.index import MemberRow, StreamRow
+from clc.archive.contents import MemberRow, StreamRow
 from clc.errors import ArchiveError
 
 

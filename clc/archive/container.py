@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from clc.archive.byte_ranges import ByteRanges
-from clc.archive.index import (
+from clc.archive.contents import (
     DIGEST_BYTES,
     Index,
     MemberRow,
@@ -14,7 +14,7 @@ from clc.archive.index import (
     parse_metadata,
     sha256,
 )
-from clc.archive.layout import (
+from clc.archive.framing import (
     FOOTER_BYTES,
     FOOTER_MARK,
     HEADER_BYTES,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from clc.archive.container import ArchiveReader
-from clc.archive.layout import FORMAT_VERSION
+from clc.archive.framing import FORMAT_VERSION
 from clc.codec.bitstream import QUALITY_STEPS
 
 _BILLION = 10**9

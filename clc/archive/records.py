@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clc.archive.byte_ranges import ByteRanges
-from clc.archive.index import Extent, MemberRow
-from clc.archive.layout import (
+from clc.archive.contents import Extent, MemberRow
+from clc.archive.framing import (
     FOOTER_BYTES,
     FOOTER_MARK,
     MAX_RECORD_HEAD_BYTES,

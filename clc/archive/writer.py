@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 from clc.archive.byte_ranges import LocalFile
 from clc.archive.container import ArchiveReader
-from clc.archive.index import (
+from clc.archive.contents import (
     MAX_COUNT,
     MAX_PARENTS,
     Extent,
@@ -22,7 +22,7 @@ from clc.archive.index import (
     pack_metadata,
     sha256,
 )
-from clc.archive.layout import Footer, Label, RecordHead, RecordKind, header
+from clc.archive.framing import Footer, Label, RecordHead, RecordKind, header
 from clc.archive.names import check_name, printable
 from clc.codec.bitstream import QUALITY_STEPS, Bitstream
 from clc.errors import ArchiveError

@@ -73,8 +73,8 @@ def unpack(
 
     from clc.archive.album import AloneDecoder
     from clc.archive.byte_ranges import open_ranges
-    from clc.archive.unpack import PictureFolder, select, unpack_salvaged
-    from clc.archive.unpack import unpack as unpack_members
+    from clc.archive.unpacker import PictureFolder, select, unpack_salvaged
+    from clc.archive.unpacker import unpack as unpack_members
 
     folder = PictureFolder(output_folder or _folder_of(archive), format, quality, force)
     decoder = AloneDecoder(store, max_pixels=max_pixels)
@@ -95,7 +95,7 @@ def verify(
     """Check every hash of an archive. Exits with 1 if something is wrong."""
     from clc.archive.album import AloneDecoder
     from clc.archive.names import printable
-    from clc.archive.verify import verify_archive
+    from clc.archive.soundness import verify_archive
 
     with _opened(archive, damaged_exits_with=1) as opened:
         decoder = AloneDecoder(store, max_pixels=max_pixels) if decode else None

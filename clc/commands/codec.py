@@ -132,7 +132,7 @@ def decompress(
 
 def info(stream: Annotated[str, typer.Argument(help="A .clc file, an archive, or - for standard input.")]) -> None:
     """Print the header and the section sizes of a .clc file, or what a .clca archive holds, as JSON."""
-    from clc.archive.layout import is_archive
+    from clc.archive.framing import is_archive
     from clc.codec.bitstream import describe
 
     if stream != STANDARD and is_archive(_beginning(stream)):
@@ -153,7 +153,7 @@ def _coded_with(data: bytes) -> str:
 
 
 def _beginning(stream: str) -> bytes:
-    from clc.archive.layout import HEADER_BYTES
+    from clc.archive.framing import HEADER_BYTES
 
     if not os.path.isfile(stream):
         return b""

@@ -21,7 +21,7 @@ from clc.runtime.files import is_special
 if TYPE_CHECKING:
     from clc.archive.coding import StoreCoder
     from clc.archive.inputs import Inputs
-    from clc.archive.pack import PackSummary
+    from clc.archive.packer import PackSummary
 
 PhotosArgument = Annotated[
     list[str],
@@ -71,7 +71,7 @@ def pack(
     Interrupted, it leaves ALBUM.clca.part, and the same command goes on. Photos that cannot be read are named, the
     others are packed, and the exit code is 2.
     """
-    from clc.archive.build import create_archive, stream_archive
+    from clc.archive.creation import create_archive, stream_archive
 
     with _interruptible():
         inputs = _find(photos)
@@ -102,7 +102,7 @@ def add(
 
     Nothing that is in the file is changed: interrupted, the archive is as it was, and the same command goes on.
     """
-    from clc.archive.build import add_to_archive
+    from clc.archive.creation import add_to_archive
 
     with _interruptible():
         inputs = _find(photos)
@@ -210,7 +210,7 @@ def _name_left_out(inputs: "Inputs") -> None:
 
 def _print_plan(inputs: "Inputs", max_pixels: int) -> None:
     from clc.archive.names import printable
-    from clc.archive.pack import duplicates
+    from clc.archive.packer import duplicates
     from clc.archive.plan import alone
 
     rows = [("photo", "plan")]

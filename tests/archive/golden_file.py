@@ -7,7 +7,7 @@ another name and one refers to two key members, and one that was added.
 import io
 from pathlib import Path
 
-from clc.archive.layout import Label
+from clc.archive.framing import Label
 from clc.archive.writer import ArchiveWriter
 from tests.archive.samples import SETTINGS, member, pixels, reader_of, stream_of
 

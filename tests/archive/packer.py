@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from clc.archive.build import add_to_archive, create_archive
+from clc.archive.creation import add_to_archive, create_archive
 from clc.archive.inputs import find_inputs
 from tests.archive.samples import LosslessCoder
 

@@ -13,8 +13,8 @@ from PIL import Image
 from clc.archive.byte_ranges import FileObject
 from clc.archive.coding import CodingSettings
 from clc.archive.container import ArchiveReader
-from clc.archive.index import MemberRow, sha256
-from clc.archive.layout import Label
+from clc.archive.contents import MemberRow, sha256
+from clc.archive.framing import Label
 from clc.archive.writer import ArchiveWriter
 from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header
 from clc.codec.decisions.targets import Compressed, Target

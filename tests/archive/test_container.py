@@ -9,8 +9,8 @@ import pytest
 
 from clc.archive.byte_ranges import FileObject, Remote
 from clc.archive.container import ArchiveReader, footers_backwards
-from clc.archive.index import MAX_PARENTS
-from clc.archive.layout import FOOTER_BYTES, HEADER_BYTES, MAGIC, Label
+from clc.archive.contents import MAX_PARENTS
+from clc.archive.framing import FOOTER_BYTES, HEADER_BYTES, MAGIC, Label
 from clc.archive.writer import ArchiveWriter, locked, open_archive
 from clc.errors import ArchiveError, BitstreamError
 from tests.archive.samples import MODEL, SETTINGS, archive_bytes, fill, member, pixels, reader_of, stream_of

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import clc.archive
-from clc.archive.build import create_archive
 from clc.archive.coding import StoreCoder
+from clc.archive.creation import create_archive
 from clc.archive.inputs import find_inputs
 from clc.codec.decisions.targets import Target
 from tests.archive.samples import write_photos

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clc.archive.index import IndexSection, MetadataSection
+from clc.archive.contents import IndexSection, MetadataSection
 from clc.archive.sections import Method, pack_sections, parse_sections, transposed
 from clc.errors import ArchiveError
 from tests.archive.samples import archive_bytes, reader_of

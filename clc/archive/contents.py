@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.archive.layout import HEADER_BYTES
+from clc.archive.framing import HEADER_BYTES
 from clc.archive.names import MAX_NAME_BYTES, check_name
 from clc.archive.sections import Section, pack_sections, parse_sections, restored, transposed
 from clc.errors import ArchiveError

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from clc.archive.byte_ranges import ByteRanges
 from clc.archive.coding import PhotoCoder
 from clc.archive.container import ArchiveReader
-from clc.archive.index import Extent, MemberRow, sha256
+from clc.archive.contents import Extent, MemberRow, sha256
+from clc.archive.framing import WORK_KEY_BYTES, Label
 from clc.archive.inputs import InputPhoto
-from clc.archive.layout import WORK_KEY_BYTES, Label
 from clc.archive.names import check_name, printable
 from clc.archive.size import Share, SizeBudget
 from clc.archive.writer import ArchiveWriter

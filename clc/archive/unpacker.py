@@ -11,7 +11,7 @@ import numpy as np
 from clc.archive.album import StreamDecoder
 from clc.archive.byte_ranges import ByteRanges
 from clc.archive.container import ArchiveReader
-from clc.archive.index import MemberRow
+from clc.archive.contents import MemberRow
 from clc.archive.names import check_name, file_names, printable
 from clc.archive.records import Salvaged, salvage
 from clc.errors import ArchiveError, ClcError, OutputError

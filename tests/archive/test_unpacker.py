@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from clc.archive.byte_ranges import FileObject
-from clc.archive.index import MemberRow, sha256
-from clc.archive.layout import Label
+from clc.archive.contents import MemberRow, sha256
+from clc.archive.framing import Label
 from clc.archive.names import file_names, printable
-from clc.archive.unpack import PictureFolder, Unpacked, select, unpack, unpack_salvaged
+from clc.archive.unpacker import PictureFolder, Unpacked, select, unpack, unpack_salvaged
 from clc.archive.writer import ArchiveWriter
 from clc.errors import ArchiveError
 from clc.images.encode import PictureFormat

@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from clc.archive.album import Album
-from clc.archive.build import add_to_archive, create_archive, part_of
+from clc.archive.creation import add_to_archive, create_archive, part_of
+from clc.archive.framing import HEADER_BYTES
 from clc.archive.inputs import InputPhoto, Inputs, find_inputs
-from clc.archive.layout import HEADER_BYTES
-from clc.archive.verify import verify_archive
+from clc.archive.soundness import verify_archive
 from clc.archive.writer import locked, open_archive
 from clc.errors import ArchiveError, ImageError, OutputError
 from tests.archive.samples import LosslessCoder, LosslessDecoder, pixels, stream_of, write_photos

@@ -14,9 +14,9 @@ from PIL import Image
 from clc.archive.byte_ranges import LocalFile
 from clc.archive.coding import PhotoCoder
 from clc.archive.container import ArchiveReader
+from clc.archive.framing import HEADER_BYTES, WORK_KEY_BYTES, header
 from clc.archive.inputs import InputPhoto, Inputs
-from clc.archive.layout import HEADER_BYTES, WORK_KEY_BYTES, header
-from clc.archive.pack import LeftStreams, Packer, PackSummary, open_photo
+from clc.archive.packer import LeftStreams, Packer, PackSummary, open_photo
 from clc.archive.records import FoundStream, whole_streams
 from clc.archive.size import SAMPLE, SizeBudget
 from clc.archive.writer import ArchiveWriter, locked
