@@ -3,7 +3,7 @@
 Exit codes: 0 success; 1 something checked is not as it should be (`verify`), or a bug, with a traceback; 2 a mistake in
 the call or in what it was given, with one line that says what to do (after the usage, if the call is malformed);
 2 as well, with one line, if standard output cannot be written, once all else is done, or without a working directory;
-128 + n training stopped by signal n, after it wrote a checkpoint.
+128 + n training stopped by signal n, after it wrote a checkpoint, or an archive's packing was interrupted.
 """
 
 import logging
@@ -19,10 +19,12 @@ import clc.commands.data
 import clc.commands.dictionary
 import clc.commands.model
 from clc import __version__
+from clc.commands.archive import list_photos, unpack, verify
 from clc.commands.artifacts import artifact_app
 from clc.commands.codec import compress, decompress, info
 from clc.commands.evaluate import evaluate
 from clc.commands.gc import gc
+from clc.commands.pack import add, pack
 from clc.commands.report import report
 from clc.commands.train import train
 from clc.runtime.exit import check_working_directory, one_line_errors, print_error, run_program
@@ -31,7 +33,7 @@ from clc.store import Kind
 
 check_working_directory()  # before what it is taken for granted by is imported
 
-_PHOTOS, _MODELS, _MEASURING = "Photos", "Dictionaries and models", "Measuring"
+_PHOTOS, _ARCHIVES, _MODELS, _MEASURING = "Photos", "Archives of photos", "Dictionaries and models", "Measuring"
 _STORE, _FLOWS = "Artifacts and data", "Flows"
 
 app = typer.Typer(
@@ -42,6 +44,11 @@ app = typer.Typer(
 app.command(rich_help_panel=_PHOTOS)(compress)
 app.command(rich_help_panel=_PHOTOS)(decompress)
 app.command(rich_help_panel=_PHOTOS)(info)
+app.command(rich_help_panel=_ARCHIVES)(pack)
+app.command(rich_help_panel=_ARCHIVES)(add)
+app.command("list", rich_help_panel=_ARCHIVES)(list_photos)
+app.command(rich_help_panel=_ARCHIVES)(unpack)
+app.command(rich_help_panel=_ARCHIVES)(verify)
 app.add_typer(clc.commands.dictionary.app, name="dictionary", rich_help_panel=_MODELS)
 app.command(rich_help_panel=_MODELS)(train)
 app.add_typer(clc.commands.model.app, name="model", rich_help_panel=_MODELS)

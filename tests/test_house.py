@@ -22,6 +22,7 @@ ORCHESTRATION_AND_SEARCH = ("clc.dictionary", "faiss", "prefect", "sklearn")
 SAME_MEANING = {
     "__init__",
     "__main__",
+    "archive",
     "artifacts",  # the codec's in a store; the commands of any
     "codec",
     "config",

@@ -143,10 +143,15 @@ def decompress(
     carry_out(tasks, decompress_one, spared=(ClcError,))
 
 
-def info(stream: Annotated[str, typer.Argument(help="A .clc file, or - for standard input.")]) -> None:
-    """Print the header and the section sizes of a .clc file as JSON."""
+def info(stream: Annotated[str, typer.Argument(help="A .clc file, an archive, or - for standard input.")]) -> None:
+    """Print the header and the section sizes of a .clc file, or what a .clca archive holds, as JSON."""
+    from clc.archive.framing import is_archive
     from clc.codec.bitstream import describe
 
+    if stream != STANDARD and is_archive(_beginning(stream)):
+        from clc.commands.archive import print_info
+
+        return print_info(stream)
     typer.echo(json.dumps(describe(_read(stream)), indent=2))
 
 
@@ -158,6 +163,15 @@ def _coded_with(data: bytes) -> str:
     return f"model {header.model_id}, " + (
         f"dictionary {header.dictionary_id}" if header.references else "no references"
     )
+
+
+def _beginning(stream: str) -> bytes:
+    from clc.archive.framing import HEADER_BYTES
+
+    if not os.path.isfile(stream):
+        return b""
+    with open(stream, "rb") as file:
+        return file.read(HEADER_BYTES)
 
 
 def _read(stream: str) -> bytes:
