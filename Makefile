@@ -1,16 +1,25 @@
 # `make demo`: install and run the main job on bundled photos.  `make test`: everything CI runs.
+# `make check`: before every commit, everything but the slow tests.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DEMO := runs/demo/artifacts
+# Two processes of one thread each: with more, the processes would wait for each other's.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test lint types clean
+.PHONY: demo test check lint types clean
 
+# In a store of its own: its model is minutes old, and must not be what `clc compress` codes with from then on.
 demo: $(INSTALLED)
-	$(BIN)/python -m pipelines.rebuild --profile demo
+	$(BIN)/python -m pipelines.rebuild --profile demo --store $(DEMO)
+	@echo "All of it is in $(DEMO), apart from your own artifacts: clc compress photo.png --store $(DEMO)"
+	@echo "Without --store, clc compress goes on coding with the model that comes with CLC, which is far better trained."
 
-# Tests run in two processes of one thread each: with more, the processes would wait for each other's.
 test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
+
+check: lint types
+	$(PYTEST) -m "not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ import psutil
 from benchmarks.printing import print_machine, print_table
 from clc.store import Store, verify_store
 
-_VICTIMS = {"flow": None, "worker": "spawn_main", "trainer": "clc.training", "server": "uvicorn"}
+_VICTIMS = {"flow": None, "worker": "spawn_main", "trainer": "clc train", "server": "uvicorn"}
 """What is killed → what its command line contains; None for the process that was started."""
 _POLL_SECONDS = 0.25
 _MORE_RUNS = 3

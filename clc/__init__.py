@@ -1,27 +1,43 @@
 """CLC: learned compression of photo collections with a versioned dictionary of reference patches.
 
-`clc.load("default")` gives a codec for photos.
+`clc.load("default")` gives a codec for photos, `clc.open("album.clca")` the photos of an archive. Pillow opens and
+saves `.clc` files once this package is imported.
 """
 
 import warnings
 from typing import TYPE_CHECKING
 
 from clc.runtime import thread_limits  # noqa: F401  (PyTorch reads them when it is first imported)
+from clc.runtime.when_imported import when_imported
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "load", "open"]
 
 # compressai's dependencies still use torch.jit; nobody who reads our output can do anything about it.
 warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
 
+
+def _register_with_pillow() -> None:
+    from clc.pillow_plugin import register
+
+    register()
+
+
+when_imported("PIL.Image", _register_with_pillow)
+
 if TYPE_CHECKING:
     from clc.api import load
+    from clc.archive.album import open_album as open
 else:
 
     def __getattr__(name: str) -> object:
-        """`load`, when it is first asked for: `import clc` does not wait for PyTorch."""
-        if name != "load":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from clc.api import load
+        """`load` and `open`, when they are first asked for: `import clc` does not wait for PyTorch."""
+        if name == "load":
+            from clc.api import load
 
-        return load
+            return load
+        if name == "open":
+            from clc.archive.album import open_album
+
+            return open_album
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,20 +13,23 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from clc.codec.artifacts import find_latents, open_codec, other_latents, read_config, reference_latents
+from clc.codec.artifacts import find_latents, open_codec, other_latents, values_of
 from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header
 from clc.codec.codec import Codec
 from clc.codec.decisions.targets import Compressed, Target, compress_to
 from clc.codec.encoder import Encoder
+from clc.codec.metadata_section import pack_metadata, read_metadata
 from clc.codec.size_limit import MAX_PIXELS
 from clc.codec.stream_file import read_stream
-from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
-from clc.images import PictureFormat, encode, format_of, read_image
-from clc.images.decode import DECODER_FAILURES, to_rgb
+from clc.errors import BitstreamError, MissingArtifactError, ProfileError
+from clc.images import PictureFormat, encode, format_of
+from clc.images.decode import DecodedPhoto
+from clc.images.forms import ImageLike, photo_from
+from clc.images.metadata import Carry, Metadata
 from clc.model.config import ModelConfig
-from clc.model.transforms.convolutional import ConvolutionalConfig
 from clc.runtime.files import check_output, write_atomically
 from clc.runtime.prefetch import prefetched
+from clc.runtime.remarks import remark
 from clc.store import Kind, Store, Version, short_id
 from clc.store.shipped import LayeredStore
 
@@ -34,8 +37,6 @@ _PRODUCTION = "production"
 DEFAULT = "default"
 """The name of the model that is used where none is named."""
 
-ImageLike = Image.Image | NDArray[np.uint8] | str | os.PathLike[str]
-"""A picture, its pixels uint8 [H, W, 3], or the file that it is in; all by the rules of `clc.images.decode`."""
 _OPEN_CODECS = 4
 
 
@@ -116,12 +117,16 @@ class StoreDecoder:
         return type(self), (self.store, str(self.device), self.max_pixels)
 
     def decompress(self, data: bytes) -> Image.Image:
-        """The picture in a stream.
+        """The picture in a stream; its `info` has `exif`, `xmp` and `icc_profile` where the stream carries them.
 
         Raises BitstreamError for one that is damaged, MissingArtifactError, with what to import, for one whose model
         or references are not in the store, CorruptArtifactError for references that are damaged.
         """
-        return Image.fromarray(self._pixels(data))
+        picture = Image.fromarray(self._pixels(data))
+        metadata = metadata_of(data)
+        said = {"exif": metadata.exif, "xmp": metadata.xmp, "icc_profile": metadata.profile}
+        picture.info |= {name: content for name, content in said.items() if content is not None}
+        return picture
 
     def decompress_many(self, streams: Iterable[bytes]) -> Iterator[Image.Image]:
         """`decompress` for each stream, one by one as they are taken."""
@@ -145,9 +150,11 @@ class StoreDecoder:
         source, target = Path(stream), Path(output)
         check_output(target, overwrite=overwrite, sources=[source])
         chosen = format or format_of(target)
-        pixels = self._pixels(read_stream(source))
-        write_atomically(target, encode(pixels, chosen, name=str(target)), overwrite=overwrite)
-        return Image.fromarray(pixels)
+        data = read_stream(source)
+        picture = self.decompress(data)
+        encoded = encode(np.asarray(picture), chosen, name=str(target), metadata=metadata_of(data, str(source)))
+        write_atomically(target, encoded, overwrite=overwrite)
+        return picture
 
     def _pixels(self, data: bytes) -> NDArray[np.uint8]:
         header = Bitstream.from_bytes(data).header
@@ -246,6 +253,7 @@ class StoreCodec(StoreDecoder):
         bpp: float | None = None,
         psnr: float | None = None,
         references: bool = True,
+        carry: Carry | None = None,
     ) -> bytes:
         """Code an image to a `.clc` stream.
 
@@ -253,17 +261,25 @@ class StoreCodec(StoreDecoder):
         bpp, psnr: instead of the quality, bits per pixel of the whole stream, or dB of the picture that comes back.
         They are met within 2 %, or refused.
         references: False writes a stream that needs no dictionary.
+        carry: what goes into the stream beside the pixels. Default: EXIF and XMP, no profile; colours become sRGB.
         Raises ProfileError if a value is out of range or out of reach for this image, or if several are given;
         ImageError if the image cannot be read or is too large; MissingArtifactError without the dictionary.
         """
-        return self.compress_to(image, Target.choose(quality, bpp, psnr), references=references).data
+        return self.compress_to(image, Target.choose(quality, bpp, psnr), references=references, carry=carry).data
 
-    def compress_to(self, image: ImageLike, target: Target, *, references: bool = True) -> Compressed:
+    def compress_to(
+        self, image: ImageLike, target: Target, *, references: bool = True, carry: Carry | None = None
+    ) -> Compressed:
         """`compress` for a target that is chosen already; the stream with what was measured of it.
 
         Raises what `compress` raises.
         """
-        return self._compress(pixels_of(image), target, references)
+        return self.compress_photo(self._photo(image, carry), target, references=references)
+
+    def compress_photo(self, photo: DecodedPhoto, target: Target, *, references: bool = True) -> Compressed:
+        """`compress_to` for a photo that is decoded already, with what is to be carried of it."""
+        metadata = pack_metadata(photo.metadata)
+        return compress_to(self._encoder(references), photo.pixels, target, references=references, metadata=metadata)
 
     def compress_many(
         self,
@@ -273,11 +289,12 @@ class StoreCodec(StoreDecoder):
         bpp: float | None = None,
         psnr: float | None = None,
         references: bool = True,
+        carry: Carry | None = None,
     ) -> Iterator[bytes]:
         """`compress` for each image, one by one as the streams are taken; the next file is read meanwhile."""
         target = Target.choose(quality, bpp, psnr)
-        pixels = prefetched(pixels_of(image) for image in images)
-        return (self._compress(each, target, references).data for each in pixels)
+        photos = prefetched(self._photo(image, carry) for image in images)
+        return (self.compress_photo(each, target, references=references).data for each in photos)
 
     def compress_file(
         self,
@@ -288,6 +305,7 @@ class StoreCodec(StoreDecoder):
         bpp: float | None = None,
         psnr: float | None = None,
         references: bool = True,
+        carry: Carry | None = None,
         overwrite: bool = False,
     ) -> Compressed:
         """`compress` from file to file, written only if all went well; the stream with what was measured of it.
@@ -298,12 +316,12 @@ class StoreCodec(StoreDecoder):
         """
         target = Target.choose(quality, bpp, psnr)
         check_output(Path(output), overwrite=overwrite, sources=[Path(image)])
-        compressed = self.compress_to(image, target, references=references)
+        compressed = self.compress_to(image, target, references=references, carry=carry)
         write_atomically(Path(output), compressed.data, overwrite=overwrite)
         return compressed
 
-    def _compress(self, pixels: NDArray[np.uint8], target: Target, references: bool) -> Compressed:
-        return compress_to(self._encoder(references), pixels, target, references=references)
+    def _photo(self, image: ImageLike, carry: Carry | None) -> DecodedPhoto:
+        return photo_from(image, max_pixels=self.max_pixels, carry=carry or Carry())
 
     def _encoder(self, references: bool) -> Encoder:
         if self._retrieving is None and references and self._takes_references():
@@ -321,8 +339,7 @@ class StoreCodec(StoreDecoder):
         from clc.dictionary.retrieval.open_encoder import open_encoder  # needs the search libraries
 
         dictionary = self.dictionary or self.store.get(Kind.DICTIONARY, self.model.attributes["dictionary"])
-        if not isinstance(read_config(self.model).transform, ConvolutionalConfig):
-            reference_latents(dictionary, self.model, store=self.store)  # a dictionary that is new to this model
+        values_of(dictionary, self.model, store=self.store)  # a dictionary that is new to this model
         opened = open_encoder(self.store, self.model, dictionary, backbone=self._backbone, max_pixels=self.max_pixels)
         return opened[0]
 
@@ -337,16 +354,14 @@ def _loaded_again(store: Store, model: str, dictionary: str | None, options: dic
     return load(model, store=store, dictionary=dictionary, **options)
 
 
-def pixels_of(image: ImageLike) -> NDArray[np.uint8]:
-    """Pixels uint8 [H, W, 3] of a picture or of a file; an array is left as it is.
+def metadata_of(stream: bytes, name: str = "stream") -> Metadata:
+    """What a stream carries beside its picture; nothing, and a remark, if that is damaged.
 
-    Raises ImageError if they cannot be decoded.
+    Raises BitstreamError if the stream itself is.
     """
-    if isinstance(image, np.ndarray):
-        return image
-    if not isinstance(image, Image.Image):
-        return read_image(os.fspath(image))
+    section = Bitstream.from_bytes(stream).metadata
     try:
-        return to_rgb(image, "image")
-    except DECODER_FAILURES as error:  # Pillow reads a file's pixels only now
-        raise ImageError(f"image cannot be decoded: {error}") from error
+        return read_metadata(section)
+    except BitstreamError as error:
+        remark(name, f"what it carries beside the picture is left out ({error})")
+        return Metadata()

@@ -33,8 +33,8 @@ class FetchError(ClcError):
     """A download failed, or what arrived is not what the manifest promises."""
 
 
-class ArchiveError(FetchError):
-    """An archive is hostile or damaged: foreign paths, bombs, links."""
+class BadDownloadError(FetchError):
+    """A downloaded archive is hostile or damaged: foreign paths, bombs, links."""
 
 
 class StoreError(ClcError):
@@ -79,6 +79,10 @@ class OverlapError(ClcError):
 
 class BitstreamError(ClcError):
     """A `.clc` stream is malformed, truncated, damaged or of an unknown format version."""
+
+
+class ArchiveError(ClcError):
+    """A `.clca` archive is malformed, cut short or damaged, cannot be read, or cannot be added to now."""
 
 
 class ClusterError(ClcError):

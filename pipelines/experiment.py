@@ -9,8 +9,8 @@ from clc.api import DEFAULT, find_model
 from clc.experiments.budgets import Budget
 from clc.experiments.catalogue import find_experiment
 from clc.experiments.data_sets import general
-from clc.experiments.tables import combined, experiment_seeds, markdown
 from clc.experiments.variant import measured, trained, variant_profile
+from clc.experiments.variants_table import combined, experiment_seeds, markdown
 from clc.production.profile import Profile
 from clc.store import Kind
 from clc.store.shipped import LayeredStore

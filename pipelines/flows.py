@@ -2,21 +2,19 @@
 
 from prefect import flow
 
+from clc.production.profile_stages import dictionary_of
 from clc.production.promotion import Promotion
 from clc.stages.workers import DaskWorkers
+from clc.store import Store
 from pipelines.runtime.outcome import Outcome
 from pipelines.runtime.work import announce, begin, ended
 from pipelines.show import show_curve, show_entries, show_promotion, show_stages
 from pipelines.stages import (
+    DictionaryTasks,
     assign_references,
-    cluster_keys,
     code_references,
-    crop_references,
     evaluate_codec,
-    extract_features,
-    index_entries,
     pass_gate,
-    reduce_features,
     train_codec,
 )
 
@@ -31,16 +29,13 @@ def build_dictionary(
     """
     dask = DaskWorkers.asked_for(workers, dask_address)
     with begin(profile, store) as work:
-        patches = crop_references(work.profile, work.store, dask)
-        features = extract_features(work.profile, work.store, patches.version, dask)
-        keys = reduce_features(work.profile, work.store, features.version)
-        clusters = cluster_keys(work.profile, work.store, keys.version)
-        dictionary = index_entries(work.profile, work.store, clusters.version, keys.version, patches.version)
-        announce(work, dictionary)
-        outcomes = [patches, features, keys, clusters, dictionary]
-        show_stages(work, outcomes)
-        show_entries(work, dictionary.version)
-    return outcomes
+        opened = Store(work.store)
+        tasks = DictionaryTasks(opened)
+        dictionary_of(work.profile, store=opened, workers=dask, run=tasks)
+        announce(work, tasks.outcomes[-1])
+        show_stages(work, tasks.outcomes)
+        show_entries(work, tasks.outcomes[-1].version)
+    return tasks.outcomes
 
 
 @flow(name="train")

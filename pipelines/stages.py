@@ -15,21 +15,18 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
 from clc.codec.references.artifact import references_or_latents
-from clc.dictionary.dictionary import Dictionary
-from clc.dictionary.stages import assignments, cluster, features, index, patches, reduce
 from clc.errors import DictionaryError, TrainingError
 from clc.evaluation.measure.versions import evaluate_versions
 from clc.evaluation.report.page import write_report
 from clc.images import open_source
-from clc.images.sources.combined import JoinedPhotos
 from clc.production.drift import Drift, measure_drift
 from clc.production.profile import Profile
+from clc.production.profile_stages import assignments_of
 from clc.production.promotion import Promotion, patches_of
 from clc.production.promotion import promote as move_production
-from clc.stages.workers import DaskWorkers
 from clc.store import Kind, StageResult, Store, Version
+from clc.training.job import TrainingJob
 from clc.training.launch import run_trainer
-from clc.training.train import TrainingJob
 from pipelines.runtime.outcome import Outcome
 from pipelines.runtime.progress import progress_bar
 from pipelines.runtime.retry import DELAYS, RETRIES, may_pass
@@ -57,65 +54,34 @@ def _stage(function: Callable[Parameters, Result]) -> Task[Parameters, Result]:
     return options(with_progress)
 
 
-@_stage
-def crop_references(profile: Profile, store: str, workers: DaskWorkers | None = None) -> Outcome:
-    """Photos → patches, the candidates for entries."""
-    photos = open_source(profile.sources.reference)
-    result = patches.crop(photos, config=profile.crop, store=Store(store), workers=workers)
-    return Outcome.of("crop", result)
+class DictionaryTasks:
+    """Runs each stage of a dictionary as a task of its name (`clc.dictionary.build.StageRunner`).
+
+    outcomes: of those that are done, in order.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.outcomes: list[Outcome] = []
+        self._store = store
+
+    def __call__(self, name: str, stage: Callable[[], StageResult], /) -> StageResult:
+        """What the stage returns; the alias `latest` moves to a dictionary."""
+        result = _run_stage.with_options(name=name)(stage, self._store)
+        self.outcomes.append(Outcome.of(name, result))
+        return result
 
 
 @_stage
-def extract_features(
-    profile: Profile, store: str, reference_patches: str, workers: DaskWorkers | None = None
-) -> Outcome:
-    """Patches → SPP features."""
-    opened = Store(store)
-    version = opened.get(Kind.PATCHES, reference_patches)
-    result = features.extract(version, config=profile.features, store=opened, workers=workers)
-    return Outcome.of("features", result)
-
-
-@_stage
-def reduce_features(profile: Profile, store: str, feature_rows: str) -> Outcome:
-    """Features → keys."""
-    opened = Store(store)
-    version = opened.get(Kind.FEATURES, feature_rows)
-    return Outcome.of("reduce", reduce.reduce(version, config=profile.reduce, store=opened))
-
-
-@_stage
-def cluster_keys(profile: Profile, store: str, keys: str) -> Outcome:
-    """Keys → clusters."""
-    opened = Store(store)
-    return Outcome.of("cluster", cluster.cluster(opened.get(Kind.REDUCED, keys), config=profile.cluster, store=opened))
-
-
-@_stage
-def index_entries(profile: Profile, store: str, clusters: str, keys: str, reference_patches: str) -> Outcome:
-    """Clusters, keys and patches → dictionary; moves the alias `latest`."""
-    opened = Store(store)
-    result = index.index(
-        opened.get(Kind.CLUSTERS, clusters),
-        opened.get(Kind.REDUCED, keys),
-        opened.get(Kind.PATCHES, reference_patches),
-        config=profile.index,
-        store=opened,
-    )
-    return Outcome.of("index", _as_latest(opened, result))
+def _run_stage(stage: Callable[[], StageResult], store: Store) -> StageResult:
+    result = stage()
+    return _as_latest(store, result) if result.version.kind is Kind.DICTIONARY else result
 
 
 @_stage
 def assign_references(profile: Profile, store: str, dictionary: str) -> Outcome:
     """Training photos → the references of their windows."""
     opened = Store(store)
-    result = assignments.assign(
-        open_source(profile.sources.training),
-        Dictionary(opened.get(Kind.DICTIONARY, dictionary), profile.features.backbone),
-        references=profile.model.config.references,
-        retrieval=profile.retrieval,
-        store=opened,
-    )
+    result = assignments_of(profile, opened.get(Kind.DICTIONARY, dictionary), store=opened)
     return Outcome.of("assignments", result)
 
 
@@ -128,13 +94,10 @@ def train_codec(
     reference: what the profile was loaded by. lock: a file descriptor that the trainer keeps open while it lives.
     """
     opened = Store(store)
-    config = profile.training
-    if config.devices is None:
-        config = config.model_copy(update={"devices": profile.trainer.processes})
-    job = TrainingJob(
-        photos=JoinedPhotos([open_source(profile.sources.training)]),
-        choice=profile.model,
-        config=config,
+    devices = profile.training.devices or profile.trainer.processes
+    job = TrainingJob.of_profile(
+        profile.model_copy(update={"training": profile.training.model_copy(update={"devices": devices})}),
+        [profile.sources.training],
         assignments=opened.get(Kind.ASSIGNMENTS, assigned),
         dictionary=opened.get(Kind.DICTIONARY, dictionary),
     )
@@ -150,6 +113,7 @@ def train_codec(
 
     arguments = ["--profile", reference, "--data", profile.sources.training, "--store", opened.url]
     arguments += ["--assignments", assigned, "--dictionary", dictionary, "--runs", str(RUNS)]
+    arguments += ["--devices", str(devices)]
     start = time.monotonic()
     run_trainer(arguments, profile.trainer, on_line=on_line, keep_open=[] if lock is None else [lock])
     published = opened.find(recipe)
@@ -182,7 +146,7 @@ def evaluate_codec(profile: Profile, store: str, model: str) -> Outcome:
     if "dictionary" not in version.attributes:
         raise DictionaryError(
             f"{version} was trained without a dictionary; name a model that the flow `train` has made, or measure this "
-            f"one with `python -m benchmarks.rd --model {version.short_id}`"
+            f"one with `clc evaluate --model {version.short_id}`"
         )
     dictionary = opened.get(Kind.DICTIONARY, version.attributes["dictionary"])
     result = evaluate_versions(

@@ -28,7 +28,9 @@ from clc.images import open_source
 from clc.model.config import Conditioning
 from clc.store import Kind, Store, Version
 from clc.training.config import TrainingConfig
-from clc.training.train import ModelChoice, TrainingJob, train
+from clc.training.job import AdaptedPreset, TrainingJob
+from clc.training.train import train
+from tests.budget import pytest_runtest_call, pytest_terminal_summary  # noqa: F401  (hooks)
 
 # On busy machines, a second OpenMP thread that spins for its turn makes everything many times slower.
 torch.set_num_threads(1)
@@ -116,7 +118,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> World:
     assignments = assign(source, opened, references=3, retrieval=RetrievalConfig(), store=store).version
     job = TrainingJob(
         photos=source,
-        choice=ModelChoice(preset="tiny", conditioning=Conditioning.PAPER),
+        network=AdaptedPreset(preset="tiny", conditioning=Conditioning.PAPER),
         config=TrainingConfig(steps=6, batch=2, crop=64, refresh_every=3, learning_rate=1e-3, held_out=0),
         assignments=assignments,
         dictionary=dictionary,

@@ -47,9 +47,12 @@ def codec(world: World) -> StoreCodec:
     return clc.load(store=world.store)
 
 
-@pytest.fixture
-def path(world: World) -> Path:
-    return world.test_photos / "photo-100.png"
+@pytest.fixture(scope="module")
+def path(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo of two tiles, one of them narrow."""
+    path = tmp_path_factory.mktemp("api") / "photo.png"
+    Image.open(world.test_photos / "photo-100.png").crop((0, 0, 280, 130)).save(path)
+    return path
 
 
 @pytest.fixture

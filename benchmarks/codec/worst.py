@@ -186,7 +186,7 @@ def _measure(work: tuple[_Picture, bool]) -> tuple[str, bool, _Findings]:
         elif stream.blocks is not None:
             findings.acted["linear" if stream.hyper is None else "mended"] += 1
         if stream.hyper is not None:
-            error = float((coded.decoded - coded.scaled).abs().max())
+            error = float((coded.latent.decoded - coded.latent.scaled).abs().max())
             findings.error = max(findings.error, error)
             if error > _LARGEST_ERROR:
                 findings.broken.append(f"{about}: ŷ is {error:.2f} steps off")

@@ -24,6 +24,7 @@ from clc.model.config import ModelConfig
 from clc.model.network import CompressionModel
 from clc.model.priors.tables import FrequencyTables
 from clc.model.tiles import LATENT_TILE, TILE_SIZE, to_tensor
+from clc.model.transforms.convolutional import ConvolutionalConfig
 from clc.model.weights import pack, unpack
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 
@@ -217,6 +218,16 @@ def other_latents(store: Store, dictionary: Version, model: Version) -> list[Ver
         for version in store.versions(Kind.LATENTS)
         if version.id != own.id and made_of.items() <= version.attributes.items()
     ]
+
+
+def values_of(dictionary: Version, model: Version, *, store: Store) -> Version:
+    """`find_values`; latents of a model whose transforms are not convolutional are computed if they are not there.
+
+    Raises MissingArtifactError if there are no references of any other.
+    """
+    if not isinstance(read_config(model).transform, ConvolutionalConfig):
+        return reference_latents(dictionary, model, store=store).version
+    return find_values(store, dictionary, model)
 
 
 def _latents_recipe(dictionary: Version, model: Version) -> Recipe:

@@ -58,7 +58,11 @@ HEADER_FIELDS = (
     Field("quality", "H", "hundredths, 100–10,000"),
 )
 REFERENCE_FIELDS = (
-    Field("dictionary", "8s", "the first 8 bytes of the version's SHA-256, not zero"),
+    Field(
+        "dictionary",
+        "8s",
+        "the first 8 bytes of the SHA-256 of a version of kind `references`, or of a dictionary; not zero",
+    ),
     Field("packing", "B", "bits 0–2: references M, 1–5; bits 3–7: bits per index b, 0–31"),
     Field("scope", "B", "0: M entries for each tile; 1: M for the whole image; 2: M aligned photos"),
 )
@@ -76,6 +80,7 @@ class SectionKind(IntEnum):
     Y = 4
     BLOCKS = 5
     PICTURE = 6
+    METADATA = 64
 
     @property
     def summary(self) -> str:
@@ -90,6 +95,7 @@ _SUMMARIES = {
     SectionKind.Y: "the latent ŷ",
     SectionKind.BLOCKS: "blocks of 16×16 pixels coded by a linear transform",
     SectionKind.PICTURE: "the whole image as a lossless WebP file",
+    SectionKind.METADATA: "EXIF, XMP and the ICC profile of the image",
 }
 _KINDS = {kind.value: kind for kind in SectionKind}
 _HEADER = struct.Struct("<" + "".join(each.code for each in HEADER_FIELDS))
@@ -116,8 +122,9 @@ _SCOPES = tuple(Scope)
 class Header:
     """What a decoder must know before the payload.
 
-    model_id, dictionary_id: short ids (16 hex digits) of the versions needed; a stream without references has
-    `references == 0` and the dictionary id `NO_DICTIONARY`.
+    model_id, dictionary_id: short ids (16 hex digits) of the versions needed, the latter of kind `references` or a
+    dictionary with stored latents; a stream without references has `references == 0` and the dictionary id
+    `NO_DICTIONARY`.
     """
 
     model_id: str
@@ -171,6 +178,7 @@ class Bitstream:
     latent_checksum: CRC-32 of the decoded latent and of the reference latents that were used, so that a decoder that
     has others notices; 0 without a latent.
     blocks: what `clc.codec.linear` codes. picture: a lossless WebP file instead of everything else.
+    metadata: what `clc.codec.metadata_section` packs; no picture depends on it.
     """
 
     header: Header
@@ -181,6 +189,7 @@ class Bitstream:
     corners: NDArray[np.int32] | None = None
     blocks: bytes | None = None
     picture: bytes | None = None
+    metadata: bytes | None = None
 
     def to_bytes(self) -> bytes:
         """Serialise, in format version 6."""
@@ -207,6 +216,7 @@ class Bitstream:
             SectionKind.Y: self.latent,
             SectionKind.BLOCKS: self.blocks,
             SectionKind.PICTURE: self.picture,
+            SectionKind.METADATA: self.metadata,
         }
         if header.references:
             packing = header.references | header.index_bits << 3
@@ -258,10 +268,11 @@ def describe(data: bytes) -> dict[str, object]:
         from clc.codec.stream_versions_4_5 import parse_older
 
         older = parse_older(data)
-        header, sizes = older.stream.header, older.sizes
+        header, sizes, section = older.stream.header, older.sizes, None
     else:
         found = _find(data)
-        header, sizes = _read(data, found).header, found.sizes
+        parsed = _read(data, found)
+        header, sizes, section = parsed.header, found.sizes, parsed.metadata
     return {
         "format_version": header.format_version,
         "model": header.model_id,
@@ -273,8 +284,22 @@ def describe(data: bytes) -> dict[str, object]:
         "tiles": header.tiles,
         "scope": header.scope.value,
         "bytes": {"total": len(data), **sizes},
+        "metadata": _describe_metadata(section),
         "bpp": 8 * len(data) / (header.height * header.width),
     }
+
+
+def _describe_metadata(section: bytes | None) -> dict[str, int] | str:
+    """The bytes of each item, decompressed; what is wrong with them, if they are damaged."""
+    if section is None:
+        return {}
+    from clc.codec.metadata_section import read_metadata
+
+    try:
+        items = vars(read_metadata(section))
+    except BitstreamError as error:
+        return f"damaged: {error}"
+    return {name: len(content) for name, content in items.items() if content is not None}
 
 
 def _find(data: bytes) -> _Found:
@@ -313,7 +338,7 @@ def _read(data: bytes, found: _Found) -> Bitstream:
         raise BitstreamError("stream is damaged or cut short: its checksum does not match")
     model_id, height, width, quality = found.fields
     sections = found.sections
-    _check_combination(set(sections))
+    _check_combination({kind for kind in sections if kind < _FIRST_OPTIONAL_SECTION})
     dictionary, packing, scope = bytes(8), 0, 0
     references = sections.get(SectionKind.REFERENCES)
     if references is not None:
@@ -341,6 +366,7 @@ def _read(data: bytes, found: _Found) -> Bitstream:
         corners=_read_corners(sections.get(SectionKind.CORNERS), header),
         blocks=sections.get(SectionKind.BLOCKS),
         picture=sections.get(SectionKind.PICTURE),
+        metadata=sections.get(SectionKind.METADATA),
     )
 
 

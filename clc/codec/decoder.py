@@ -99,9 +99,9 @@ class Decoder:
             raise MissingArtifactError(f"stream was coded with model {header.model_id}, this codec has {own}")
         if header.references == 0:
             return
-        own = self._network.model.config.references
-        if header.references != own and header.scope is not Scope.ALIGNED:
-            raise BitstreamError(f"stream has {header.references} references a tile, its model uses {own}")
+        number = self._network.model.config.references
+        if header.references != number and header.scope is not Scope.ALIGNED:
+            raise BitstreamError(f"stream has {header.references} references a tile, its model uses {number}")
         latents = self._lookup.latents
         if latents is None or header.dictionary_id != latents.dictionary_id:
             raise MissingArtifactError(

@@ -12,7 +12,7 @@ from clc.commands.pin import add_pin_command
 from clc.commands.transfer import add_transfer_commands
 from clc.commands.version_argument import RefArgument
 from clc.store import Kind, Problem, Store, Version, verify
-from clc.store.shipped import LayeredStore
+from clc.store.shipped import LayeredStore, shipped_store
 
 # The table whose rows are what one has in mind when asking how large a version is.
 _MAIN_TABLES = {
@@ -34,11 +34,14 @@ def artifact_app(kind: Kind) -> typer.Typer:
 
     @app.command("list")
     def list_versions(store: StoreOption = None) -> None:
-        """List the published versions, oldest first, with their aliases."""
-        opened = Store(store)
+        """List the published versions, oldest first, with their aliases; the models that come with CLC last."""
+        opened = LayeredStore(store) if kind is Kind.MODEL else Store(store)
         aliases: dict[str, list[str]] = {}
         for name, revision in opened.aliases.list(kind).items():
             aliases.setdefault(revision.id, []).append(name)
+        shipped = shipped_store() if kind is Kind.MODEL else None
+        for name, revision in shipped.aliases.list(kind).items() if shipped else ():
+            aliases.setdefault(revision.id, []).append(f"{name} (comes with CLC)")
         rows = [("id", "built", _MAIN_TABLES.get(kind, ""), "aliases")]
         for version in opened.versions(kind):
             built = version.manifest.built.created_at[:16]

@@ -48,6 +48,11 @@ def compress(
     references: Annotated[bool, typer.Option(help="Use references from the dictionary.")] = True,
     backbone: BackboneOption = None,
     max_pixels: MaxPixelsOption = None,
+    strip: Annotated[bool, typer.Option("--strip", help="Carry no EXIF and XMP.")] = False,
+    strip_gps: Annotated[bool, typer.Option("--strip-gps", help="Carry EXIF and XMP without the position.")] = False,
+    keep_profile: Annotated[
+        bool, typer.Option("--keep-profile", help="Leave colours as they are and carry their profile. Default: sRGB.")
+    ] = False,
     store: StoreOption = None,
 ) -> None:
     """Compress images to .clc files. Several are independent: one that fails is named, the others are done."""
@@ -59,25 +64,31 @@ def compress(
     from clc.api import DEFAULT, load
     from clc.codec.decisions.targets import Target
     from clc.codec.size_limit import MAX_PIXELS
-    from clc.images import decode
+    from clc.images.decode import decode_photo, read_photo
+    from clc.images.metadata import Carry
 
+    carry = Carry(strip=strip, strip_gps=strip_gps, keep_profile=keep_profile)
+    limit = max_pixels or MAX_PIXELS
     target = Target.choose(quality, bpp, psnr)
     codec = load(
         model or DEFAULT,
         store=store,
         dictionary=dictionary,
         backbone=backbone,
-        max_pixels=max_pixels or MAX_PIXELS,
+        max_pixels=limit,
     )
 
     def compress_one(task: Task) -> None:
         piped = task.source == STANDARD
-        image = decode(read_standard_input(), name="standard input") if piped else task.source
-        written = codec.compress_to(image, target, references=references)
+        if piped:
+            photo = decode_photo(read_standard_input(), name="standard input", max_pixels=limit, carry=carry)
+        else:
+            photo = read_photo(task.source, max_pixels=limit, carry=carry)
+        written = codec.compress_photo(photo, target, references=references)
         write_output(task.output, written.data, overwrite=force)
         measured = f", {written.psnr:.2f} dB" if written.psnr is not None else ""
         size = f"{len(written.data)} bytes, {written.bpp:.4f} bpp"
-        announce(task.output, f"{size}{measured}, quality {written.quality:g}")
+        announce(task.output, f"{size}{measured}, quality {written.quality:g}, {_coded_with(written.data)}")
 
     carry_out(tasks, compress_one, spared=(ImageError, OutputError, TargetError))
 
@@ -115,26 +126,52 @@ def decompress(
 
     import numpy as np
 
-    from clc.api import StoreDecoder
+    from clc.api import StoreDecoder, metadata_of
     from clc.codec.size_limit import MAX_PIXELS
     from clc.store.shipped import LayeredStore
 
     decoder = StoreDecoder(LayeredStore(store), max_pixels=max_pixels or MAX_PIXELS)
 
     def decompress_one(task: Task) -> None:
-        picture = decoder.decompress(_read(task.source))
-        data = encode(np.asarray(picture), formats[task], name=task.output)
-        write_output(task.output, data, overwrite=force)
+        stream = _read(task.source)
+        picture = decoder.decompress(stream)
+        metadata = metadata_of(stream, task.source)
+        encoded = encode(np.asarray(picture), formats[task], name=task.output, metadata=metadata)
+        write_output(task.output, encoded, overwrite=force)
         announce(task.output, f"{picture.width}x{picture.height}")
 
     carry_out(tasks, decompress_one, spared=(ClcError,))
 
 
-def info(stream: Annotated[str, typer.Argument(help="A .clc file, or - for standard input.")]) -> None:
-    """Print the header and the section sizes of a .clc file as JSON."""
+def info(stream: Annotated[str, typer.Argument(help="A .clc file, an archive, or - for standard input.")]) -> None:
+    """Print the header and the section sizes of a .clc file, or what a .clca archive holds, as JSON."""
+    from clc.archive.framing import is_archive
     from clc.codec.bitstream import describe
 
+    if stream != STANDARD and is_archive(_beginning(stream)):
+        from clc.commands.archive import print_info
+
+        return print_info(stream)
     typer.echo(json.dumps(describe(_read(stream)), indent=2))
+
+
+def _coded_with(data: bytes) -> str:
+    """The versions that a stream needs, for people."""
+    from clc.codec.bitstream import Bitstream
+
+    header = Bitstream.from_bytes(data).header
+    return f"model {header.model_id}, " + (
+        f"dictionary {header.dictionary_id}" if header.references else "no references"
+    )
+
+
+def _beginning(stream: str) -> bytes:
+    from clc.archive.framing import HEADER_BYTES
+
+    if not os.path.isfile(stream):
+        return b""
+    with open(stream, "rb") as file:
+        return file.read(HEADER_BYTES)
 
 
 def _read(stream: str) -> bytes:

@@ -13,6 +13,7 @@ from clc.commands.options import (
     ForceOption,
     OverwriteOption,
     StoreOption,
+    StrictOption,
     WorkersOption,
 )
 from clc.commands.outputs import check_page
@@ -48,6 +49,7 @@ def build(
     dask_address: DaskAddressOption = None,
     store: StoreOption = None,
     force: ForceOption = False,
+    strict: StrictOption = False,
 ) -> None:
     """Build a dictionary from photos and publish it, with its references for a model."""
     from clc.api import find_model
@@ -160,6 +162,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     backbone: BackboneOption = None,
     store: StoreOption = None,
+    strict: StrictOption = False,
 ) -> None:
     """Show what changed from one dictionary to another."""
     import numpy as np

@@ -1,8 +1,19 @@
 """Options that several commands share."""
 
+import os
 from typing import Annotated
 
 import typer
+
+from clc.runtime.remarks import STRICT_VARIABLE
+
+
+def _make_strict(strict: bool) -> bool:
+    """By the environment, which processes that this one starts inherit."""
+    if strict:
+        os.environ[STRICT_VARIABLE] = "1"
+    return strict
+
 
 StoreOption = Annotated[
     str | None, typer.Option("--store", help="Artifact store: a path or URL. Default: $CLC_STORE, else ./artifacts.")
@@ -20,4 +31,10 @@ DaskAddressOption = Annotated[
 BackboneOption = Annotated[
     str | None,
     typer.Option("--backbone", help="Feature extractor: imagenet, file:PATH, random:SEED, codec:MODEL, hog."),
+]
+StrictOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict", callback=_make_strict, help="A file of the source that would be left out ends the command instead."
+    ),
 ]

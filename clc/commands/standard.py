@@ -27,11 +27,12 @@ def write_output(name: str, data: bytes, *, overwrite: bool) -> None:
     """Write standard output or a file, the latter as `write_atomically` does. Raises OutputError if that fails."""
     if name != STANDARD:
         return write_atomically(Path(name), data, overwrite=overwrite)
-    if sys.stdout is None:
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:
         raise OutputError("standard output is closed; name a file")
     try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        binary.write(data)
+        binary.flush()
     except OSError as error:
         raise OutputError(f"standard output cannot be written: {error.strerror or error}; name a file") from error
 

@@ -125,9 +125,7 @@ class CodecAnalysis:
     """g_a of a model version. Its features have the scale of the latent, so that distances are those that are coded."""
 
     def __init__(self, model: Version) -> None:
-        from clc.codec.artifacts import (
-            read_model,  # brings compressai, which takes workers longer to import than PyTorch
-        )
+        from clc.codec.artifacts import read_model  # other backbones need no codec
 
         network = read_model(model)
         self.spec = f"codec:{model.id}"

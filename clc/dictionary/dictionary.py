@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from clc.codec.bitstream import Scope
 from clc.dictionary.retrieval.cache import KeyValueCache
 from clc.dictionary.retrieval.queries import Query, merge
-from clc.dictionary.retrieval.search import FaissIndex, KeyBallTree, SearchIndex, SearchMethod, nearest
+from clc.dictionary.retrieval.search import FaissIndex, KeyBallTree, KeyScan, SearchIndex, SearchMethod, nearest
 from clc.dictionary.stages.features import FeatureConfig, FeatureExtractor, vectors_of
 from clc.dictionary.stages.reduce import Basis
 from clc.errors import CorruptArtifactError, DictionaryError, MissingArtifactError
@@ -23,7 +23,9 @@ class Dictionary:
     """K entries that can be searched by picture.
 
     backbone: what computes the features, as in `FeatureConfig`; None for what the dictionary was built with, which
-    another machine may have to name anew (file:PATH). queries, scope: what `retrieve` does by default.
+    another machine may have to name anew (file:PATH). method: the stored structure that is searched; None for the graph
+    if it has one, else every key is compared, which needs no search library.
+    queries, scope: what `retrieve` does by default.
     cache: lets the attention over its keys choose among the candidates of the search; without one, the nearest are
     chosen. Raises DictionaryError if the backbone computes other features.
     """
@@ -32,7 +34,7 @@ class Dictionary:
         self,
         version: Version,
         backbone: str | None = None,
-        method: SearchMethod = SearchMethod.FAISS,
+        method: SearchMethod | None = None,
         *,
         queries: Sequence[Query] = (Query.IDENTITY,),
         scope: Scope = Scope.TILE,
@@ -57,7 +59,11 @@ class Dictionary:
         self.keys = vectors_of(entries["key"])
         self._photos = np.array(entries["photo_sha256"].to_pylist())
         self._basis = Basis(version.tensors("basis"))
-        self._index = load_index(version, self.keys, method)
+        self._index: SearchIndex
+        if method is None and not FaissIndex.is_graph(version.table("faiss")):
+            self._index = KeyScan(self.keys)
+        else:
+            self._index = load_index(version, self.keys, method or SearchMethod.FAISS)
 
     def __len__(self) -> int:
         return len(self.keys)

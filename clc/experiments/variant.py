@@ -7,9 +7,6 @@ from numpy.typing import NDArray
 
 from clc.codec.artifacts import open_codec, read_config
 from clc.codec.references.artifact import references_or_latents
-from clc.dictionary.dictionary import Dictionary
-from clc.dictionary.stages import cluster, features, index, patches, reduce
-from clc.dictionary.stages.assignments import assign
 from clc.evaluation.measure.evaluate import EvaluationConfig, Subject, evaluate
 from clc.evaluation.measure.overlap import seen_by
 from clc.evaluation.measure.versions import evaluate_versions
@@ -18,9 +15,12 @@ from clc.experiments.catalogue import Experiment, Variant
 from clc.experiments.data_sets import DataSet, limited
 from clc.images import open_source
 from clc.production.profile import PhotoSources, Profile
+from clc.production.profile_stages import assignments_of, dictionary_of
+from clc.production.promotion import patches_of
 from clc.runtime.profile_file import validated
 from clc.store import Store, Version
-from clc.training.train import TrainingJob, train
+from clc.training.job import TrainingJob
+from clc.training.train import train
 
 _NO_OTHERS: dict[str, object] = {name: () for name in EvaluationConfig.model_fields if name.endswith("_qualities")}
 _MOST_PICTURES = 12
@@ -74,19 +74,12 @@ def trained(
 
     start: a model without conditioning that all variants start from.
     """
-    photos = open_source(profile.sources.training)
-    if not profile.model.config.takes_references:
-        job = TrainingJob(photos, profile.model, profile.training, start=start)
-        return train(job, store=store, runs=runs, device=device).version
-    dictionary, _ = _dictionary(profile, store)
-    assignments = assign(
-        photos,
-        Dictionary(dictionary, profile.features.backbone),
-        references=profile.model.config.references,
-        retrieval=profile.retrieval,
-        store=store,
-    ).version
-    job = TrainingJob(photos, profile.model, profile.training, assignments, dictionary, start)
+    dictionary = assignments = None
+    if profile.model.config.takes_references:
+        dictionary = dictionary_of(profile, store=store).version
+        assignments = assignments_of(profile, dictionary, store=store).version
+    photos = [profile.sources.training]
+    job = TrainingJob.of_profile(profile, photos, assignments=assignments, dictionary=dictionary, start=start)
     return train(job, store=store, runs=runs, device=device).version
 
 
@@ -105,28 +98,19 @@ def measured(model: Version, profile: Profile, *, store: Store) -> Version:
             seen=seen_by([model]),
             about={"preset": model.attributes["preset"], **model.attributes["training"]},
         ).version
-    dictionary, references = _dictionary(profile, store)
+    dictionary = dictionary_of(profile, store=store).version
     references_or_latents(
         dictionary, model, open_source(profile.sources.reference), config=profile.references, store=store
     )
     return evaluate_versions(
         model,
         dictionary,
-        [references],
+        [patches_of(dictionary, store)],
         photos=photos,
         config=profile.evaluation,
         store=store,
         backbone=profile.features.backbone,
     ).version
-
-
-def _dictionary(profile: Profile, store: Store) -> tuple[Version, Version]:
-    """The dictionary of the reference photos, and their patches."""
-    references = patches.crop(open_source(profile.sources.reference), config=profile.crop, store=store).version
-    rows = features.extract(references, config=profile.features, store=store).version
-    keys = reduce.reduce(rows, config=profile.reduce, store=store).version
-    clusters = cluster.cluster(keys, config=profile.cluster, store=store).version
-    return index.index(clusters, keys, references, config=profile.index, store=store).version, references
 
 
 def _no_patch(entry: int) -> NDArray[np.uint8]:

@@ -1,19 +1,29 @@
 """Encoded image bytes → pixels, by one set of stated rules.
 
 Everything that CLC measures or stores starts here, so the rules are written down instead of left to a library's
-defaults; `decode` lists them.
+defaults; `decode` lists them, and docs/photos.md has them for every property of a photo.
 """
 
 import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from clc.errors import ImageError
+from clc.images.colour import to_srgb
+from clc.images.isobmff import is_heif, picture_properties
+from clc.images.jpeg_damage import DamagedJpegError, without_damage
+from clc.images.losses import comment_losses, picture_losses
+from clc.images.metadata import Carry, Metadata, carried
+from clc.images.pixel_limit import without_pixel_limit
+from clc.runtime.remarks import remark
 
 MAX_PIXELS = 160_000_000
 """Default limit on width × height: above the largest medium-format sensors (151 megapixels)."""
@@ -39,67 +49,192 @@ DECODER_FAILURES = (
 
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC = 262
+_DNG_VERSION = 50706
+_OPAQUE_MODES = ("L", "RGB", "CMYK", "LAB")
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedPhoto:
+    """pixels: uint8 [H, W, 3]. metadata: what of the file a stream can carry. remarks: what its owner should know."""
+
+    pixels: np.ndarray
+    metadata: Metadata
+    remarks: tuple[str, ...] = ()
 
 
 def decode(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode one encoded image to uint8 [H, W, 3] RGB; `name` is what error messages call it.
 
-    - Formats: AVIF, BMP, GIF, JPEG (also MPO), JPEG 2000, PNG, PNM, TIFF, WebP, recognised by content, never by name.
+    - Formats: AVIF, BMP, GIF, JPEG (also MPO), JPEG 2000, PNG, PNM, TIFF, WebP, and HEIC where `pillow-heif` is
+      installed; recognised by content, never by name.
     - The EXIF orientation is applied, so H and W are those of the upright photo.
     - 16-bit grey (and 12-bit grey TIFF) is scaled to 8 bits with rounding. 16-bit colour and 16-bit grey with alpha
       keep their high byte: Pillow decodes those to 8 bits by truncation.
     - 32-bit integer and floating-point images have no stated range and are refused.
+    - Colours that the file states are converted to sRGB (`clc.images.colour`); numbers that are sRGB, or of which
+      nothing is stated, stay as they are. CMYK and LAB without a profile go through Pillow's own conversion.
     - 1-bit, grey and palette images become RGB; transparency (alpha or a transparent colour) is composited on white,
       except a transparent level of 16-bit grey, which is ignored.
-    - CMYK, YCbCr and LAB go through Pillow's own conversion. ICC profiles are not applied.
     - Of an animation or a multi-page file, the first frame.
-    - Truncated images are errors, never half-grey photos.
+    - Truncated and damaged images are errors, never half-grey photos.
 
+    What is lost by that is a remark (`clc.runtime.remarks`).
     Raises ImageError if the bytes are not such an image, are damaged, or claim more than `max_pixels` pixels.
     """
-    try:
-        with warnings.catch_warnings():
-            # Damaged metadata and large sizes make Pillow warn; both are either harmless or an ImageError here.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-                width, height = image.size
-                if width * height > max_pixels:
-                    raise ImageError(f"{name}: {width}×{height} pixels, more than the limit of {max_pixels}")
-                return to_rgb(image, name)
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{name}: refused, {error}") from error
-    except Image.UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not an image in a known format ({', '.join(_FORMATS)})") from error
-    except DECODER_FAILURES as error:
-        raise ImageError(f"{name}: cannot be decoded: {error or type(error).__name__}") from error
+    return decode_photo(data, name=name, max_pixels=max_pixels).pixels
 
 
-def read_image(path: Path | str) -> np.ndarray:
+def decode_photo(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS, carry: Carry | None = None) -> DecodedPhoto:
+    """`decode`, with what the file says beside its pixels, as far as it is to be carried: by default, nothing.
+
+    Raises what `decode` raises.
+    """
+    if not data:
+        raise ImageError(f"{name}: empty, there is no image in it")
+    damage = None
+    with _failures(name):
+        with _open(data, name) as image:
+            _check_size(image, name, max_pixels)  # before anything of that size is allocated
+            if image.format in ("JPEG", "MPO"):
+                data, damage = _sound_jpeg(data, name)
+        with _open(data, name) as image:
+            return _said(_photo_of(image, name, data, carry, damage), name)
+
+
+def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode the file at `path` to uint8 [H, W, 3] by the rules of `decode`.
 
     Raises ImageError if the file is missing, unreadable or not a sound image.
     """
+    return read_photo(path, max_pixels=max_pixels).pixels
+
+
+def read_photo(path: Path | str, *, max_pixels: int = MAX_PIXELS, carry: Carry | None = None) -> DecodedPhoto:
+    """`decode_photo` of the file at `path`. Raises ImageError, also if the file is missing or unreadable."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return decode(data, name=str(path))
+    return decode_photo(data, name=str(path), max_pixels=max_pixels, carry=carry)
 
 
-def to_rgb(image: Image.Image, name: str) -> np.ndarray:
-    upright = ImageOps.exif_transpose(image)
+def opened_photo(
+    image: Image.Image, name: str, *, max_pixels: int = MAX_PIXELS, carry: Carry | None = None
+) -> DecodedPhoto:
+    """`decode_photo` of an image that Pillow has opened; its file is looked at where it is still open.
+
+    Raises ImageError if its pixels cannot be decoded, or are too many.
+    """
+    _check_size(image, name, max_pixels)
+    with _failures(name):
+        data, damage = _file_of(image), None
+        if image.format in ("JPEG", "MPO") and data:
+            damage = _sound_jpeg(data, name)[1]
+        return _said(_photo_of(image, name, data, carry, damage), name)
+
+
+def _file_of(image: Image.Image) -> bytes:
+    """The file that an image comes from, if its pixels were not read yet."""
+    file = getattr(image, "fp", None)
+    if file is None or not file.seekable():
+        return b""
+    position = file.tell()
+    file.seek(0)
+    data: bytes = file.read()
+    file.seek(position)
+    return data
+
+
+def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, damage: str | None) -> DecodedPhoto:
+    properties = picture_properties(data)
+    remarks = [] if damage is None else [damage]
+    remarks += picture_losses(image, data, properties)
+    opaque, alpha = _opaque(image, ImageOps.exif_transpose(image), name)
+    converted = to_srgb(opaque, image, data, properties, keep_profile=carry is not None and carry.keep_profile)
+    shown = converted.image if alpha is None else _on_white(converted.image, alpha)
+    remarks += converted.remarks
+    if carry is None:
+        return DecodedPhoto(np.asarray(shown), Metadata(), tuple(remarks))
+    metadata, left = carried(image, carry, size=shown.size, profile=converted.profile, to_srgb=converted.from_profile)
+    if not carry.strip:
+        remarks += comment_losses(image)
+    return DecodedPhoto(np.asarray(shown), metadata, (*remarks, *left))
+
+
+def _said(photo: DecodedPhoto, name: str) -> DecodedPhoto:
+    for what in photo.remarks:
+        remark(name, what)
+    return photo
+
+
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageError(f"{name}: {width}×{height} pixels, more than the limit of {max_pixels} (max_pixels)")
+
+
+def _sound_jpeg(data: bytes, name: str) -> tuple[bytes, str | None]:
+    try:
+        return without_damage(data)
+    except DamagedJpegError as error:
+        raise ImageError(f"{name}: cannot be decoded: part of the picture is missing or damaged ({error})") from error
+
+
+@contextmanager
+def _open(data: bytes, name: str) -> Iterator[Image.Image]:
+    formats: tuple[str, ...] = _FORMATS
+    if is_heif(data):
+        try:
+            import pillow_heif
+        except ImportError as error:
+            raise ImageError(f"{name}: HEIC needs a decoder; run: pip install 'clc[heif]'") from error
+        pillow_heif.register_heif_opener()
+        formats = ("HEIF",)
+    with without_pixel_limit(), Image.open(io.BytesIO(data), formats=formats) as image:
+        if image.format == "TIFF" and _DNG_VERSION in getattr(image, "tag_v2", {}):
+            raise ImageError(f"{name}: a camera's raw file (DNG) is not a finished picture; develop it first")
+        yield image
+
+
+@contextmanager
+def _failures(name: str) -> Iterator[None]:
+    """What Pillow raises, as ImageError."""
+    try:
+        with warnings.catch_warnings():
+            # Damaged metadata and large sizes make Pillow warn; both are either harmless or an ImageError here.
+            warnings.simplefilter("ignore")
+            yield
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name}: refused, {error}") from error
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(f"{name}: not an image in a known format ({', '.join((*_FORMATS, 'HEIC'))})") from error
+    except DECODER_FAILURES as error:
+        raise ImageError(f"{name}: cannot be decoded: {error or type(error).__name__}") from error
+
+
+def _opaque(image: Image.Image, upright: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
+    """The image in one of `_OPAQUE_MODES`, 8 bits a sample, and its alpha, if it has any."""
     if upright.mode.startswith("I;16"):
-        return _grey_to_rgb(np.asarray(upright), *_tiff_grey_scale(image))
+        return _grey(np.asarray(upright), *_tiff_grey_scale(image)), None
     if upright.mode == "I" and image.format == "PPM":
         # Pillow widens PGM to this mode and scales it to 16 bits, whatever its maximum.
-        return _grey_to_rgb(np.asarray(upright), white=65535, inverted=False)
+        return _grey(np.asarray(upright), white=65535, inverted=False), None
     if upright.mode in ("I", "F"):
         kind = "32-bit or signed integer" if upright.mode == "I" else "floating-point"
         raise ImageError(f"{name}: {kind} samples have no stated range; convert it to 8 or 16 bits")
     if upright.has_transparency_data or upright.mode in ("La", "RGBa"):
         rgba = upright.convert("RGBA")
-        return np.asarray(Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB"))
-    return np.asarray(upright.convert("RGB"))
+        grey = upright.mode in ("L", "LA", "La")
+        return (rgba.getchannel("R") if grey else rgba.convert("RGB")), rgba.getchannel("A")
+    if upright.mode in _OPAQUE_MODES:
+        return upright, None
+    return upright.convert("L" if upright.mode == "1" else "RGB"), None
+
+
+def _on_white(image: Image.Image, alpha: Image.Image) -> Image.Image:
+    image = image.copy()
+    image.putalpha(alpha)
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def _tiff_grey_scale(image: Image.Image) -> tuple[int, bool]:
@@ -109,9 +244,9 @@ def _tiff_grey_scale(image: Image.Image) -> tuple[int, bool]:
     return 2**bits - 1, tags.get(_TIFF_PHOTOMETRIC) == 0
 
 
-def _grey_to_rgb(grey: np.ndarray, white: int, inverted: bool) -> np.ndarray:
-    """Integer [H, W] of 0..white to uint8 [H, W, 3], rounded to the nearest level."""
+def _grey(grey: np.ndarray, white: int, inverted: bool) -> Image.Image:
+    """Integer [H, W] of 0..white to 8 bits, rounded to the nearest level."""
     levels = (grey.astype(np.uint32) * 255 + white // 2) // white
     if inverted:
         levels = 255 - levels
-    return np.repeat(levels.astype(np.uint8)[:, :, np.newaxis], 3, axis=2)
+    return Image.fromarray(levels.astype(np.uint8))

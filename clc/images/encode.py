@@ -2,7 +2,6 @@
 
 import io
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,10 @@ import numpy as np
 from PIL import Image
 
 from clc.errors import OutputError
+from clc.images.metadata import Metadata
+from clc.images.metadata_writing import PictureFormat, writing_options
 from clc.runtime.files import is_special
-
-
-class PictureFormat(StrEnum):
-    """A format that pictures can be written in."""
-
-    PNG = "png"
-    JPEG = "jpeg"
-    WEBP = "webp"
-    AVIF = "avif"
-    TIFF = "tiff"
+from clc.runtime.remarks import remark
 
 
 @dataclass(frozen=True)
@@ -67,18 +59,33 @@ def format_of(path: Path) -> PictureFormat:
     raise OutputError(f"{path}: the name does not say the format; end it in one of {known}, or give the format")
 
 
-def encode(pixels: np.ndarray, format: PictureFormat, *, name: str) -> bytes:
+def encode(
+    pixels: np.ndarray,
+    format: PictureFormat,
+    *,
+    name: str,
+    metadata: Metadata | None = None,
+    quality: int | None = None,
+) -> bytes:
     """Encode uint8 [H, W, 3] RGB; `name` is what error messages call the result.
 
     PNG, TIFF and WebP are lossless; JPEG is written at quality 95 and AVIF at quality 90, both without subsampling.
+    metadata: what goes into the file beside the pixels, as far as the format can hold it; the rest is a remark.
+    quality: 1 to 100 instead, for JPEG, AVIF and WebP, which is lossy then; PNG and TIFF have none.
     Raises OutputError if the format cannot hold the picture (WebP ends at 16,383 pixels a side, JPEG at 65,500) or
     if the installed Pillow does not have it.
     """
     assert pixels.dtype == np.uint8, pixels.dtype
     assert pixels.shape[2:] == (3,), pixels.shape
+    said, left_out = writing_options(metadata or Metadata(), format)
+    for what in left_out:
+        remark(name, f"{what} cannot be held by {format.upper()} and is left out")
+    options = dict(_WRITING[format].options)
+    if quality is not None and options:
+        options |= {"quality": quality, "lossless": False}
     encoded = io.BytesIO()
     try:
-        Image.fromarray(pixels).save(encoded, format.upper(), **_WRITING[format].options)
+        Image.fromarray(pixels).save(encoded, format.upper(), **options, **said)
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         raise OutputError(f"{name}: cannot be written as {format.upper()}: {error}; use another format") from error
     return encoded.getvalue()

@@ -5,7 +5,6 @@ counted without paying for pixels, and so that a corrupt photo is the reader's f
 """
 
 import hashlib
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,8 +13,7 @@ import numpy as np
 
 from clc.errors import ImageError, SourceError
 from clc.images.decode import decode
-
-logger = logging.getLogger(__name__)
+from clc.runtime.remarks import leave_out
 
 
 @dataclass(frozen=True)
@@ -77,15 +75,17 @@ def read_photos(
 ) -> Iterator[Photo]:
     """Decode the photos of `source` from position `start` to before `stop`, one at a time; memory holds one photo.
 
-    A photo that cannot be decoded is logged, appended to `skipped` and passed over.
-    Raises SourceError if the source cannot be read or has two photos with one image_id.
+    A photo that cannot be decoded is appended to `skipped`, said to be left out (`clc.runtime.remarks`), and passed
+    over.
+    Raises SourceError if the source cannot be read or has two photos with one image_id, and for a photo that would be
+    left out, where that is not to be.
     """
     for photo in _with_distinct_ids(source, start, stop):
         try:
             pixels = decode(photo.data, name=photo.image_id)
         except ImageError as error:
-            logger.warning("skipped a photo of %s: %s", source.spec, error)
             skipped.append(SkippedPhoto(photo.image_id, str(error)))
+            leave_out(photo.image_id, _without_name(str(error), photo.image_id), source.spec)
             continue
         yield Photo(photo.image_id, pixels, photo.source, photo.licence, photo.split, photo.scene)
 
@@ -118,3 +118,7 @@ def _with_distinct_ids(source: PhotoSource, start: int = 0, stop: int | None = N
             raise SourceError(f"{source.spec}: two photos are called {photo.image_id!r}; rename one")
         seen.add(photo.image_id)
         yield photo
+
+
+def _without_name(message: str, name: str) -> str:
+    return message.removeprefix(f"{name}: ")

@@ -7,13 +7,13 @@ import pyarrow as pa
 
 from clc.images.hashes import NEAR_DUPLICATE_BITS, differing_bits
 
-SEEN_SCHEMA = pa.schema(
+IDENTITY_SCHEMA = pa.schema(
     [pa.field("image_id", pa.string()), pa.field("photo_sha256", pa.string()), pa.field("perceptual_hash", pa.binary())]
 )
 
 
 @dataclass(frozen=True)
-class SeenPhoto:
+class PhotoIdentity:
     """One photo by name, `pixels_sha256` and `perceptual_hash`. user: what it went into."""
 
     image_id: str
@@ -25,34 +25,34 @@ class SeenPhoto:
         return f"photo {self.image_id!r} of {self.user}"
 
 
-def seen_table(photos: Iterable[SeenPhoto]) -> pa.Table:
-    """A table of `SEEN_SCHEMA`, each photo once, in the order of their hashes."""
+def identity_table(photos: Iterable[PhotoIdentity]) -> pa.Table:
+    """A table of `IDENTITY_SCHEMA`, each photo once, in the order of their hashes."""
     distinct = sorted({photo.photo_sha256: photo for photo in photos}.values(), key=lambda photo: photo.photo_sha256)
-    rows = [{name: getattr(photo, name) for name in SEEN_SCHEMA.names} for photo in distinct]
-    return pa.Table.from_pylist(rows, schema=SEEN_SCHEMA)
+    rows = [{name: getattr(photo, name) for name in IDENTITY_SCHEMA.names} for photo in distinct]
+    return pa.Table.from_pylist(rows, schema=IDENTITY_SCHEMA)
 
 
-def seen_photos(table: pa.Table, user: str) -> list[SeenPhoto]:
-    """The inverse of `seen_table`."""
-    return [SeenPhoto(**row, user=user) for row in table.select(SEEN_SCHEMA.names).to_pylist()]
+def read_identities(table: pa.Table, user: str) -> list[PhotoIdentity]:
+    """The inverse of `identity_table`."""
+    return [PhotoIdentity(**row, user=user) for row in table.select(IDENTITY_SCHEMA.names).to_pylist()]
 
 
 def overlaps(
-    photos: Sequence[SeenPhoto], seen: Sequence[SeenPhoto], *, near_duplicates: bool
-) -> list[tuple[SeenPhoto, SeenPhoto]]:
-    """Pairs of photos that are the same, the first from `photos`, the second from `seen`.
+    photos: Sequence[PhotoIdentity], used: Sequence[PhotoIdentity], *, near_duplicates: bool
+) -> list[tuple[PhotoIdentity, PhotoIdentity]]:
+    """Pairs of photos that are the same, the first from `photos`, the second from `used`.
 
     near_duplicates: whether the same picture in another encoding or size counts as the same.
     """
-    if not photos or not seen:
+    if not photos or not used:
         return []
-    known = {photo.photo_sha256: photo for photo in seen}
+    known = {photo.photo_sha256: photo for photo in used}
     pairs = [(photo, known[photo.photo_sha256]) for photo in photos if photo.photo_sha256 in known]
     if near_duplicates:
-        distances = differing_bits([p.perceptual_hash for p in photos], [p.perceptual_hash for p in seen])
+        distances = differing_bits([p.perceptual_hash for p in photos], [p.perceptual_hash for p in used])
         nearest = distances.argmin(axis=1)
         pairs += [
-            (photo, seen[other])
+            (photo, used[other])
             for photo, other, distance in zip(photos, nearest, distances.min(axis=1), strict=True)
             if distance <= NEAR_DUPLICATE_BITS and photo.photo_sha256 not in known
         ]

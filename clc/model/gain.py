@@ -8,6 +8,7 @@ qualities and interpolated geometrically in between.
 import math
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,9 +31,14 @@ _LEVEL_FRACTION = 16.0
 _DECIMAL_DIGITS = 28
 
 
-def lagrangian(quality: float) -> float:
+Quality = TypeVar("Quality", float, Tensor, float | Tensor)
+"""1 to 100; in training also a tensor [B], one for each crop. Its range is not checked, which would wait for a GPU."""
+
+
+def lagrangian(quality: Quality) -> Quality:
     """λ of R + λ·255²·MSE that `quality` (1 to 100) is trained for; geometric in the quality."""
-    return _LAMBDA_MIN * (_LAMBDA_MAX / _LAMBDA_MIN) ** _position(quality)
+    share: Quality = (_LAMBDA_MAX / _LAMBDA_MIN) ** _position(quality)
+    return _LAMBDA_MIN * share
 
 
 @dataclass(frozen=True)
@@ -103,16 +109,15 @@ class GainUnit(nn.Module):
         return _exact_factors(self.log_inverse_gain, _LOG_INVERSE_GAIN_GRID, quality, 1 / INVERSE_GAIN_STEP)
 
 
-def _position(quality: float) -> float:
-    if not QUALITY_MIN <= quality <= QUALITY_MAX:
+def _position(quality: Quality) -> Quality:
+    if not isinstance(quality, Tensor) and not QUALITY_MIN <= quality <= QUALITY_MAX:
         raise ValueError(f"quality must lie between {QUALITY_MIN:g} and {QUALITY_MAX:g}, not {quality:g}")
     return (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
 
 
 def _rounded_position(quality: float | Tensor) -> float | Tensor:
     if isinstance(quality, Tensor):
-        position = (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
-        return (torch.round(position * _LOG_GAIN_GRID) / _LOG_GAIN_GRID)[:, None, None, None]
+        return (torch.round(_position(quality) * _LOG_GAIN_GRID) / _LOG_GAIN_GRID)[:, None, None, None]
     return round(_position(quality) * _LOG_GAIN_GRID) / _LOG_GAIN_GRID
 
 
@@ -140,7 +145,7 @@ def _exact_log_factors(log_factors: Tensor, grid: float, quality: float) -> tupl
 
 def _interpolate(log_factors: Tensor, quality: float | Tensor) -> Tensor:
     if isinstance(quality, Tensor):  # one a crop, without waiting for the device
-        positions = (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN) * (LEVELS - 1)
+        positions = _position(quality) * (LEVELS - 1)
         lowers = positions.floor().clamp(0, LEVELS - 2)
         weights = (positions - lowers)[:, None]
         low, high = (log_factors.index_select(0, lowers.long() + step) for step in (0, 1))

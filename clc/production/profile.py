@@ -17,9 +17,8 @@ from clc.evaluation.measure.evaluate import EvaluationConfig
 from clc.production.drift import DriftConfig
 from clc.production.gate import GateConfig
 from clc.runtime.profile_file import read_profile, validated
-from clc.training.config import TrainingConfig
+from clc.training.job import TrainingProfile
 from clc.training.launch import TrainerConfig
-from clc.training.train import ModelChoice
 
 
 class PhotoSources(BaseModel):
@@ -32,7 +31,7 @@ class PhotoSources(BaseModel):
     test: str = Field(description="photos that the codec is measured on; in neither of the others")
 
 
-class Profile(BaseModel):
+class Profile(TrainingProfile):
     """The whole main job: photos → dictionary → model → results.
 
     One without `photos` serves whatever photos a command names.
@@ -40,7 +39,6 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
     photos: PhotoSources | None = None
     crop: CropConfig = CropConfig()
     features: FeatureConfig = FeatureConfig()
@@ -49,8 +47,6 @@ class Profile(BaseModel):
     index: IndexConfig = IndexConfig()
     references: ReferencesConfig = ReferencesConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
-    model: ModelChoice = ModelChoice()
-    training: TrainingConfig
     trainer: TrainerConfig = TrainerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     drift: DriftConfig = DriftConfig()

@@ -5,15 +5,20 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import NoReturn
 
 from clc.errors import ClcError, TrainingStoppedError
+from clc.runtime.extras import what_to_install
+from clc.runtime.output_stream import LastingStream
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn the errors of our hierarchy into one line on stderr and an exit code; bugs keep their traceback."""
+def one_line_errors(what: str = "this") -> Iterator[None]:
+    """Turn the errors of our hierarchy into one line on stderr and an exit code; bugs keep their traceback.
+
+    So does a library that an extra of the package brings and that is not installed. what: what was asked for.
+    """
     try:
         yield
     except TrainingStoppedError as stopped:
@@ -21,6 +26,12 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(128 + stopped.signal)
     except ClcError as error:
         print_error(str(error))
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        advice = what_to_install(error, what)
+        if advice is None:
+            raise
+        print_error(advice)
         sys.exit(2)
 
 
@@ -36,6 +47,8 @@ def run_program(main: Callable[[], None]) -> NoReturn:
     comes then: Python would free all objects one by one, a second for those of PyTorch, which the system does at once.
     """
     code: object = 0
+    output = LastingStream(sys.stdout)
+    sys.stdout, sys.stderr = output, LastingStream(sys.stderr)  # type: ignore[assignment]
     try:
         main()
     except SystemExit as ending:
@@ -45,7 +58,22 @@ def run_program(main: Callable[[], None]) -> NoReturn:
         code = 1
     threading._shutdown()  # type: ignore[attr-defined]  # these two, in this order, are what Python begins its end with
     atexit._run_exitfuncs()
-    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: it was closed when the program started
-        with suppress(OSError):  # whoever read it may be gone
-            stream.flush()
+    output.flush()
+    if output.failure is not None:
+        print_error(f"standard output cannot be written: {_reason(output.failure)}; what went to files is whole")
+        code = code or 2
+    sys.stderr.flush()
     os._exit(code)
+
+
+def check_working_directory() -> None:
+    """End the program, with one line, if the working directory was deleted: much takes a directory for granted."""
+    try:
+        os.getcwd()
+    except OSError:
+        print_error("the working directory is not there any more; change to another one")
+        sys.exit(2)
+
+
+def _reason(failure: Exception) -> str:
+    return getattr(failure, "strerror", None) or str(failure)

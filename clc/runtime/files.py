@@ -53,6 +53,25 @@ def open_atomically(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
         raise _cannot_be_written(path, error.strerror or str(error)) from error
 
 
+def put_in_place(finished: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a finished file, in the same folder, the name `path`, as `write_atomically` would.
+
+    Raises OutputError for what `check_output` refuses, and if it fails; the finished file is still there then.
+    """
+    there = _look_up(path, overwrite)
+    try:
+        if there is None:
+            _create(finished, path, overwrite)
+            finished.unlink(missing_ok=True)
+        elif stat.S_ISREG(there.st_mode):
+            finished.chmod(stat.S_IMODE(there.st_mode))
+            os.replace(finished, path.resolve())
+        else:
+            raise _cannot_be_written(path, "it is no ordinary file")
+    except OSError as error:
+        raise _cannot_be_written(path, error.strerror or str(error)) from error
+
+
 def check_output(path: Path, *, overwrite: bool, sources: Collection[Path] = ()) -> None:
     """Refuse an output before work is done for it.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from clc.errors import CorruptArtifactError, StoreError
-from clc.store.archive import (
+from clc.store.export_file import (
     CONTENTS_NAME,
     ArchiveContents,
     ArchiveReader,

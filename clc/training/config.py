@@ -9,6 +9,9 @@ from clc.errors import ProfileError
 from clc.model.gain import QUALITY_MAX, QUALITY_MIN
 from clc.training.objective import MS_SSIM_CROP, Distortion
 
+_ADDED = ("quality_per_crop", "optimiser", "drawing", "returns")
+_GONE: dict[str, JsonValue] = {"compile": False}  # torch.compile made a step on a CPU no faster
+
 
 class Schedule(StrEnum):
     """How the learning rate falls over the budget."""
@@ -29,7 +32,21 @@ class Part(StrEnum):
     """What learns; the rest stays as it is."""
 
     ALL = "all"
-    MATCHED = "matched"  # the networks that only code with references, of a model where they are apart
+    CONDITIONED = "conditioned"  # the prior that only codes with references, of a model with another one beside it
+
+
+class Optimiser(StrEnum):
+    """What turns gradients into steps."""
+
+    ADAM = "adam"
+    MUON = "muon"  # for convolutions between hidden channels, Adam for the rest
+
+
+class Drawing(StrEnum):
+    """Where crops, qualities and related views are drawn."""
+
+    HOST = "host"  # by this process or loaders, for any number of processes that train
+    DEVICE = "device"  # where the model is, which also keeps all photos; for one process and GPU
 
 
 class TrainingConfig(BaseModel):
@@ -41,7 +58,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=0, description="0 publishes a start as it is, frozen")
     epochs: float | None = Field(default=None, gt=0, description="as many steps as give every window so many crops")
     minutes: float | None = Field(default=None, gt=0, description="of training, not of waiting while killed")
     batch: int = Field(default=8, ge=1, description="crops a step and device")
@@ -52,7 +69,11 @@ class TrainingConfig(BaseModel):
     qualities: tuple[float, float] = Field(
         default=(QUALITY_MIN, QUALITY_MAX), description="drawn for each batch from this range; two equal ones fix λ"
     )
+    quality_per_crop: bool = Field(
+        default=False, description="draw a quality for each crop of a batch, not one for all"
+    )
     distortion: Distortion = Distortion.MSE
+    optimiser: Optimiser = Optimiser.ADAM
     learning_rate: float = Field(default=4e-4, gt=0)
     transform_rate: float = Field(
         default=0.2,
@@ -67,8 +88,13 @@ class TrainingConfig(BaseModel):
         default=0.998, ge=0, lt=1, description="decay of the moving average of the weights that is published; 0: none"
     )
     precision: Precision = Precision.FLOAT32
-    compile: bool = Field(default=False, description="let torch.compile fuse the transforms")
     part: Part = Part.ALL
+    drawing: Drawing = Drawing.HOST
+    returns: int = Field(
+        default=3,
+        ge=0,
+        description="times that a run which diverges goes on from its last snapshot, more slowly, before it stops",
+    )
     unconditioned_share: float = Field(default=0.25, ge=0, le=1, description="share of batches without references")
     related_share: float = Field(
         default=0.5, ge=0, le=1, description="share of crops given simulated related references, one or more"
@@ -93,16 +119,27 @@ class TrainingConfig(BaseModel):
         low, high = self.qualities
         if not QUALITY_MIN <= low <= high <= QUALITY_MAX:
             raise ValueError(f"qualities must ascend within {QUALITY_MIN:g} to {QUALITY_MAX:g}")
-        if self.part is Part.MATCHED and self.unconditioned_share > 0:
-            raise ValueError("part matched learns from batches with references: set unconditioned_share to 0")
+        if self.part is Part.CONDITIONED and self.unconditioned_share > 0:
+            raise ValueError("part conditioned learns from batches with references: set unconditioned_share to 0")
         if self.distortion is Distortion.MS_SSIM and self.crop < MS_SSIM_CROP:
             raise ValueError(f"MS-SSIM has five scales and needs crops of at least {MS_SSIM_CROP} pixels")
         return self
 
     @property
+    def recorded(self) -> dict[str, JsonValue]:
+        """What a model says of it. What was added after the first models is named only where it is used, and what has
+        gone is named as it was, so that models and recipes from before keep their ids.
+        """
+        return {**_GONE, **self.model_dump(mode="json", exclude=self._unused)}
+
+    @property
     def identity(self) -> dict[str, JsonValue]:
         """What a recipe says of it. Without patterns, that is what it said before there were any."""
-        return self.model_dump(mode="json", exclude=None if self.pattern_share else {"pattern_share"})
+        return {name: value for name, value in self.recorded.items() if name != "pattern_share" or value}
+
+    @property
+    def _unused(self) -> set[str]:
+        return {name for name in _ADDED if getattr(self, name) == type(self).model_fields[name].default}
 
     def with_budget(self, *, steps: int | None = None, minutes: float | None = None) -> Self:
         """The same recipe with another budget; this one if none is given. Raises ProfileError if both are."""

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from clc.errors import TrainingError
 from clc.model.network import CompressionModel
+from clc.runtime.child import STOP_WITH_PARENT
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,22 @@ class Processes:
         return dict(zip(values, (shared / self.count).tolist(), strict=True))
 
 
+def own_device(name: str) -> str:
+    """The device of this process where `name` is that of all: the GPU of its number for "cuda"."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if name == "cuda" else name
+
+
 @contextmanager
-def joined(device: torch.device) -> Iterator[Processes]:
-    """The processes that `torchrun` started, for as long as the block runs; alone without it."""
+def process_group(device: torch.device) -> Iterator[Processes]:
+    """The processes that `torchrun` started, for as long as the block runs; this one alone without it.
+
+    They end with their parent: torchrun starts them in sessions of their own, where they would outlive it.
+    """
     if "WORLD_SIZE" not in os.environ:
         yield Processes()
         return
+    if STOP_WITH_PARENT is not None:
+        STOP_WITH_PARENT()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")

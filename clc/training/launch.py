@@ -33,7 +33,7 @@ class TrainerConfig(BaseModel):
 def run_trainer(
     arguments: Sequence[str], config: TrainerConfig, *, on_line: Callable[[str], None], keep_open: Sequence[int] = ()
 ) -> None:
-    """Run `python -m clc.training` with these arguments to its end.
+    """Run `clc train` with these arguments to its end, through torchrun if several processes are asked for.
 
     on_line: is given what it prints, line by line. keep_open: file descriptors that it inherits.
     If this process is stopped or dies, the trainer is told to stop, and writes a checkpoint.
@@ -43,7 +43,7 @@ def run_trainer(
     if config.processes > 1:
         launcher += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(config.processes), "-m"]
     with subprocess.Popen(
-        [*launcher, "clc.training", "--device", config.device, "--loaders", str(config.loaders), *arguments],
+        [*launcher, "clc", "train", "--device", config.device, "--loaders", str(config.loaders), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,15 +1,15 @@
-"""The training loop: R + λ·D over crops and references (paper eq. 9)."""
+"""The training loop: budget, checkpoints, measurements, and what happens when a run diverges."""
 
 import contextlib
 import json
 import logging
+import math
 import signal
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -17,18 +17,22 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from clc.errors import TrainingError, TrainingStoppedError
+from clc.images.provenance import PhotoIdentity
 from clc.model.network import CompressionModel
-from clc.model.tiles import to_unit_range
 from clc.model.transforms.processor import multiplies_bfloat16
-from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
-from clc.training.config import Part, Precision, TrainingConfig
-from clc.training.data.crops import Batch, TrainingSet
-from clc.training.data.drawing import Draw, Draws
+from clc.training.checkpoint import Modules, Progress, has_checkpoint, load_checkpoint, save_checkpoint
+from clc.training.config import Drawing, Part, Precision, TrainingConfig
+from clc.training.data.batches import TrainingBatch, TrainingBatches
+from clc.training.data.crops import TrainingSet
+from clc.training.data.device_batches import DeviceBatches
 from clc.training.data.reference_pool import ReferencePool
 from clc.training.distributed import Processes
-from clc.training.objective import balance, rate_distortion
+from clc.training.divergence import SLOWER, LossWatch, Snapshot
+from clc.training.optimisers import Optimisers
 from clc.training.reporter import Reporter
 from clc.training.schedule import Budget, steps_of
+from clc.training.start import AVERAGE, write_average
+from clc.training.step import DeviceSteps, DivergedError, HostSteps, Network, Steps
 from clc.training.tensorboard import Board
 from clc.training.validation import Validation
 
@@ -39,17 +43,6 @@ Tensors = list[Tensor] | tuple[Tensor, ...]
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_SECONDS = 60.0
 """A checkpoint is written after so many seconds at the latest, however long `checkpoint_every` steps take."""
-_SEED_STRIDE = 1_000_003
-_MOST_DEVICES = 4096
-
-
-@dataclass(frozen=True)
-class DrawnBatch:
-    """A batch with its references [B, M, C, 16, 16], None without any, and the quality it is coded at."""
-
-    crops: Batch
-    references: Tensor | None
-    quality: float
 
 
 @dataclass
@@ -61,6 +54,8 @@ class Trainer:
     run: identifies configuration and inputs; a checkpoint of another run is refused.
     tensorboard: also write the log as TensorBoard reads it.
     loaders: processes beside this one that draw crops and related views; a GPU waits for them otherwise.
+    piece_bytes: write checkpoints in files of at most so many bytes, and the moving average alone beside them, as
+    float16, for machines from which little can be carried. learned_from: the photos that it names.
     """
 
     model: CompressionModel
@@ -73,66 +68,72 @@ class Trainer:
     processes: Processes = field(default_factory=Processes)
     tensorboard: bool = False
     loaders: int = 0
+    piece_bytes: int | None = None
+    learned_from: Sequence[PhotoIdentity] = ()
     _saved_at: float = field(default_factory=time.monotonic, init=False)
 
     def train(self) -> Progress:
         """Train to the end of the budget, from the checkpoint if there is one; the model then holds the moving average.
 
-        Raises TrainingError if loss or gradient are no longer finite; its message names the file that says with which
-        crops. Raises TrainingStoppedError after SIGTERM or SIGINT, once a checkpoint is written.
+        Raises TrainingError if it diverges more often than the configuration allows; its message names the file that
+        says with which crops. Raises TrainingStoppedError after SIGTERM or SIGINT, once a checkpoint is written.
         """
         config = self.config
-        if config.precision is Precision.BFLOAT16 and not multiplies_bfloat16(next(self.model.parameters()).device):
-            logger.warning(
-                "stage=train precision=bfloat16: this CPU has no instructions for it; float32 is faster here"
-            )
+        self._check()
         devices = config.devices or self.processes.count
         share = self.processes.share(devices)
-        if config.part is Part.MATCHED:
+        if config.part is Part.CONDITIONED:
             self.model.requires_grad_(False)
             assert self.model.prior.conditioned is not None
             for parameter in self.model.prior.conditioned.parameters():
                 parameter.requires_grad_(True)
-        network = self.processes.wrapped(self.model)
-        if config.compile:
-            self.model.g_a.compile()
-            self.model.g_s.compile()
-        optimiser = torch.optim.Adam(self._parameter_groups(), lr=config.learning_rate, fused=True)
+        drawn_here = config.drawing is Drawing.DEVICE
+        optimisers = Optimisers(self.model, config, on_device=drawn_here)
+        network = Network(self.model, self.processes.wrapped(self.model), self.pool, config, optimisers)
         average = AveragedModel(self.model, multi_avg_fn=self._average) if config.average else None
         if self.pool is not None:
             self.pool.refresh(self.model.g_a)
+        modules = self._modules(optimisers, average)
         progress = Progress()
-        if self.checkpoint.exists():
-            progress = load_checkpoint(self.checkpoint, self.run, self._modules(optimiser, average))
+        if has_checkpoint(self.checkpoint):
+            progress = load_checkpoint(self.checkpoint, self.run, modules)
             logger.info("stage=train resumed step=%d seconds=%.0f", progress.step, progress.seconds)
             if self.pool is not None:
                 self.pool.refresh(self.pool.analysis)
+        self.model.train()
+        snapshot = Snapshot(modules, progress.step)
+        on_device = self._device_steps(network, snapshot) if drawn_here else None
         budget = Budget(config, steps_of(config, len(self.data), devices), progress.seconds)
         board = Board(self.folder) if self.tensorboard and self.processes.first else None
         reporter = Reporter(config, budget, progress, devices, board)
+        watch = LossWatch()
         step = progress.step
-        self.model.train()
         with _stop_signals() as stopped_by:
             # From here on: a signal to all processes must not end those that draw before this one has stopped.
-            drawn = self._draws.ahead(step, share, self.loaders)
+            steps: Steps = on_device or HostSteps(network, self.batches, step, share, self.processes, self.loaders)
             while True:
                 seconds, stop = self.processes.largest(budget.seconds, float(stopped_by[0]))
                 over = budget.spent(step, seconds) >= 1.0
-                if self.processes.first and (over or stop or (step > progress.step and self._due_checkpoint(step))):
-                    self._save(self._modules(optimiser, average), reporter.progress(step, seconds))
+                if over or stop or (step > progress.step and self._due_checkpoint(step)):
+                    self._report(steps, step, reporter, watch, snapshot, everything=True)
+                    if self.processes.first:
+                        self._save(modules, reporter.progress(step, seconds))
                 if stop:
                     raise TrainingStoppedError(step, int(stop))
                 if over:
                     break
                 if self.pool is not None and step % config.refresh_every == 0:
                     self.pool.refresh(self.model.g_a)
-                rate = budget.learning_rate(step, seconds)
-                scalars = self._step(network, step, share, drawn, rate, optimiser)
+                try:
+                    steps.run(step, budget.learning_rate(step, seconds) * SLOWER**reporter.returns)
+                except DivergedError as found:
+                    self._go_back(found.what, step, found.batch, reporter, snapshot)
+                    step += 1
+                    continue
                 if average is not None:
                     average.update_parameters(self.model)
                 step += 1
-                if reporter.record(step, self.processes.mean(scalars)) and self.processes.first:
-                    reporter.report()
+                self._report(steps, step, reporter, watch, snapshot, everything=step % config.log_every == 0)
                 if step % config.validate_every == 0 and self.processes.first:
                     self._validate(average, step, reporter)
         if average is not None:
@@ -146,93 +147,78 @@ class Trainer:
         """Where the run can be continued from."""
         return self.folder / CHECKPOINT
 
-    def draw(self, step: int, index: int, unconditioned_share: float) -> DrawnBatch:
-        """Batch `index` of a step, with this share of batches without references: it depends on nothing else but the
-        seed, the data and the model.
-        """
-        return self._placed(self._draws.draw(step, index, unconditioned_share))
-
     @property
-    def _draws(self) -> Draws:
-        return Draws(self.data, self.config)
+    def batches(self) -> TrainingBatches:
+        """What steps train on: it depends on nothing but the seed and the data."""
+        return TrainingBatches(self.data, self.config)
 
-    def _placed(self, draw: Draw) -> DrawnBatch:
-        """On the model's device, with the latents of its references."""
-        device = self.model.device
-        crops = replace(draw.crops, pixels=draw.crops.pixels.to(device))
-        if draw.entries is None:
-            return DrawnBatch(crops, None, draw.quality)
-        assert self.pool is not None
-        references = self.pool.select(draw.entries)
-        if draw.views is not None and draw.related is not None:
-            references[draw.related.to(device)] = self.pool.analyse(draw.views.to(device))
-        return DrawnBatch(crops, references, draw.quality)
+    def _check(self) -> None:
+        config = self.config
+        if config.drawing is Drawing.DEVICE and ((config.devices or 1) > 1 or self.processes.count > 1):
+            raise TrainingError(
+                'drawing = "device" is for one batch a step in one process; set devices to 1, or draw "host"'
+            )
+        if config.precision is Precision.BFLOAT16 and not multiplies_bfloat16(self.model.device):
+            logger.warning(
+                "stage=train precision=bfloat16: this CPU has no instructions for it; float32 is faster here"
+            )
 
-    def _step(
+    def _device_steps(self, network: Network, snapshot: Snapshot) -> DeviceSteps:
+        steps = DeviceSteps(network, DeviceBatches(self.data, self.config, self.model.device))
+        if self.model.device.type == "cuda":
+            torch.cuda.set_device(self.model.device)  # where graphs are captured
+            steps.capture()
+            snapshot.restore()
+        return steps
+
+    def _report(
         self,
-        network: torch.nn.Module,
+        steps: Steps,
         step: int,
-        share: range,
-        drawn: Iterator[Draw],
-        learning_rate: float,
-        optimiser: torch.optim.Optimizer,
-    ) -> dict[str, float]:
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate * group["share"]
-        optimiser.zero_grad(set_to_none=True)
-        losses = []
-        synthesise = self.config.part is Part.ALL  # what only informs the prior does not change the picture
-        for index in share:
-            batch = self._placed(next(drawn))
-            image = to_unit_range(batch.crops.pixels).contiguous(memory_format=torch.channels_last)
-            # Quantisation noise and the sampling of eq. 5.
-            torch.manual_seed((self.config.seed * _SEED_STRIDE + step) * _MOST_DEVICES + index)
-            half = self.config.precision is Precision.BFLOAT16
-            with torch.autocast(image.device.type, torch.bfloat16, enabled=half):
-                result = network(image, batch.references, batch.quality, synthesise=synthesise)
-            loss = rate_distortion(result, image, batch.quality, self.config.distortion)
-            if not torch.isfinite(loss.total):
-                raise self._diverged("loss", step, batch)
-            losses.append(loss)
-            with contextlib.ExitStack() as stack:
-                if index != share[-1] and isinstance(network, torch.nn.parallel.DistributedDataParallel):
-                    stack.enter_context(network.no_sync())
-                weight = balance(batch.quality, self.config.qualities)
-                (loss.total * weight / len(share)).backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
-        if not torch.isfinite(norm):
-            raise self._diverged("gradient", step, batch)
-        optimiser.step()
-        return {
-            "loss": float(np.mean([loss.total.item() for loss in losses])),
-            "bpp": float(np.mean([loss.bpp for loss in losses])),
-            "psnr": float(np.mean([loss.psnr for loss in losses])),
-            "gradient_norm": norm.item(),
-            "learning_rate": learning_rate,
-        }
-
-    def _parameter_groups(self) -> list[dict[str, object]]:
-        transforms = [*self.model.g_a.parameters(), *self.model.g_s.parameters()]
-        known = set(map(id, transforms))
-        others = [parameter for parameter in self.model.parameters() if id(parameter) not in known]
-        return [{"params": transforms, "share": self.config.transform_rate}, {"params": others, "share": 1.0}]
+        reporter: Reporter,
+        watch: LossWatch,
+        snapshot: Snapshot,
+        *,
+        everything: bool,
+    ) -> None:
+        """Record what is known of the steps before `step`; where that completes a row, judge it."""
+        rows = steps.rows(everything)
+        first = step - len(rows)
+        for number, row in enumerate(rows):
+            if not (math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"])):
+                self._go_back("loss or gradient", first + number, steps.batch(first + number), reporter, snapshot)
+                return
+        for number, row in enumerate(rows, first + 1):
+            if not reporter.record(number, row):
+                continue
+            if self.processes.first:
+                reporter.report()
+            if watch.diverged(reporter.completed):
+                self._go_back("loss", number - 1, steps.batch(number - 1), reporter, snapshot, runs_away=True)
+            else:
+                snapshot.take(number)
 
     def _average(self, averaged: Tensors, current: Tensors, number: Tensor | int) -> None:
         """Exponential moving average that forgets its first values fast."""
         decay = min(self.config.average, (1.0 + float(number)) / (10.0 + float(number)))
         torch._foreach_lerp_(averaged, current, 1.0 - decay)
 
-    def _modules(self, optimiser: torch.optim.Optimizer, average: AveragedModel | None) -> Modules:
-        return Modules(self.model, optimiser, average, None if self.pool is None else self.pool.analysis)
+    def _modules(self, optimisers: Optimisers, average: AveragedModel | None) -> Modules:
+        analysis = None if self.pool is None else self.pool.analysis
+        return Modules(self.model, optimisers.adam, average, analysis, optimisers.muon)
 
     def _due_checkpoint(self, step: int) -> bool:
         late = time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
         return late or step % self.config.checkpoint_every == 0
 
     def _save(self, modules: Modules, progress: Progress) -> None:
-        save_checkpoint(self.checkpoint, self.run, modules, progress)
+        save_checkpoint(self.checkpoint, self.run, modules, progress, self.piece_bytes)
         self._saved_at = time.monotonic()
         with _writing_to(self.folder):
+            if self.piece_bytes is not None:
+                average = self.model if modules.average is None else modules.average.get_submodule("module")
+                assert isinstance(average, CompressionModel)
+                write_average(self.folder / AVERAGE, average, self.learned_from, self.piece_bytes)
             for name, rows in (("log", progress.log), ("validation", progress.validation)):
                 if rows:
                     pq.write_table(pa.Table.from_pylist(rows), self.folder / f"{name}.parquet")
@@ -244,18 +230,50 @@ class Trainer:
             measured = self.validation.measure(model, step, self.folder / f"sheet-{step:07d}.png")
         reporter.validated(measured)
 
-    def _diverged(self, what: str, step: int, batch: DrawnBatch) -> TrainingError:
-        """The error that ends the run, with the batch's photos and places written down."""
-        path = self.folder / f"diverged-{step}.json"
-        crops = [
-            {"image_id": self.data.photos[place.photo].image_id, **asdict(place), "unusual": bool(unusual)}
-            for place, unusual in zip(batch.crops.places, batch.crops.unusual, strict=True)
-        ]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"step": step, "quality": batch.quality, "crops": crops}, indent=2))
-        return TrainingError(
-            f"the {what} is not finite at step {step}; lower learning_rate, or look at the crops that {path} lists"
+    def _go_back(
+        self,
+        what: str,
+        step: int,
+        batch: TrainingBatch,
+        reporter: Reporter,
+        snapshot: Snapshot,
+        *,
+        runs_away: bool = False,
+    ) -> None:
+        """Restore the snapshot and learn more slowly from there. The steps go on: the same batch does not come again.
+
+        Raises TrainingError if that has been done too often; the batch's photos and places are written down.
+        """
+        trouble = f"the {what} {'runs away' if runs_away else 'is not finite'} at step {step}"
+        path = self._write_down(step, batch)
+        if reporter.returns >= self.config.returns:
+            raise TrainingError(f"{trouble}; lower learning_rate, or look at the crops that {path} lists")
+        snapshot.restore()
+        if self.pool is not None:
+            self.pool.refresh(self.model.g_a)
+        reporter.went_back()
+        logger.warning(
+            "stage=train %s, back to the weights of step %d, learning rate ×%.2f, return %d of %d; %s lists the crops",
+            *(trouble, snapshot.step, SLOWER**reporter.returns, reporter.returns, self.config.returns, path),
         )
+
+    def _write_down(self, step: int, batch: TrainingBatch) -> Path:
+        of_rank = "" if self.processes.first else f"-process-{self.processes.rank}"
+        path = self.folder / f"diverged-{step}{of_rank}.json"
+        qualities = torch.as_tensor(batch.quality).expand(len(batch.places)).tolist()
+        crops = [
+            {
+                "image_id": self.data.photos[place.photo].image_id,
+                **asdict(place),
+                "unusual": bool(unusual),
+                "quality": quality,
+            }
+            for place, unusual, quality in zip(batch.places, batch.unusual, qualities, strict=True)
+        ]
+        with _writing_to(self.folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"step": step, "crops": crops}, indent=2))
+        return path
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ and the tables of `CompressionModel.freeze` come from the density itself.
 """
 
 import math
+import statistics
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,13 +13,14 @@ import torch
 from pytorch_msssim import ms_ssim
 from torch import Tensor
 
-from clc.model.gain import lagrangian
+from clc.model.gain import Quality, lagrangian
 from clc.model.network import Reconstruction
 
 MS_SSIM_CROP = 192
 """The smallest crop, a multiple of 64, that five scales of an 11×11 window fit into."""
 # Ratio of the λ that CompressAI's published models of one rate were trained with for the two distortions.
 _MS_SSIM_WEIGHT = 1280.0
+_SMALLEST_MSE = 1e-10
 
 
 class Distortion(StrEnum):
@@ -30,36 +32,56 @@ class Distortion(StrEnum):
 
 @dataclass(frozen=True)
 class Loss:
-    """A batch's loss, differentiable, with what it is made of; mse is NaN where there is no picture."""
+    """What a batch costs and what that is made of, as one number, or [B] where each crop has a quality of its own.
+
+    mse is None where there is no picture. Nothing here waits for a device but what says so.
+    """
 
     total: Tensor
-    bpp: float
-    mse: float
+    bpp: Tensor
+    mse: Tensor | None
 
     @property
     def psnr(self) -> float:
-        """dB, of values in [0, 1]."""
-        return -10.0 * math.log10(max(self.mse, 1e-10))  # NaN stays NaN
+        """dB, of values in [0, 1], the mean over crops; NaN without a picture. Waits for the device."""
+        if self.mse is None:
+            return math.nan
+        return statistics.fmean(-10.0 * math.log10(max(mse, _SMALLEST_MSE)) for mse in self.mse.flatten().tolist())
+
+    @property
+    def scalars(self) -> Tensor:
+        """Loss, bpp and PSNR as one tensor [3]."""
+        mse = torch.full_like(self.bpp, math.nan) if self.mse is None else self.mse
+        psnr = -10.0 * torch.log10(mse.clamp(min=_SMALLEST_MSE))
+        return torch.stack([self.total.mean(), self.bpp.mean(), psnr.mean()]).detach()
 
 
-def rate_distortion(result: Reconstruction, image: Tensor, quality: float, distortion: Distortion) -> Loss:
-    """Of a batch [B, 3, s, s] in [0, 1], at the λ of a quality; the rate alone of a result without a picture."""
-    bpp = (result.latent_bits + result.hyper_bits).sum() / image[:, 0].numel()
+def rate_distortion(result: Reconstruction, image: Tensor, quality: float | Tensor, distortion: Distortion) -> Loss:
+    """Of a batch [B, 3, s, s] in [0, 1], at the λ of a quality; the rate alone of a result without a picture.
+
+    quality: of all crops, or [B].
+    """
+    each = isinstance(quality, Tensor)
+    bits = result.latent_bits + result.hyper_bits
+    bpp = bits / image[0, 0].numel() if each else bits.sum() / image[:, 0].numel()
     if result.image is None:
-        return Loss(bpp, bpp.item(), math.nan)
-    mse = torch.mean((result.image - image) ** 2)
+        return Loss(bpp, bpp.detach(), None)
+    error = (result.image - image) ** 2
+    mse = error.mean(dim=(1, 2, 3)) if each else torch.mean(error)
     if distortion is Distortion.MSE:
         penalty = 255.0**2 * mse
     else:
-        penalty = _MS_SSIM_WEIGHT * (1.0 - ms_ssim(result.image.clamp(0.0, 1.0), image, data_range=1.0))
-    return Loss(bpp + lagrangian(quality) * penalty, bpp.item(), mse.item())
+        alike = ms_ssim(result.image.clamp(0.0, 1.0), image, data_range=1.0, size_average=not each)
+        penalty = _MS_SSIM_WEIGHT * (1.0 - alike)
+    return Loss(bpp + lagrangian(quality) * penalty, bpp.detach(), mse.detach())
 
 
-def balance(quality: float, qualities: tuple[float, float]) -> float:
-    """What to weigh a batch's loss with, so that all rates of a range count alike; 1 if the range is one λ.
+def balance(quality: Quality, qualities: tuple[float, float]) -> Quality:
+    """What to weigh a loss with, so that all rates of a range count alike; 1 if the range is one λ.
 
     The optimal quantisation step, and with it the error that gradients are made of, shrinks with the square root of λ:
     left alone, the highest rates would drown the others.
     """
     middle = math.sqrt(lagrangian(qualities[0]) * lagrangian(qualities[1]))
-    return math.sqrt(middle / lagrangian(quality))
+    squared = middle / lagrangian(quality)
+    return torch.sqrt(squared) if isinstance(squared, Tensor) else math.sqrt(squared)

@@ -13,13 +13,18 @@ logger = logging.getLogger(__name__)
 
 
 class Reporter:
-    """Collects scalars of steps into rows of the log, one every `log_every` steps, and prints them."""
+    """Collects scalars of steps into rows of the log, one every `log_every` steps, and prints them.
+
+    returns: how often the run has diverged. completed: the losses of the steps of the last row.
+    """
 
     def __init__(
         self, config: TrainingConfig, budget: Budget, before: Progress, devices: int, board: Board | None = None
     ) -> None:
         self.log = list(before.log)
         self.validation = list(before.validation)
+        self.returns = before.returns
+        self.completed: list[float] = []
         self._config = config
         self._budget = budget
         self._crops = config.batch * devices
@@ -36,13 +41,19 @@ class Reporter:
         means = {name: float(np.mean([row[name] for row in self._since])) for name in self._since[0]}
         speed = len(self._since) * self._crops / max(seconds - self._last, 1e-9)
         self.log.append({"step": float(step), **means, "seconds": seconds, "crops_per_second": speed})
+        self.completed = [row["loss"] for row in self._since]
         self._since.clear()
         self._last = seconds
         return True
 
+    def went_back(self) -> None:
+        """The run has diverged: the steps since the last row are undone."""
+        self.returns += 1
+        self._since.clear()
+
     def progress(self, step: int, seconds: float) -> Progress:
         """What a checkpoint holds of this."""
-        return Progress(step, seconds, self.log, self.validation, self._since)
+        return Progress(step, seconds, self.log, self.validation, self._since, self.returns)
 
     def report(self) -> None:
         """Print the last row."""

@@ -29,7 +29,7 @@ class Budget:
     def spent(self, step: int, seconds: float) -> float:
         """The share, 0 to 1 and beyond, before `step` after so many seconds."""
         if self.steps is not None:
-            return step / self.steps
+            return step / self.steps if self.steps else 1.0
         assert self.config.minutes is not None
         return seconds / (60.0 * self.config.minutes)
 

@@ -2,34 +2,28 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from torch import Tensor
 
-from clc.codec.artifacts import read_config, write_model
-from clc.codec.bitstream import MAX_REFERENCES
+from clc.codec.artifacts import write_model
 from clc.errors import TrainingError
-from clc.images import PhotoSource, fingerprint
-from clc.images.provenance import seen_photos, seen_table
-from clc.model.config import Ablation, Conditioning, ModelConfig, ReferenceSource
+from clc.images.provenance import PhotoIdentity, identity_table
 from clc.model.network import CalibrationCrop, CompressionModel
-from clc.model.presets import PRESETS
 from clc.model.tiles import TILE_SIZE, to_unit_range
-from clc.model.transforms.convolutional import ConvolutionalConfig
-from clc.model.weights import unpack
-from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
-from clc.training.config import Part, TrainingConfig
+from clc.store import Draft, Kind, Recipe, StageResult, Store, run_stage
+from clc.training.checkpoint import remove_checkpoint
 from clc.training.data.crops import TrainingSet
 from clc.training.data.decoded_photos import TrainingPhoto, decode_photos
 from clc.training.data.reference_pool import ReferencePool
 from clc.training.data.windows import assigned_windows, grid_windows
 from clc.training.distributed import Processes
+from clc.training.job import TrainingJob
 from clc.training.loop import CHECKPOINT, Trainer
+from clc.training.start import Start, photos_of, weights_of
+from clc.training.step import references_of
 from clc.training.validation import Validation, held_out
 
 _CALIBRATION_STEPS = 12
@@ -46,116 +40,6 @@ VALIDATION_SCHEMA = pa.schema(
 )
 
 
-class ModelChoice(BaseModel):
-    """Which network to train."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    preset: str = Field(default="tiny", description=f"one of {', '.join(PRESETS)}")
-    conditioning: Conditioning | None = Field(default=None, description="instead of the preset's")
-    reference_source: ReferenceSource | None = Field(default=None, description="instead of the preset's")
-    references: int | None = Field(default=None, ge=1, le=MAX_REFERENCES, description="instead of the preset's")
-    without: Ablation | None = Field(default=None, description="a part of the conditioning to leave out")
-
-    @field_validator("preset")
-    @classmethod
-    def _known(cls, preset: str) -> str:
-        if preset not in PRESETS:
-            raise ValueError(f"unknown preset; use one of {', '.join(PRESETS)}")
-        return preset
-
-    @property
-    def config(self) -> ModelConfig:
-        """The preset with what was given instead."""
-        return PRESETS[self.preset].model_copy(update=self.model_dump(exclude={"preset"}, exclude_none=True))
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """What to train, on what.
-
-    assignments, dictionary: for a model that takes references from a dictionary, and only for one.
-    start: a model of the same network, up to its conditioning, whose weights training starts from.
-    matched: another, that has networks which only code with references; training starts from these, instead of start's.
-    """
-
-    photos: PhotoSource
-    choice: ModelChoice
-    config: TrainingConfig
-    assignments: Version | None = None
-    dictionary: Version | None = None
-    start: Version | None = None
-    matched: Version | None = None
-
-    def check(self) -> None:
-        """Raises TrainingError for inputs that do not belong together."""
-        network = self.choice.config
-        if self.start is not None and not _continues(read_config(self.start), network):
-            raise TrainingError(
-                f"{self.start} is another network than the one to train; start from a model of the same preset"
-            )
-        if self.matched is not None:
-            config = read_config(self.matched)
-            if not (network.two_priors and config.two_priors and _continues(config, network)):
-                raise TrainingError(
-                    f"{self.matched} and the model to train do not both have the networks that code with references "
-                    "alone; name a model of the same preset, and train one with conditioning prior or both"
-                )
-        apart = network.two_priors and network.prior_only
-        if self.config.part is Part.MATCHED and (self.start is None or not apart):
-            raise TrainingError(
-                "training the networks that code with references alone needs a model to start from (--from), of a "
-                "preset that has such networks and lets references condition the prior only"
-            )
-        if not network.takes_references:
-            if self.dictionary is not None or self.assignments is not None:
-                raise TrainingError(
-                    f"a model with conditioning {network.conditioning} and {network.reference_source} references takes "
-                    "none from a dictionary; leave dictionary and assignments out"
-                )
-            return
-        if self.dictionary is None or self.assignments is None:
-            raise TrainingError(
-                f"a model with conditioning {network.conditioning} needs a dictionary and the assignments from it; "
-                "build one with `clc dictionary build`, or train with conditioning none"
-            )
-        if self.dictionary.ref not in self.assignments.manifest.recipe.inputs.values():
-            raise TrainingError(
-                f"{self.assignments} was not retrieved from {self.dictionary}; run the assignments stage for it"
-            )
-        if self.dictionary.attributes["patch_size"] != TILE_SIZE:
-            raise TrainingError(
-                f"{self.dictionary} has entries of {self.dictionary.attributes['patch_size']} pixels; "
-                f"the codec needs {TILE_SIZE}"
-            )
-        references = self.assignments.attributes["references"]
-        if references != network.references:
-            raise TrainingError(
-                f"{self.assignments} has {references} references a window, the network takes {network.references}"
-            )
-
-    @property
-    def recipe(self) -> Recipe:
-        """Equal recipes are the same work."""
-        inputs = {"photos": f"photos/{fingerprint(self.photos)}"}
-        versions = {
-            "assignments": self.assignments,
-            "dictionary": self.dictionary,
-            "start": self.start,
-            "matched": self.matched,
-        }
-        inputs |= {role: version.ref for role, version in versions.items() if version is not None}
-        return Recipe(
-            stage="train",
-            stage_version=5,
-            config={
-                "model": self.choice.config.model_dump(mode="json"),
-                "training": self.config.identity,
-            },
-            inputs=inputs,
-        )
-
-
 def train(
     job: TrainingJob,
     *,
@@ -167,6 +51,7 @@ def train(
     processes: Processes | None = None,
     tensorboard: bool = False,
     loaders: int = 0,
+    piece_bytes: int | None = None,
 ) -> StageResult:
     """Train a model against exactly this dictionary version, freeze it and publish it.
 
@@ -174,7 +59,7 @@ def train(
     interrupted run of the same recipe continues from there.
     restart: start again instead.
     tensorboard: also write the log as TensorBoard reads it, into the run's folder.
-    loaders: see `Trainer`.
+    loaders, piece_bytes: see `Trainer`.
     processes: this one's place among several; the first calls this, the others `take_part`.
     Raises TrainingError for inputs that do not belong together, too few or too small photos or a folder that cannot be
     written, before training starts; and what `Trainer.train` raises.
@@ -185,8 +70,9 @@ def train(
     def build(draft: Draft) -> None:
         trainer, photos = _trainer(job, recipe, runs, device, processes or Processes(), loaders)
         trainer.tensorboard = tensorboard
+        trainer.piece_bytes = piece_bytes
         if restart:
-            trainer.checkpoint.unlink(missing_ok=True)
+            remove_checkpoint(trainer.checkpoint)
         progress = trainer.train()
         crops = list(_calibration(trainer, progress.step))
         trainer.model.cpu().freeze(crops)
@@ -194,15 +80,14 @@ def train(
         for name, table in (
             ("log", pa.Table.from_pylist(progress.log, schema=LOG_SCHEMA)),
             ("validation", pa.Table.from_pylist(progress.validation, schema=VALIDATION_SCHEMA)),
-            ("photos", _seen(photos, [start for start in (job.start, job.matched) if start is not None])),
+            ("photos", identity_table(_learned_from(photos, job.start))),
         ):
             with draft.table(name, table.schema) as writer:
                 writer.write(table)
         draft.attributes |= {
-            "preset": job.choice.preset,
-            "training": job.config.model_dump(mode="json"),
+            "preset": job.network.preset,
+            "training": job.config.recorded,
             "start": None if job.start is None else job.start.id,
-            "matched": None if job.matched is None else job.matched.id,
         }
         if job.dictionary is not None and job.assignments is not None:
             draft.attributes |= {
@@ -218,7 +103,7 @@ def train(
 
     result = run_stage(store, Kind.MODEL, recipe, build, force=force)
     if not result.skipped:
-        (_folder(runs, recipe) / CHECKPOINT).unlink(missing_ok=True)  # only after the model is published
+        remove_checkpoint(_folder(runs, recipe) / CHECKPOINT)  # only after the model is published
     return result
 
 
@@ -230,19 +115,6 @@ def take_part(
     recipe = job.recipe
     if store.find(recipe) is None:
         _trainer(job, recipe, runs, device, processes, loaders)[0].train()
-
-
-def _continues(start: ModelConfig, network: ModelConfig) -> bool:
-    """Whether a network can start from the weights of another: where references condition it may differ, and what the
-    blocks of g_s are like inside; of a model without conditioning, also which references, and how many.
-    """
-    free: dict[str, object] = {"conditioning": network.conditioning, "prior_matching": network.prior_matching}
-    if start.conditioning is Conditioning.NONE:
-        free |= {name: getattr(network, name) for name in ("references", "reference_source", "matching", "without")}
-    if isinstance(start.transform, ConvolutionalConfig) and isinstance(network.transform, ConvolutionalConfig):
-        inside = {"synthesis_hidden": network.transform.synthesis_hidden}
-        free["transform"] = start.transform.model_copy(update=inside)
-    return start.model_copy(update=free) == network
 
 
 def _folder(runs: Path, recipe: Recipe) -> Path:
@@ -273,9 +145,9 @@ def _trainer(
             "use larger photos"
         )
     torch.manual_seed(job.config.seed)
-    model = CompressionModel(job.choice.config)
+    model = CompressionModel(job.network.config)
     if job.start is not None:
-        model.start_from(_weights(job.start))
+        model.start_from(weights_of(job.start))
     model.to(place).use_channels_last()
     trainer = Trainer(
         model=model,
@@ -287,19 +159,15 @@ def _trainer(
         run=recipe.hash,
         processes=processes,
         loaders=loaders,
+        learned_from=_learned_from(photos, job.start),
     )
     return trainer, photos
 
 
-def _weights(version: Version) -> dict[str, Tensor]:
-    shapes = CompressionModel(read_config(version))  # those that the stored weights have
-    return unpack(version.tensors("weights"), shapes)
-
-
-def _seen(photos: list[TrainingPhoto], starts: list[Version]) -> pa.Table:
+def _learned_from(photos: list[TrainingPhoto], start: Start | None) -> list[PhotoIdentity]:
     """Every photo that the weights have learned from, here or in the runs before."""
-    before = [seen for start in starts for seen in seen_photos(start.table("photos"), str(start))]
-    return seen_table([*before, *(photo.seen for photo in photos)])
+    before = [] if start is None else photos_of(start)
+    return [*before, *(photo.identity for photo in photos)]
 
 
 def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:
@@ -310,7 +178,8 @@ def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:
     # Where other networks code without references, `freeze` shows every crop to both, whatever was trained.
     share = 0.0 if trainer.model.config.two_priors else trainer.config.unconditioned_share
     for index, quality in enumerate(np.linspace(*trainer.config.qualities, _CALIBRATION_STEPS)):
-        batch = trainer.draw(step, index, share)
-        for row, image in enumerate(to_unit_range(batch.crops.pixels[:_CALIBRATION_CROPS])):
-            own = None if batch.references is None else batch.references[row : row + 1]
+        batch = trainer.batches.draw(step, index, share).to(trainer.model.device)
+        references = references_of(batch, trainer.pool)
+        for row, image in enumerate(to_unit_range(batch.pixels[:_CALIBRATION_CROPS])):
+            own = None if references is None else references[row : row + 1]
             yield CalibrationCrop(image[None].cpu(), own if own is None else own.cpu(), float(quality))

@@ -29,7 +29,7 @@ _held: dict[Path, int] = {}
 
 
 @contextmanager
-def alone(name: str, runs: Path) -> Iterator[int]:
+def exclusive_run(name: str, runs: Path) -> Iterator[int]:
     """Wait until no other process works for `name` with this folder of runs; gives the lock's file descriptor.
 
     Within a flow run, mark those that died at work as crashed. May be entered again by the same process.

@@ -13,7 +13,7 @@ from prefect.states import Completed
 
 from clc.production.profile import Profile, load_profile
 from clc.store import Store
-from pipelines.runtime.exclusive import alone
+from pipelines.runtime.exclusive import exclusive_run
 from pipelines.runtime.log import into_the_runs_log, quieten_user_errors
 from pipelines.runtime.outcome import Outcome
 from pipelines.stages import RUNS
@@ -44,7 +44,7 @@ def begin(profile: str, store: str | None) -> Iterator[Work]:
     logging.getLogger("clc").setLevel(logging.INFO)  # also where a worker started this, not our command
     loaded = load_profile(profile)
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with into_the_runs_log(), alone(loaded.name, RUNS) as lock, quiet:
+    with into_the_runs_log(), exclusive_run(loaded.name, RUNS) as lock, quiet:
         yield Work(loaded, profile, Store(store).url, lock)
 
 

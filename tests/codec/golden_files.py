@@ -24,7 +24,6 @@ from clc.model.priors.tables import FrequencyTables
 from clc.model.transforms.convolutional import ConvolutionalConfig
 from clc.model.weights import unpack
 from tests.codec.safety_streams import safety_streams
-from tests.conftest import picture
 
 FOLDER = Path(__file__).parent / "golden"
 APART = FOLDER / "apart"
@@ -71,6 +70,13 @@ class Scenes:
 
     def photo(self, entry: int) -> NDArray[np.uint8]:
         return picture(entry, 100, 300)
+
+
+def picture(seed: int, *size: int) -> NDArray[np.uint8]:
+    """`tests.conftest.picture`, which needs far more to be installed than decoding does."""
+    from tests import conftest
+
+    return conftest.picture(seed, *size)
 
 
 def golden_codec(whole_image: bool = False, folder: Path = FOLDER) -> Codec:

@@ -160,10 +160,10 @@ def test_an_unknown_section_that_a_decoder_needs_is_refused(stream: Bitstream) -
 
 
 def test_an_unknown_section_that_is_optional_is_skipped(stream: Bitstream) -> None:
-    data = with_section(stream.to_bytes(), 64, b"whatever")
+    data = with_section(stream.to_bytes(), 65, b"whatever")
     again = Bitstream.from_bytes(data)
     assert (again.hyper, again.latent) == (stream.hyper, stream.latent)
-    assert describe(data)["bytes"]["64"] == 2 + 8
+    assert describe(data)["bytes"]["65"] == 2 + 8
 
 
 def test_sections_come_once_and_in_order(stream: Bitstream) -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import clc as clc_package
 from clc.cli import main
 from tests.conftest import World, picture
+from tests.processes import clean_environment
 
 
 class Call:
@@ -56,6 +58,44 @@ def test_a_photo_goes_to_a_file_and_back(clc: Call, stream: Path, tmp_path: Path
     code, out, _ = clc("decompress", stream, tmp_path / "a.png")
     assert (code, out) == (0, f"{tmp_path / 'a.png'}: 420x360\n")
     assert Image.open(tmp_path / "a.png").size == (420, 360)
+
+
+def test_compressing_says_which_model_and_dictionary_were_used(
+    clc: Call, store: None, network_only: None, world: World, tmp_path: Path
+) -> None:
+    photo = world.test_photos / "photo-100.png"
+    with_references = clc("compress", photo, tmp_path / "a.clc")[1]
+    assert f"model {world.model.short_id}, dictionary {world.dictionary.short_id}" in with_references
+    alone = clc("compress", photo, tmp_path / "b.clc", "--no-references")[1]
+    assert f"model {world.model.short_id}, no references" in alone
+
+
+def test_models_that_come_with_clc_are_listed_as_such(clc: Call, store: None, world: World) -> None:
+    lines = clc("model", "list")[1].splitlines()
+    assert lines[1].startswith(world.model.short_id)
+    [shipped] = [line for line in lines[2:] if line.endswith("default (comes with CLC)")]
+    assert json.loads(clc("model", "show", "default")[1])["id"].startswith(shipped.split()[0])
+
+
+def test_the_version_is_that_of_the_package(clc: Call) -> None:
+    assert clc("--version")[:2] == (0, f"clc {clc_package.__version__}\n")
+
+
+def test_help_shows_the_commands_in_groups(clc: Call) -> None:
+    code, out, _ = clc("--help")
+    places = [out.index(title) for title in ("Photos", "Dictionaries and models", "Measuring", "Artifacts and data")]
+    assert code == 0
+    assert places == sorted(places)
+    assert places[2] < out.index(" evaluate ") < places[3]
+
+
+def test_the_shell_completes_commands(tmp_path: Path) -> None:
+    environment = clean_environment() | {"_CLC_COMPLETE": "complete_bash", "COMP_WORDS": "clc comp", "COMP_CWORD": "1"}
+    code = "import sys; sys.argv[0] = 'clc'; from clc.cli import program; program()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["compress"]
 
 
 def test_info_is_json_with_ids_and_section_sizes(clc: Call, stream: Path, world: World) -> None:

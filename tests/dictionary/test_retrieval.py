@@ -1,6 +1,8 @@
 """Retrieval is exact, deterministic, and never returns the query's own photo when told not to."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import faiss
@@ -17,7 +19,7 @@ from clc.dictionary.inspect.consistency import verify_dictionary
 from clc.dictionary.retrieval.cache import KeyValueCache
 from clc.dictionary.retrieval.open_encoder import open_encoder
 from clc.dictionary.retrieval.queries import Query, RetrievalConfig, merge
-from clc.dictionary.retrieval.search import FaissIndex, KeyBallTree, SearchMethod
+from clc.dictionary.retrieval.search import FaissIndex, KeyBallTree, KeyScan, SearchMethod
 from clc.dictionary.stages.assignments import assign
 from clc.dictionary.stages.index import IndexConfig
 from clc.errors import DictionaryError
@@ -27,7 +29,7 @@ from clc.store import Store
 from tests.conftest import DICTIONARY_CONFIGS, World, picture
 
 
-@pytest.fixture(scope="module", params=list(SearchMethod))
+@pytest.fixture(scope="module", params=[None, *SearchMethod])
 def dictionary(world: World, request: pytest.FixtureRequest) -> Dictionary:
     return Dictionary(world.dictionary, method=request.param)
 
@@ -47,7 +49,7 @@ def test_search_is_exact(dictionary: Dictionary) -> None:
 
 def test_ties_go_to_the_lower_entry() -> None:
     keys = np.repeat(np.eye(4, dtype=np.float32), 5, axis=0)
-    for index in (FaissIndex.build(keys), KeyBallTree.build(keys, leaf_size=2)):
+    for index in (KeyScan(keys), FaissIndex.build(keys), KeyBallTree.build(keys, leaf_size=2)):
         dictionary = Dictionary.__new__(Dictionary)
         dictionary.keys, dictionary._index = keys, index
         entries, _ = dictionary.search(np.eye(4, dtype=np.float32)[[2]], 3)
@@ -94,11 +96,37 @@ def test_a_search_of_the_graph_never_comes_back_short() -> None:
     assert found.min() >= 0
 
 
+def test_a_scan_proposes_every_key_if_asked() -> None:
+    keys = np.eye(4, dtype=np.float32)
+    scan = KeyScan(keys)
+    assert np.array_equal(np.sort(scan.candidates(keys, 4), axis=1), np.tile(np.arange(4), (4, 1)))
+    assert scan.candidates(keys, 1)[:, 0].tolist() == [0, 1, 2, 3]
+    assert scan.fits(keys)
+    assert not scan.fits(keys[::-1])
+
+
+def test_coding_with_an_exhaustive_dictionary_imports_no_search_library(world: World) -> None:
+    code = f"""
+import sys
+from clc.store import Kind, Store
+from clc.dictionary.retrieval.open_encoder import open_encoder
+store = Store({world.store.url!r})
+codec, dictionary = open_encoder(store, store.get(Kind.MODEL, "latest"), store.get(Kind.DICTIONARY, "latest"))
+assert dictionary.search(dictionary.keys[:1], 1)[0].tolist() == [[0]]
+foreign = {{"sklearn", "faiss", "skimage"}} & set(sys.modules)
+sys.exit(", ".join(sorted(foreign)) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_large_dictionaries_are_searched_by_graph(world: World, tmp_path: Path) -> None:
     configs = DICTIONARY_CONFIGS | {"index_config": IndexConfig(leaf_size=4, exhaustive_up_to=8)}
     source = open_source(f"folder:{world.photos}")
     graph = build_dictionary(source, store=Store(tmp_path), **configs).version
     assert isinstance(FaissIndex.load(graph.table("faiss")).index, faiss.IndexHNSWFlat)
+    assert isinstance(Dictionary(graph)._index, FaissIndex)
+    assert isinstance(Dictionary(world.dictionary)._index, KeyScan)
     assert graph.id == world.dictionary.id  # a search structure is no content
     queries = np.random.default_rng(0).normal(0, 1, (20, 8)).astype(np.float32)
     assert np.array_equal(Dictionary(graph).search(queries, 3)[0], Dictionary(world.dictionary).search(queries, 3)[0])

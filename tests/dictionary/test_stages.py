@@ -14,9 +14,10 @@ from clc.dictionary.stages.cluster import ClusterConfig, cluster
 from clc.dictionary.stages.features import FeatureConfig, extract, spatial_pyramid_pool, vectors_of
 from clc.dictionary.stages.patches import CropConfig, crop
 from clc.dictionary.stages.reduce import ReduceConfig, reduce
-from clc.errors import DictionaryError, TooFewPatchesError
+from clc.errors import DictionaryError, SourceError, TooFewPatchesError
 from clc.images import open_source
 from clc.images.patch import decode_patch, pixels_sha256
+from clc.runtime.remarks import Summary
 from clc.store import Store
 from tests.conftest import DICTIONARY_CONFIGS, picture
 
@@ -41,6 +42,20 @@ def test_what_cannot_be_cropped_is_counted_and_named(tmp_path: Path, store: Stor
     assert version.statistics["flat_patches"] == 3
     assert version.statistics["too_small_photos"] == ["small.png"]
     assert [skipped["image_id"] for skipped in version.statistics["skipped_photos"]] == ["broken.png"]
+
+
+def test_photos_too_small_for_a_patch_are_said(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(picture(0)).save(tmp_path / "photos/good.png")
+    Image.fromarray(picture(1)[:100]).save(tmp_path / "photos/small.png")
+    photos, config = open_source(f"folder:{tmp_path}/photos"), CropConfig(per_photo=3)
+    for _ in ("built", "published before"):
+        with Summary() as summary:
+            crop(photos, config=config, store=store)
+        assert summary.lines() == ["small.png: left out, smaller than a patch of 256 pixels"]
+    monkeypatch.setenv("CLC_STRICT", "1")
+    with pytest.raises(SourceError, match=r"small\.png cannot be used: smaller than a patch"):
+        crop(photos, config=config, store=store)
 
 
 def test_photos_without_any_patch_are_an_error(tmp_path: Path, store: Store) -> None:

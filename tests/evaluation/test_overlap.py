@@ -9,12 +9,12 @@ from clc.errors import OverlapError
 from clc.evaluation.measure.overlap import refuse_overlap
 from clc.images.hashes import NEAR_DUPLICATE_BITS, differing_bits, perceptual_hash
 from clc.images.patch import pixels_sha256
-from clc.images.provenance import SeenPhoto, seen_photos, seen_table
+from clc.images.provenance import PhotoIdentity, identity_table, read_identities
 from tests.conftest import picture as photo_like
 
 
-def seen(image_id: str, pixels: NDArray[np.uint8]) -> SeenPhoto:
-    return SeenPhoto(image_id, pixels_sha256(pixels), perceptual_hash(pixels), "the dictionary")
+def seen(image_id: str, pixels: NDArray[np.uint8]) -> PhotoIdentity:
+    return PhotoIdentity(image_id, pixels_sha256(pixels), perceptual_hash(pixels), "the dictionary")
 
 
 def encoded_again(pixels: NDArray[np.uint8], *, scale: float = 1.0) -> NDArray[np.uint8]:
@@ -85,7 +85,9 @@ def test_several_photos_that_overlap_are_counted(photos_of, picture):
 def test_what_was_seen_comes_back_from_its_table_each_photo_once(picture):
     photos = [seen(name, picture(number)) for name, number in (("a", 0), ("b", 1), ("again", 0))]
 
-    table = seen_table(photos)
+    table = identity_table(photos)
 
     assert len(table) == 2
-    assert {photo.photo_sha256 for photo in seen_photos(table, "the dictionary")} == {p.photo_sha256 for p in photos}
+    assert {photo.photo_sha256 for photo in read_identities(table, "the dictionary")} == {
+        p.photo_sha256 for p in photos
+    }

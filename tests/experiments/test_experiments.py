@@ -13,8 +13,8 @@ from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_ta
 from clc.experiments.budgets import BUDGETS, Budget, find_budget
 from clc.experiments.catalogue import EXPERIMENTS, Experiment, Variant, find_experiment
 from clc.experiments.data_sets import DATA, DataSet, collections, general, limited
-from clc.experiments.tables import combined, markdown, table
 from clc.experiments.variant import measured, trained, variant_profile
+from clc.experiments.variants_table import combined, markdown, table
 from clc.model.config import Ablation, Conditioning
 from clc.production.profile import PhotoSources
 from clc.store import Kind, Recipe, Store, Version
@@ -208,6 +208,7 @@ def test_curves_that_do_not_meet_are_a_stated_gap(tmp_path: Path) -> None:
     assert "none: the curves reach" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [NONE, PRIOR], ids=lambda variant: variant.name)
 def test_a_variant_goes_from_photos_to_files_and_a_second_time_does_nothing(variant: Variant, tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))

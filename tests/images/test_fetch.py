@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from PIL import Image
 
-from clc.errors import ArchiveError, FetchError, SourceError
+from clc.errors import BadDownloadError, FetchError, SourceError
 from clc.images import DatasetManifest, FetchRecord, dataset_names, datasets_dir, load_manifest, open_source
 from clc.images.datasets.fetch import download, fetch_dataset
 
@@ -342,7 +342,7 @@ class TestFetchDataset:
     def test_a_hostile_archive_is_refused_and_not_recorded(self, server, tmp_path):
         wanted = manifest(server)
         server.files["/more.zip"] = zip_of({"../evil.png": b""})
-        with pytest.raises(ArchiveError, match="outside"):
+        with pytest.raises(BadDownloadError, match="outside"):
             fetch_dataset(wanted, tmp_path)
         assert "more.zip" not in FetchRecord.load(tmp_path / "small").files
         assert not (tmp_path / "small/evil.png").exists()

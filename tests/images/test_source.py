@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,7 +15,8 @@ from PIL import Image
 
 from clc.errors import SourceError
 from clc.images import PhotoSource, SkippedPhoto, fingerprint, open_source, read_photos
-from clc.images.sources.combined import JoinedPhotos
+from clc.images.sources.combined import CombinedPhotos
+from clc.runtime.remarks import Summary
 
 
 def png(level: int = 0, size: tuple[int, int] = (4, 3)) -> bytes:
@@ -25,6 +27,13 @@ def png(level: int = 0, size: tuple[int, int] = (4, 3)) -> bytes:
 
 def ids(spec: str) -> list[str]:
     return [photo.image_id for photo in open_source(spec).encoded()]
+
+
+def left_out(folder: Path, photos: tuple[str, ...] | list[str] = ("a.png", "sub/deep/b.PNG")) -> dict[str, str]:
+    """What a folder leaves out, by name, and why; `photos` are all that it hands out."""
+    with Summary() as summary:
+        assert ids(f"folder:{folder}") == list(photos)
+    return dict(line.split(": left out, ", 1) for line in summary.lines())
 
 
 @pytest.fixture
@@ -108,40 +117,89 @@ class TestFolder:
             read = [photo.image_id for photo in read_photos(open_source(f"folder:{folder}"), skipped)]
         assert read == ["a.png", "sub/deep/b.PNG"]
         assert [photo.image_id for photo in skipped] == ["broken.jpg"]
-        assert "broken.jpg" in caplog.text
+        assert "broken.jpg: left out, " in caplog.text
 
-    def test_a_link_out_of_the_folder_is_skipped_with_a_warning(self, folder, tmp_path, caplog):
+    def test_photos_are_told_by_their_content_too(self, folder):
+        for kind, name in (
+            ("JPEG", "a"),
+            ("PNG", "b.data"),
+            ("WEBP", "c.bin"),
+            ("TIFF", "d.x"),
+            ("AVIF", "e"),
+            ("BMP", "f"),
+        ):
+            Image.new("RGB", (4, 3)).save(folder / name, kind)
+        assert ids(f"folder:{folder}") == ["a", "a.png", "b.data", "c.bin", "d.x", "e", "f", "sub/deep/b.PNG"]
+
+    @pytest.mark.parametrize("name", ["a.jfif", "a.JPE", "a.mpo", "a.HEIC", "a.heif", "a.pbm"])
+    def test_every_usual_name_of_a_photo_is_known(self, folder, name):
+        (folder / name).write_bytes(b"")
+        assert name in ids(f"folder:{folder}")
+
+    @pytest.mark.parametrize(
+        ("name", "content", "reason"),
+        [
+            ("a.CR2", b"", "raw file; develop it"),
+            ("a.tif", b"II*\0\x10\0\0\0CR\2\0", "raw file; develop it"),
+            ("a.jxl", b"", ".jxl is not read; convert it"),
+            ("b.txt", b"BMW", "not a photo"),
+            ("P5", b"P5 is a name", "not a photo"),
+        ],
+    )
+    def test_other_files_are_left_out_and_said(self, folder, name, content, reason):
+        (folder / "notes.txt").unlink()
+        (folder / name).write_bytes(content)
+        assert reason in left_out(folder)[name]
+
+    def test_what_is_left_out_for_one_reason_is_added_up(self, folder):
+        for name in "wxyz":
+            (folder / name).write_bytes(b"?")
+        with Summary() as summary:
+            ids(f"folder:{folder}"), ids(f"folder:{folder}")
+        assert summary.lines() == ["left out, not a photo: 5 files (notes.txt, w, x, ...)"]
+
+    def test_links_that_cannot_be_followed_are_left_out_and_said(self, folder, tmp_path):
         (tmp_path / "outside.png").write_bytes(png())
         (folder / "link.png").symlink_to(tmp_path / "outside.png")
-        assert "link.png" not in ids(f"folder:{folder}")
-        assert "link.png" in caplog.text
+        (folder / "dangling.png").symlink_to(folder / "nowhere.png")
+        (folder / "circle.png").symlink_to(folder / "circle.png")
+        (folder / "loop").symlink_to(folder, target_is_directory=True)
+        said = left_out(folder)
+        assert said["link.png"].startswith("a link out of the folder")
+        assert said["dangling.png"] == "a link that leads nowhere"
+        assert said["circle.png"] == "a link in a circle"
+        assert said["loop"].startswith("a linked folder")
 
     def test_a_link_within_the_folder_is_followed(self, folder):
         (folder / "link.png").symlink_to(folder / "a.png")
         assert "link.png" in ids(f"folder:{folder}")
 
-    def test_a_linked_folder_is_not_entered(self, folder):
-        (folder / "loop").symlink_to(folder, target_is_directory=True)
-        assert ids(f"folder:{folder}") == ["a.png", "sub/deep/b.PNG"]
+    def test_a_fifo_is_left_out_without_waiting_for_it(self, folder):
+        os.mkfifo(folder / "pipe.png")
+        assert left_out(folder)["pipe.png"] == "not a file"
 
-    def test_a_file_that_cannot_be_read_stops_the_source(self, folder):
-        (folder / "dangling.png").symlink_to(folder / "nowhere.png")
-        with pytest.raises(SourceError, match=r"dangling\.png"):
-            ids(f"folder:{folder}")
+    def test_a_file_name_that_is_not_utf8_is_left_out_and_said(self, folder):
+        (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(png())
+        assert left_out(folder)["caf\\xe9.png"] == "its name is not valid UTF-8; rename it"
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
-    def test_a_folder_that_cannot_be_listed_stops_the_source(self, folder):
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+    def test_what_may_not_be_read_is_left_out_and_said(self, folder):
+        (folder / "a.png").chmod(0)
         (folder / "sub").chmod(0)
         try:
-            with pytest.raises(SourceError, match="cannot list"):
-                ids(f"folder:{folder}")
+            said = left_out(folder, photos=[])
+            assert said["a.png"].startswith("cannot be read")
+            assert said["sub"].startswith("a folder that cannot be listed")
         finally:
             (folder / "sub").chmod(0o755)
 
-    def test_a_file_name_that_is_not_utf8_is_refused(self, folder):
-        (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(png())
-        with pytest.raises(SourceError, match="UTF-8"):
-            ids(f"folder:{folder}")
+    @pytest.mark.parametrize("name", ["notes.txt", "broken.png"])
+    def test_strict_makes_what_would_be_left_out_an_error(self, folder, monkeypatch, name):
+        monkeypatch.setenv("CLC_STRICT", "1")
+        (folder / "notes.txt").unlink()
+        (folder / name).write_bytes(b"no photo")
+        with pytest.raises(SourceError, match=rf"{name} cannot be used: .*--strict"):
+            list(read_photos(open_source(f"folder:{folder}"), []))
 
     def test_a_missing_folder_is_refused_at_once(self, tmp_path):
         with pytest.raises(SourceError, match="no such folder"):
@@ -178,9 +236,44 @@ class TestParquet:
         with pytest.raises(SourceError, match="both"):
             ids(f"parquet:{tmp_path}/pack.parquet?split=a&scene=y")
 
-    def test_missing_columns_are_named(self, tmp_path):
-        write_pack(tmp_path / "pack.parquet", licence=None, image=None)
-        with pytest.raises(SourceError, match="lacks the columns licence, image"):
+    def test_a_file_without_images_is_refused(self, tmp_path):
+        write_pack(tmp_path / "pack.parquet", image=None)
+        with pytest.raises(SourceError, match="lacks the columns image; it has image_id"):
+            ids(f"parquet:{tmp_path}/pack.parquet")
+
+    def test_images_are_all_that_a_file_needs(self, tmp_path):
+        pq.write_table(pa.table({"image": [png(), png()]}), tmp_path / "pack.parquet")
+        assert ids(f"parquet:{tmp_path}/pack.parquet") == ["row-0", "row-1"]
+
+    def test_a_struct_of_bytes_and_path_is_read(self, tmp_path):
+        images = [{"bytes": png(1), "path": "one.png"}, {"bytes": png(2), "path": None}]
+        pq.write_table(pa.table({"image": images, "label": [3, 4]}), tmp_path / "pack.parquet")
+        photos = list(open_source(f"parquet:{tmp_path}/pack.parquet").encoded())
+        assert [(photo.image_id, photo.data) for photo in photos] == [("one.png", png(1)), ("row-1", png(2))]
+
+    @pytest.mark.parametrize("form", ["dictionary", "view", "large"])
+    def test_columns_of_every_form_are_read(self, tmp_path, form):
+        text, data = pa.array(["a", "b"]), pa.array([png(1), png(2)])
+        if form == "dictionary":
+            text, data = text.dictionary_encode(), data.dictionary_encode()
+        elif form == "view":
+            text, data = text.cast(pa.string_view()), data.cast(pa.binary_view())
+        else:
+            text, data = text.cast(pa.large_string()), data.cast(pa.large_binary())
+        pq.write_table(pa.table({"image_id": text, "image": data, "split": text}), tmp_path / "pack.parquet")
+        photos = list(open_source(f"parquet:{tmp_path}/pack.parquet?split=b").encoded())
+        assert [(photo.image_id, photo.data) for photo in photos] == [("b", png(2))]
+
+    def test_text_that_is_not_utf8_is_refused(self, tmp_path):
+        offsets = pa.py_buffer(b"\0\0\0\0\2\0\0\0")
+        text = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(b"\xe9\xe8")])
+        pq.write_table(pa.table({"image": [png()], "image_id": text}), tmp_path / "pack.parquet")
+        with pytest.raises(SourceError, match="the column image_id holds text that is not UTF-8"):
+            ids(f"parquet:{tmp_path}/pack.parquet")
+
+    def test_two_columns_of_one_name_are_refused(self, tmp_path):
+        pq.write_table(pa.Table.from_arrays([pa.array([png()])] * 2, ["image"] * 2), tmp_path / "pack.parquet")
+        with pytest.raises(SourceError, match="has 2 columns image"):
             ids(f"parquet:{tmp_path}/pack.parquet")
 
     @pytest.mark.parametrize("column", [{"image": ["text"] * 5}, {"image_id": list(range(5))}])
@@ -189,10 +282,11 @@ class TestParquet:
         with pytest.raises(SourceError, match=f"the column {next(iter(column))} is"):
             ids(f"parquet:{tmp_path}/pack.parquet")
 
-    def test_a_row_without_image_is_refused(self, tmp_path):
+    def test_a_row_without_image_is_left_out(self, tmp_path):
         write_pack(tmp_path / "pack.parquet", image=[png(), None, png(), png(), png()])
-        with pytest.raises(SourceError, match="'p1'"):
-            ids(f"parquet:{tmp_path}/pack.parquet")
+        skipped: list[SkippedPhoto] = []
+        read = [photo.image_id for photo in read_photos(open_source(f"parquet:{tmp_path}/pack.parquet"), skipped)]
+        assert (read, [photo.image_id for photo in skipped]) == (["p0", "p2", "p3", "p4"], ["p1"])
 
     def test_a_file_that_is_not_parquet_is_refused(self, tmp_path):
         (tmp_path / "pack.parquet").write_text("id,photo\n")
@@ -206,6 +300,28 @@ class TestParquet:
             list(read_photos(source, []))
         with pytest.raises(SourceError, match="two photos are called 'p1'"):
             fingerprint(source)
+
+
+class TestUrls:
+    def test_a_folder_is_read_from_any_file_system(self):
+        files = fsspec.filesystem("memory")
+        for name, content in {"a.png": png(1), "deep/b": png(2), "notes.txt": b"?"}.items():
+            files.pipe_file(f"/photos/{name}", content)
+        with Summary() as summary:
+            photos = list(open_source("folder:memory://photos?limit=2").encoded())
+        assert [(photo.image_id, photo.data) for photo in photos] == [("a.png", png(1)), ("deep/b", png(2))]
+        assert summary.lines() == ["notes.txt: left out, not a photo"]
+
+    def test_a_parquet_file_is_read_from_any_file_system(self, pack):
+        fsspec.filesystem("memory").pipe_file("/packs/pack.parquet", pack.read_bytes())
+        assert ids("parquet:memory://packs/pack.parquet?split=test") == ["p1", "p3"]
+
+    @pytest.mark.parametrize(
+        "spec", ["folder:memory://nowhere", "folder:nonsense://x", "parquet:memory://nowhere.parquet"]
+    )
+    def test_a_url_that_leads_nowhere_is_refused(self, spec):
+        with pytest.raises(SourceError, match=spec.split("://")[0]):
+            ids(spec)
 
 
 class TestSpecification:
@@ -280,7 +396,7 @@ def test_positions_pick_the_same_photos_as_reading_them_all(tmp_path: Path, spec
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
     source = open_source(spec.replace("folder", f"folder:{tmp_path}"))
     assert_positions_pick(source)
-    assert_positions_pick(JoinedPhotos([open_source("bundled?limit=2"), source]))
+    assert_positions_pick(CombinedPhotos([open_source("bundled?limit=2"), source]))
 
 
 def test_positions_pick_the_same_rows_of_a_file_with_several_row_groups(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from clc.errors import ArchiveError
+from clc.errors import BadDownloadError
 from clc.images.datasets.unpack import extract_archive
 
 FILES = {"photos/a.png": b"first" * 50, "photos/deep/b.png": b"second" * 50, "readme.txt": b"hello"}
@@ -46,7 +46,7 @@ def tree(folder):
 def assert_refused(archive, match, **limits):
     """The archive is refused, and nothing but itself is left in its folder."""
     before = set(archive.parent.rglob("*"))
-    with pytest.raises(ArchiveError, match=match):
+    with pytest.raises(BadDownloadError, match=match):
         extract_archive(archive, archive.parent / "out", **limits)
     assert set(archive.parent.rglob("*")) == before
 
@@ -166,11 +166,11 @@ def test_limits_on_files_and_bytes_hold(make, tmp_path):
 def test_an_existing_folder_is_left_alone(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").write_text("mine")
-    with pytest.raises(ArchiveError, match="exists already"):
+    with pytest.raises(BadDownloadError, match="exists already"):
         extract_archive(make_zip(tmp_path / "a.zip", FILES), tmp_path / "out")
     assert tree(tmp_path / "out") == {"mine": b"mine"}
 
 
 def test_a_missing_archive_is_an_archive_error(tmp_path):
-    with pytest.raises(ArchiveError, match=r"nowhere\.zip"):
+    with pytest.raises(BadDownloadError, match=r"nowhere\.zip"):
         extract_archive(tmp_path / "nowhere.zip", tmp_path / "out")

@@ -20,7 +20,8 @@ from clc.production.gate import GateConfig, inexact_photos, judge
 from clc.production.promotion import Promotion, dictionary_in_use, patches_of, promote, rollback
 from clc.store import Kind, Recipe, Store, Version
 from clc.training.config import TrainingConfig
-from clc.training.train import ModelChoice, TrainingJob, train
+from clc.training.job import AdaptedPreset, TrainingJob
+from clc.training.train import train
 from tests.conftest import World
 
 EVALUATION = EvaluationConfig(
@@ -71,7 +72,7 @@ def _measured(world: World, store: Store, runs: Path, seed: int) -> Version:
     job = TrainingJob(
         photos=open_source(f"folder:{world.photos}"),
         # References inform the prior only: what they do to the picture, so few steps do not teach.
-        choice=ModelChoice(preset="tiny", conditioning=Conditioning.PRIOR),
+        network=AdaptedPreset(preset="tiny", conditioning=Conditioning.PRIOR),
         config=TrainingConfig(steps=1, batch=1, crop=64, refresh_every=1, held_out=0, seed=seed),
         assignments=world.assignments,
         dictionary=world.dictionary,
@@ -184,7 +185,7 @@ def test_a_model_without_a_dictionary_is_not_replaced_and_can_be_rolled_back_to(
 ) -> None:
     job = TrainingJob(
         photos=open_source(f"folder:{world.photos}"),
-        choice=ModelChoice(preset="tiny", conditioning=Conditioning.NONE),
+        network=AdaptedPreset(preset="tiny", conditioning=Conditioning.NONE),
         config=TrainingConfig(steps=1, batch=1, crop=64, held_out=0),
     )
     alone = train(job, store=site.store, runs=tmp_path).version

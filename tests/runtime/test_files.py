@@ -9,7 +9,7 @@ import pytest
 
 from clc.errors import OutputError
 from clc.runtime import files
-from clc.runtime.files import check_output, file_key, open_atomically, write_atomically, write_page
+from clc.runtime.files import check_output, file_key, open_atomically, put_in_place, write_atomically, write_page
 
 
 @pytest.fixture
@@ -220,3 +220,17 @@ def test_other_files_have_other_keys_also_before_they_are_there(tmp_path: Path, 
 
 def test_a_device_is_no_file_that_could_be_lost() -> None:
     assert file_key(Path("/dev/null")) is None
+
+
+def test_a_finished_file_takes_its_place_or_stays_where_it_is(tmp_path: Path) -> None:
+    finished, path = tmp_path / "a.part", tmp_path / "a"
+    finished.write_text("one")
+    put_in_place(finished, path, overwrite=False)
+    assert (path.read_text(), finished.exists()) == ("one", False)
+    path.chmod(0o600)
+    finished.write_text("two")
+    with pytest.raises(OutputError, match="there already"):
+        put_in_place(finished, path, overwrite=False)
+    assert (path.read_text(), finished.read_text()) == ("one", "two")
+    put_in_place(finished, path, overwrite=True)
+    assert (path.read_text(), finished.exists(), path.stat().st_mode & 0o777) == ("two", False, 0o600)

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from clc.images import open_source
-from clc.training.data.crops import Place, TrainingSet
+from clc.training.data.crops import CropPlace, TrainingSet
 from clc.training.data.decoded_photos import decode_photos
 from clc.training.data.related_views import Motion, moved_view, related_view
 from clc.training.data.windows import assigned_windows, grid_windows
 from tests.conftest import World, picture
 
-PLACES = [Place(0, 40, 70, size, turns, mirrored) for size in (64, 256) for turns in range(4) for mirrored in (0, 1)]
+PLACES = [
+    CropPlace(0, 40, 70, size, turns, mirrored) for size in (64, 256) for turns in range(4) for mirrored in (0, 1)
+]
 
 
 @pytest.fixture(scope="module")
@@ -51,27 +53,25 @@ def test_windows_are_those_that_references_were_retrieved_for(crops: TrainingSet
     assert crops.windows.entries.tolist() == [row["entries"] for row in rows]
 
 
-def test_batches_depend_on_the_generator_alone(crops: TrainingSet) -> None:
-    first, again = (crops.batch(np.random.default_rng(3), size=4, crop=64) for _ in range(2))
-    other = crops.batch(np.random.default_rng(4), size=4, crop=64)
-    assert torch.equal(first.pixels, again.pixels)
-    assert not torch.equal(first.pixels, other.pixels)
+def test_places_depend_on_the_generator_alone(crops: TrainingSet) -> None:
+    first, again, other = (crops.draw_places(np.random.default_rng(seed), number=4, crop=64)[1] for seed in (3, 3, 4))
+    assert first == again
+    assert torch.equal(crops.crops(first), crops.crops(again))
+    assert not torch.equal(crops.crops(first), crops.crops(other))
 
 
 def test_crops_come_in_all_orientations_and_lie_inside_their_photos(crops: TrainingSet) -> None:
-    batch = crops.batch(np.random.default_rng(0), size=64, crop=128)
-    assert {(place.turns, place.mirrored) for place in batch.places} == {
-        (t, m) for t in range(4) for m in (False, True)
-    }
-    assert batch.pixels.shape == (64, 128, 128, 3)
-    for place in batch.places:
+    _, places = crops.draw_places(np.random.default_rng(0), number=64, crop=128)
+    assert {(place.turns, place.mirrored) for place in places} == {(t, m) for t in range(4) for m in (False, True)}
+    assert crops.crops(places).shape == (64, 128, 128, 3)
+    for place in places:
         height, width = crops.photos[place.photo].pixels.shape[:2]
         assert 0 <= place.x <= width - 128
         assert 0 <= place.y <= height - 128
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_an_unmoved_view_begins_with_the_crop_itself(place: Place) -> None:
+def test_an_unmoved_view_begins_with_the_crop_itself(place: CropPlace) -> None:
     square = photo()[place.y : place.y + place.size, place.x : place.x + place.size].numpy()
     crop = np.rot90(square, place.turns)
     crop = crop[:, ::-1] if place.mirrored else crop
@@ -82,18 +82,18 @@ def test_an_unmoved_view_begins_with_the_crop_itself(place: Place) -> None:
 
 def test_a_shift_moves_the_view_by_so_many_pixels() -> None:
     still, moved = (
-        moved_view(photo(), Place(0, 60, 50, 256, 0, False), motion) for motion in (Motion(), Motion(dx=7, dy=-3))
+        moved_view(photo(), CropPlace(0, 60, 50, 256, 0, False), motion) for motion in (Motion(), Motion(dx=7, dy=-3))
     )
     assert torch.allclose(moved[3:, :-7], still[:-3, 7:], atol=0.1)
 
 
 def test_beyond_the_border_a_photo_is_reflected() -> None:
-    view = moved_view(photo(), Place(0, 164, 0, 256, 0, False), Motion(dx=40.0))  # the crop ends at the border
+    view = moved_view(photo(), CropPlace(0, 164, 0, 256, 0, False), Motion(dx=40.0))  # the crop ends at the border
     assert torch.allclose(view[:, 216:], view[:, 175:215].flip(1), atol=0.1)
 
 
 def test_a_related_view_shows_the_same_place_under_another_light() -> None:
-    place = Place(0, 60, 50, 256, 0, False)
+    place = CropPlace(0, 60, 50, 256, 0, False)
     crop = photo()[50:306, 60:316].float()
     generator = np.random.default_rng(0)
     views = [related_view(photo(), place, photo(1), generator).float() for _ in range(24)]
@@ -104,7 +104,7 @@ def test_a_related_view_shows_the_same_place_under_another_light() -> None:
 
 def test_the_light_mostly_changes_little() -> None:
     """As between two photos of a fixed camera: half of the views stay within some levels of the crop in the mean."""
-    place = Place(0, 60, 50, 256, 0, False)
+    place = CropPlace(0, 60, 50, 256, 0, False)
     crop = photo()[50:306, 60:316].float()
     generator = np.random.default_rng(0)
     views = [related_view(photo(), place, photo(1), generator).float() for _ in range(60)]

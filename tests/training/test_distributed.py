@@ -40,7 +40,7 @@ def command(world: World, folder: Path, *, processes: int, steps: str) -> list[s
     arguments = ["--profile", str(folder / "two.toml"), "--steps", steps, "--data", f"folder:{world.photos}"]
     arguments += ["--runs", str(folder / "runs"), "--store", str(folder / "store")]
     arguments += ["--assignments", world.assignments.id, "--dictionary", world.dictionary.id]
-    return [*launcher, "clc.training", *arguments]
+    return [*launcher, "clc", "train", *arguments]
 
 
 def run(world: World, folder: Path, *, processes: int) -> subprocess.CompletedProcess[str]:

@@ -21,7 +21,7 @@ def result(image: torch.Tensor) -> Reconstruction:
 def test_rate_plus_lambda_times_the_squared_error_of_8_bit_levels() -> None:
     image = torch.full((1, 3, 64, 64), 0.5)
     loss = rate_distortion(result(image + 2 / 255), image, 30.0, Distortion.MSE)
-    assert loss.bpp == pytest.approx(1.0)
+    assert loss.bpp.item() == pytest.approx(1.0)
     assert loss.total.item() == pytest.approx(1.0 + lagrangian(30.0) * 4.0, rel=1e-4)
     assert loss.psnr == pytest.approx(20 * math.log10(255 / 2), rel=1e-4)
 
@@ -40,6 +40,23 @@ def test_ms_ssim_punishes_lost_structure_more_than_a_change_of_light() -> None:
 def test_ms_ssim_needs_crops_that_carry_its_scales() -> None:
     with pytest.raises(ProfileError, match="crops of at least 192"):
         validated(TrainingConfig, {"steps": 1, "crop": 128, "distortion": "ms-ssim"}, "training")
+
+
+@pytest.mark.parametrize("distortion", list(Distortion))
+def test_crops_with_a_quality_each_cost_what_each_would_alone(distortion: Distortion) -> None:
+    torch.manual_seed(0)
+    image = torch.rand(3, 3, 192, 192)
+    other = (image + 0.05 * torch.randn_like(image)).clamp(0, 1)
+    bits, qualities = torch.tensor([3000.0, 5000.0, 900.0]), torch.tensor([10.0, 55.0, 100.0])
+    together = rate_distortion(Reconstruction(other, bits, bits / 10), image, qualities, distortion)
+    for i, quality in enumerate(qualities.tolist()):
+        own = Reconstruction(other[i : i + 1], bits[i], bits[i] / 10)
+        alone = rate_distortion(own, image[i : i + 1], quality, distortion)
+        assert together.total[i].item() == pytest.approx(alone.total.item(), rel=1e-5)
+        assert together.bpp[i].item() == pytest.approx(alone.bpp.item(), rel=1e-6)
+        assert balance(qualities, (1.0, 100.0))[i].item() == pytest.approx(balance(quality, (1.0, 100.0)), rel=1e-5)
+    expected = [together.total.mean().item(), together.bpp.mean().item(), together.psnr]
+    assert together.scalars.tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_batches_are_weighed_by_the_root_of_lambda() -> None:

@@ -26,13 +26,14 @@ from clc.runtime.profile_file import validated
 from clc.store import Version
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
 from clc.training.config import Part, Precision, TrainingConfig
+from clc.training.data.batches import TrainingBatch, TrainingBatches
 from clc.training.data.crops import TrainingSet
 from clc.training.data.decoded_photos import decode_photos
-from clc.training.data.drawing import Draw, Draws
 from clc.training.data.reference_pool import ReferencePool
 from clc.training.data.windows import assigned_windows
+from clc.training.job import AdaptedPreset, TrainingJob
 from clc.training.loop import Trainer
-from clc.training.train import ModelChoice, TrainingJob, train
+from clc.training.train import train
 from clc.training.validation import Validation, held_out
 from tests.conftest import World, write_photos
 
@@ -73,7 +74,7 @@ def new_trainer(world: World, folder: Path, config: TrainingConfig = CONFIG) -> 
 def job(world: World, **changes: object) -> TrainingJob:
     given = {
         "photos": open_source(f"folder:{world.photos}"),
-        "choice": ModelChoice(),
+        "network": AdaptedPreset(),
         "config": CONFIG,
         "assignments": world.assignments,
         "dictionary": world.dictionary,
@@ -89,15 +90,15 @@ class KilledError(Exception):
     """Stands for the end of the process."""
 
 
-def before_draws(monkeypatch: pytest.MonkeyPatch, act: Callable[[int, int], None]) -> None:
-    """Let something happen before each draw, which is told step and index."""
-    draw = Draws.__getitem__
+def before_batches(monkeypatch: pytest.MonkeyPatch, act: Callable[[int, int], None]) -> None:
+    """Let something happen before each batch is drawn, which is told step and index."""
+    draw = TrainingBatches.__getitem__
 
-    def acting(self: Draws, place: tuple[int, int]) -> Draw:
-        act(*place)
-        return draw(self, place)
+    def acting(self: TrainingBatches, which: tuple[int, int]) -> TrainingBatch:
+        act(*which)
+        return draw(self, which)
 
-    monkeypatch.setattr(Draws, "__getitem__", acting)
+    monkeypatch.setattr(TrainingBatches, "__getitem__", acting)
 
 
 @pytest.mark.parametrize("last_step", [3, 6])
@@ -113,7 +114,7 @@ def test_a_killed_run_resumes_to_the_same_losses(
         if step == last_step:
             raise KilledError
 
-    before_draws(monkeypatch, die)
+    before_batches(monkeypatch, die)
     with pytest.raises(KilledError):
         killed.train()
     monkeypatch.undo()
@@ -128,7 +129,7 @@ def test_a_slow_run_is_checkpointed_by_the_clock(world: World, tmp_path: Path, m
     config = CONFIG.model_copy(update={"steps": 3, "checkpoint_every": 1000})
     steps: list[int] = []
     monkeypatch.setattr(
-        "clc.training.loop.save_checkpoint", lambda path, run, modules, progress: steps.append(progress.step)
+        "clc.training.loop.save_checkpoint", lambda path, run, modules, progress, pieces: steps.append(progress.step)
     )
     new_trainer(world, tmp_path, config).train()
     assert steps == [3]
@@ -148,7 +149,7 @@ def test_a_signal_ends_the_run_after_a_checkpoint_of_that_very_step(
         if step == 4:  # not a step that is due for a checkpoint once it is done
             os.kill(os.getpid(), number)
 
-    before_draws(monkeypatch, interrupt)
+    before_batches(monkeypatch, interrupt)
     with pytest.raises(TrainingStoppedError, match="stopped at step 5, checkpoint written") as raised:
         stopped.train()
     assert raised.value.signal == number
@@ -193,7 +194,7 @@ def test_two_devices_in_one_process_are_the_mean_of_their_batches(
 ) -> None:
     both = new_trainer(world, tmp_path / "both", CONFIG.model_copy(update={"devices": 2, "steps": 1, "log_every": 1}))
     drawn = []
-    before_draws(monkeypatch, lambda step, index: drawn.append((step, index)))
+    before_batches(monkeypatch, lambda step, index: drawn.append((step, index)))
     both.train()
     assert drawn == [(0, 0), (0, 1)]
 
@@ -228,14 +229,15 @@ def test_a_full_disk_is_said_and_leaves_the_last_checkpoint(trainer: Trainer, tm
     assert [file.name for file in tmp_path.iterdir()] == ["c.safetensors"]
 
 
-def test_divergence_stops_the_run_and_writes_down_the_crops(trainer: Trainer) -> None:
+def test_without_returns_divergence_stops_the_run_and_writes_down_the_crops(trainer: Trainer) -> None:
+    trainer.config = CONFIG.model_copy(update={"returns": 0})
     with torch.no_grad():
         trainer.model.g_s.layers[0].weight.fill_(float("inf"))
     with pytest.raises(TrainingError, match=r"loss is not finite at step 0; .*diverged-0.json"):
         trainer.train()
     written = json.loads((trainer.folder / "diverged-0.json").read_text())
     assert [crop["image_id"] for crop in written["crops"]] == [
-        trainer.data.photos[place.photo].image_id for place in trainer.draw(0, 0, 0.0).crops.places
+        trainer.data.photos[place.photo].image_id for place in trainer.batches.draw(0, 0, 0.0).places
     ]
 
 
@@ -267,8 +269,10 @@ def test_the_published_model_is_the_moving_average(world: World, tmp_path: Path)
 def test_training_starts_from_the_weights_of_a_model_conditioned_elsewhere(world: World, tmp_path: Path) -> None:
     assert world.model.attributes["config"]["conditioning"] == Conditioning.PAPER
     still = CONFIG.model_copy(update={"steps": 1, "learning_rate": 1e-12})
-    prior = ModelChoice(conditioning=Conditioning.PRIOR)
-    started = train(job(world, choice=prior, config=still, start=world.model), store=world.store, runs=tmp_path).version
+    prior = AdaptedPreset(conditioning=Conditioning.PRIOR)
+    started = train(
+        job(world, network=prior, config=still, start=world.model), store=world.store, runs=tmp_path
+    ).version
     assert started.manifest.recipe.inputs["start"] == world.model.ref
     before, after = (version.tensors("weights") for version in (world.model, started))
     for name in ("g_a.layers.1.weight", "gain.log_gain"):
@@ -276,21 +280,21 @@ def test_training_starts_from_the_weights_of_a_model_conditioned_elsewhere(world
 
 
 def test_what_only_codes_with_references_can_learn_alone(trainer: Trainer) -> None:
-    trainer.config = CONFIG.model_copy(update={"part": Part.MATCHED, "unconditioned_share": 0.0})
+    trainer.config = CONFIG.model_copy(update={"part": Part.CONDITIONED, "unconditioned_share": 0.0})
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.train()
     changed = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, before[name])}
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
-    assert changed == {names[id(parameter)] for parameter in trainer.model.matched_parameters()}
+    assert changed == {names[id(parameter)] for parameter in trainer.model.prior.conditioned.parameters()}
 
 
 def test_what_only_codes_with_references_learns_with_them() -> None:
     with pytest.raises(ProfileError, match="unconditioned_share to 0"):
-        validated(TrainingConfig, {"steps": 1, "part": "matched", "unconditioned_share": 0.5}, "profile x")
+        validated(TrainingConfig, {"steps": 1, "part": "conditioned", "unconditioned_share": 0.5}, "profile x")
 
 
 def test_what_only_codes_with_references_needs_a_start(world: World, tmp_path: Path) -> None:
-    config = CONFIG.model_copy(update={"part": Part.MATCHED, "unconditioned_share": 0.0})
+    config = CONFIG.model_copy(update={"part": Part.CONDITIONED, "unconditioned_share": 0.0})
     with pytest.raises(TrainingError, match="--from"):
         train(job(world, config=config), store=world.store, runs=tmp_path)
 
@@ -307,14 +311,14 @@ def test_a_start_may_be_conditioned_elsewhere_or_not_at_all_and_wider_inside_g_s
         job(world, start=version_of(narrower)).check()
 
 
-def test_networks_for_references_alone_come_from_a_model_that_has_them_for_one_that_does(world: World) -> None:
-    preset = PRESETS["tiny"]
-    shared = preset.model_copy(update={"prior_matching": PriorMatchingConfig()})
-    assert job(world, matched=version_of(preset)).check() is None  # type: ignore[func-returns-value]
-    with pytest.raises(TrainingError, match="model of the same preset"):
-        job(world, matched=version_of(shared)).check()
-    with pytest.raises(TrainingError, match="conditioning prior or both"):
-        job(world, choice=ModelChoice(conditioning=Conditioning.PAPER), matched=version_of(preset)).check()
+def test_no_steps_publish_a_start_as_it_is(world: World, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"steps": 0})
+    with pytest.raises(TrainingError, match="--from"):
+        train(job(world, config=config), store=world.store, runs=tmp_path)
+    published = train(job(world, config=config, start=world.model), store=world.store, runs=tmp_path).version
+    before, after = (version.tensors("weights") for version in (world.model, published))
+    for name in ("g_a.layers.1.weight", "g_s.layers.0.weight", "gain.log_gain"):
+        assert np.array_equal(before[name], after[name])
 
 
 def version_of(config: ModelConfig) -> Version:
@@ -329,7 +333,7 @@ def test_a_model_names_every_photo_it_has_seen(world: World) -> None:
 
 def test_a_start_from_another_network_is_refused(world: World, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="another network"):
-        train(job(world, choice=ModelChoice(references=2), start=world.model), store=world.store, runs=tmp_path)
+        train(job(world, network=AdaptedPreset(references=2), start=world.model), store=world.store, runs=tmp_path)
 
 
 def test_assignments_of_other_photos_are_refused(world: World, tmp_path: Path) -> None:
@@ -350,13 +354,13 @@ def test_a_conditioned_model_needs_a_dictionary_and_an_unconditioned_one_takes_n
     with pytest.raises(TrainingError, match="needs a dictionary"):
         train(job(world, dictionary=None, assignments=None), store=world.store, runs=tmp_path)
     with pytest.raises(TrainingError, match="takes none"):
-        train(job(world, choice=ModelChoice(conditioning=Conditioning.NONE)), store=world.store, runs=tmp_path)
+        train(job(world, network=AdaptedPreset(conditioning=Conditioning.NONE)), store=world.store, runs=tmp_path)
 
 
 def test_photos_smaller_than_a_tile_are_refused(tmp_path: Path, world: World) -> None:
     Image.new("RGB", (200, 300)).save(tmp_path / "small.png")
-    choice = ModelChoice(conditioning=Conditioning.NONE)
-    small = job(world, photos=open_source(f"folder:{tmp_path}"), choice=choice, dictionary=None, assignments=None)
+    network = AdaptedPreset(conditioning=Conditioning.NONE)
+    small = job(world, photos=open_source(f"folder:{tmp_path}"), network=network, dictionary=None, assignments=None)
     with pytest.raises(TrainingError, match="none of 1 photos has 256×256 pixels"):
         train(small, store=world.store, runs=tmp_path / "runs")
 
@@ -369,17 +373,17 @@ def test_a_folder_for_runs_that_cannot_be_written_is_refused(world: World, tmp_p
 
 def test_training_without_a_dictionary(world: World, tmp_path: Path) -> None:
     photos = open_source(f"folder:{write_photos(tmp_path / 'photos', range(40, 45))}")
-    choice = ModelChoice(conditioning=Conditioning.NONE)
+    network = AdaptedPreset(conditioning=Conditioning.NONE)
     config = CONFIG.model_copy(update={"steps": 2, "held_out": 1})
-    alone = TrainingJob(photos=photos, choice=choice, config=config)
+    alone = TrainingJob(photos=photos, network=network, config=config)
     version = train(alone, store=world.store, runs=tmp_path / "runs").version
     assert "dictionary" not in version.attributes
     assert version.statistics["photos"] == 5
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ProfileError, match="use one of tiny"):
-        validated(ModelChoice, {"preset": "huge"}, "model")
+    with pytest.raises(ProfileError, match=r"use one of .*tiny"):
+        validated(AdaptedPreset, {"preset": "huge"}, "model")
 
 
 def test_a_run_can_be_watched_in_tensorboard(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

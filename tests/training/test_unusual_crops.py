@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from clc.errors import ProfileError
@@ -11,13 +10,13 @@ from clc.images import open_source
 from clc.images.extremes import out_of_focus, oversaturated
 from clc.runtime.profile_file import validated
 from clc.training.config import TrainingConfig
+from clc.training.data.batches import TrainingBatch, TrainingBatches
 from clc.training.data.crops import TrainingSet
 from clc.training.data.decoded_photos import decode_photos
-from clc.training.data.drawing import Draw, Draws
 from clc.training.data.related_views import related_view
 from clc.training.data.unusual_crops import unusual_crop
 from clc.training.data.windows import assigned_windows
-from clc.training.train import ModelChoice, TrainingJob
+from clc.training.job import AdaptedPreset, TrainingJob
 from tests.conftest import World, picture
 
 CONFIG = TrainingConfig(steps=1, batch=8, crop=64, unconditioned_share=0.0, related_share=1.0, pattern_share=0.0)
@@ -29,53 +28,53 @@ def data(world: World) -> TrainingSet:
     return TrainingSet(photos, assigned_windows(photos, world.assignments))
 
 
-def draws(data: TrainingSet, share: float) -> Draws:
-    return Draws(data, CONFIG.model_copy(update={"pattern_share": share}))
+def batches(data: TrainingSet, share: float) -> TrainingBatches:
+    return TrainingBatches(data, CONFIG.model_copy(update={"pattern_share": share}))
 
 
-def photo_crops(data: TrainingSet, draw: Draw) -> torch.Tensor:
-    return torch.stack([data.pixels(place) for place in draw.crops.places])
+def photo_crops(data: TrainingSet, batch: TrainingBatch) -> torch.Tensor:
+    return torch.stack([data.pixels(place) for place in batch.places])
 
 
-def views_of(draw: Draw, rows: NDArray[np.bool_]) -> torch.Tensor:
-    assert draw.views is not None
-    assert draw.related is not None
-    return draw.views[torch.from_numpy(rows)[draw.related.nonzero()[:, 0]]]
+def views_of(batch: TrainingBatch, rows: torch.Tensor) -> torch.Tensor:
+    assert batch.views is not None
+    assert batch.related is not None
+    return batch.views[rows[batch.related.nonzero()[:, 0]]]
 
 
 def likeness(one: torch.Tensor, other: torch.Tensor) -> float:
     return float(np.corrcoef(one.flatten(), other.flatten())[0, 1])
 
 
-def test_without_patterns_a_draw_is_what_the_generator_alone_gives(data: TrainingSet) -> None:
-    draw = draws(data, 0.0)[3, 1]
+def test_without_patterns_a_batch_is_what_the_generator_alone_gives(data: TrainingSet) -> None:
+    batch = batches(data, 0.0)[3, 1]
     generator = np.random.default_rng((CONFIG.seed, 3, 1))
-    assert draw.quality == generator.uniform(*CONFIG.qualities)
-    crops = data.batch(generator, size=CONFIG.batch, crop=CONFIG.crop)
-    assert torch.equal(draw.crops.pixels, crops.pixels)
-    assert draw.crops.places == crops.places
-    assert not draw.crops.unusual.any()
+    assert batch.quality == generator.uniform(*CONFIG.qualities)
+    _, places = data.draw_places(generator, number=CONFIG.batch, crop=CONFIG.crop)
+    assert torch.equal(batch.pixels, data.crops(places))
+    assert batch.places == places
+    assert not batch.unusual.any()
     generator.random()  # with references or without
-    assert draw.related is not None
-    number = draw.related.shape[1]
+    assert batch.related is not None
+    number = batch.related.shape[1]
     generator.random(CONFIG.batch)  # which crops get related views
     other = data.windows.photo[generator.integers(len(data), size=CONFIG.batch)][0]
     slots = generator.permutation(number)[: generator.integers(1, number + 1)]
-    assert draw.related[0].nonzero().flatten().tolist() == sorted(slots)
-    place = crops.places[0]
+    assert batch.related[0].nonzero().flatten().tolist() == sorted(slots)
+    place = places[0]
     first = related_view(data.photos[place.photo].pixels, place, data.photos[other].pixels, generator)
-    assert draw.views is not None
-    assert torch.equal(draw.views[0], first)
+    assert batch.views is not None
+    assert torch.equal(batch.views[0], first)
 
 
 def test_with_patterns_all_other_crops_and_all_choices_stay(data: TrainingSet) -> None:
-    without, mixed = draws(data, 0.0)[0, 0], draws(data, 0.5)[0, 0]
-    unusual = mixed.crops.unusual
+    without, mixed = batches(data, 0.0)[0, 0], batches(data, 0.5)[0, 0]
+    unusual = mixed.unusual
     assert 0 < unusual.sum() < CONFIG.batch
-    assert torch.equal(mixed.crops.pixels[~unusual], without.crops.pixels[~unusual])
-    assert mixed.crops.places == without.crops.places
+    assert torch.equal(mixed.pixels[~unusual], without.pixels[~unusual])
+    assert mixed.places == without.places
     assert mixed.quality == without.quality
-    assert np.array_equal(mixed.entries, without.entries)  # type: ignore[arg-type]
+    assert torch.equal(mixed.entries, without.entries)  # type: ignore[arg-type]
     assert torch.equal(mixed.related, without.related)  # type: ignore[arg-type]
     assert torch.equal(views_of(mixed, ~unusual), views_of(without, ~unusual))
     assert not torch.equal(views_of(mixed, unusual), views_of(without, unusual))
@@ -83,35 +82,35 @@ def test_with_patterns_all_other_crops_and_all_choices_stay(data: TrainingSet) -
 
 def test_a_share_of_one_changes_every_crop(data: TrainingSet) -> None:
     for step in range(4):
-        draw = draws(data, 1.0)[step, 0]
-        assert draw.crops.unusual.all()
-        assert draw.crops.pixels.shape == (CONFIG.batch, CONFIG.crop, CONFIG.crop, 3)
-        for changed, was in zip(draw.crops.pixels, photo_crops(data, draw), strict=True):
+        batch = batches(data, 1.0)[step, 0]
+        assert batch.unusual.all()
+        assert batch.pixels.shape == (CONFIG.batch, CONFIG.crop, CONFIG.crop, 3)
+        for changed, was in zip(batch.pixels, photo_crops(data, batch), strict=True):
             assert not torch.equal(changed, was)
 
 
 def test_a_share_is_kept_on_average(data: TrainingSet) -> None:
-    drawn = [draws(data, 0.25).draw(step, 0, 1.0).crops.unusual for step in range(60)]
-    assert 0.18 < np.mean(drawn) < 0.32
+    drawn = [batches(data, 0.25).draw(step, 0, 1.0).unusual for step in range(60)]
+    assert 0.18 < torch.stack(drawn).float().mean() < 0.32
 
 
 def test_unusual_crops_are_the_same_in_any_order_and_from_any_process(data: TrainingSet) -> None:
     places = [(step, index) for step in range(2) for index in range(2)]
-    here = {place: draws(data, 0.5)[place] for place in places}
-    loader = DataLoader(draws(data, 0.5), None, sampler=places[::-1], num_workers=2)
+    here = {place: batches(data, 0.5)[place] for place in places}
+    loader = DataLoader(batches(data, 0.5), None, sampler=places[::-1], num_workers=2)
     for place, there in zip(places[::-1], loader, strict=True):
-        assert torch.equal(here[place].crops.pixels, there.crops.pixels)
+        assert torch.equal(here[place].pixels, there.pixels)
         assert torch.equal(here[place].views, there.views)  # type: ignore[arg-type]
 
 
 def test_related_views_show_what_the_crop_became(data: TrainingSet) -> None:
-    draw = draws(data, 1.0)[0, 0]
-    assert draw.views is not None
-    assert draw.related is not None
-    rows = draw.related.nonzero()[:, 0]
-    became, was = draw.crops.pixels[rows], photo_crops(data, draw)[rows]
+    batch = batches(data, 1.0)[0, 0]
+    assert batch.views is not None
+    assert batch.related is not None
+    rows = batch.related.nonzero()[:, 0]
+    became, was = batch.pixels[rows], photo_crops(data, batch)[rows]
     unlike = [likeness(*pair) < 0.2 for pair in zip(became, was, strict=True)]  # patterns alone
-    views = draw.views[:, : CONFIG.crop, : CONFIG.crop]
+    views = batch.views[:, : CONFIG.crop, : CONFIG.crop]
     assert max(likeness(*pair) for pair in zip(views[unlike], became[unlike], strict=True)) > 0.9
     assert max(likeness(*pair) for pair in zip(views[unlike], was[unlike], strict=True)) < 0.5
 
@@ -143,7 +142,7 @@ def test_a_share_lies_between_0_and_1(share: object) -> None:
 def test_a_recipe_without_patterns_is_that_of_runs_from_before_there_were_any(world: World) -> None:
     plain, mixed = (
         TrainingJob(
-            open_source(f"folder:{world.photos}"), ModelChoice(), CONFIG.model_copy(update={"pattern_share": share})
+            open_source(f"folder:{world.photos}"), AdaptedPreset(), CONFIG.model_copy(update={"pattern_share": share})
         )
         for share in (0.0, 0.04)
     )

@@ -6,7 +6,7 @@ search needs few attempts. What does not depend on the quality is computed once 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 
@@ -89,8 +89,17 @@ class Compressed:
         return value
 
 
-def compress_to(encoder: Encoder, image: NDArray[np.uint8], target: Target, *, references: bool = True) -> Compressed:
+def compress_to(
+    encoder: Encoder,
+    image: NDArray[np.uint8],
+    target: Target,
+    *,
+    references: bool = True,
+    metadata: bytes | None = None,
+) -> Compressed:
     """Code uint8 [H, W, 3] so that the result meets the target, as nearly as at most `MAX_ATTEMPTS` qualities allow.
+
+    metadata: a section that goes into the stream as it is; its bytes count.
 
     Raises TargetError, with what can be had, if no quality tried comes within `TOLERANCE`, and what
     `Encoder.compress` raises.
@@ -99,10 +108,11 @@ def compress_to(encoder: Encoder, image: NDArray[np.uint8], target: Target, *, r
 
     def attempt(quality: float) -> Compressed:
         coded = encoder.code(analysis, quality)
+        data = replace(coded.stream, metadata=metadata).to_bytes()
         return Compressed(
-            data=coded.data,
+            data=data,
             quality=stored_quality(quality),
-            bpp=bits_per_pixel(len(coded.data), *image.shape[:2]),
+            bpp=bits_per_pixel(len(data), *image.shape[:2]),
             psnr=psnr(image, coded.picture) if target.metric is Metric.PSNR else None,
             lossless=coded.stream.picture is not None,
         )

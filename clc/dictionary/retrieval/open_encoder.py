@@ -20,10 +20,11 @@ def open_encoder(
 ) -> tuple[Codec, Dictionary]:
     """A codec with references, and the dictionary it retrieves them from.
 
-    values: references, or stored latents, other than `find_values` gives. backbone: as for `Dictionary`; max_pixels: as for `Codec`.
+    backbone: as for `Dictionary`; values: references, or stored latents, other than `find_values` gives; max_pixels: as
+    for `Codec`.
     Raises MissingArtifactError if the dictionary has no references under the model.
     """
-    config = RetrievalConfig.model_validate(model.attributes["retrieval"])
+    config = RetrievalConfig.model_validate(model.attributes.get("retrieval", {}))  # none was trained with
     network, values = read_model(model), values or find_values(store, dictionary, model)
     latents, photos = open_values(values, dictionary, network, model)
     compression = entry_compression(network, values, latents) if config.attention else None

@@ -1,32 +1,35 @@
-"""Search structures over the keys (paper §3.2 (2)): a ball tree, and FAISS by exhaustive search or by a graph.
+"""Search structures over the keys (paper §3.2 (2)): a ball tree, FAISS by exhaustive search or by a graph, and a scan.
 
 They only propose candidates: distances are then recomputed in float64 and ties go to the lower entry, so that the exact
 ones give the same answer (unless more entries tie at the border than are proposed in addition).
+
+Ball tree and FAISS are stored with a dictionary and need libraries of their own, which are imported where they are
+used. The scan is NumPy alone: who codes with a dictionary that is searched exhaustively needs neither.
 """
 
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-import faiss
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
+    import faiss
     from sklearn.neighbors import BallTree
 
 DERIVED = {"clc.identity": "derived"}
 """Metadata of columns that can be rebuilt from the keys."""
 _ROUNDING = 1e-9
 _SPARE_CANDIDATES = 8  # equal distances may be ordered differently by a structure
+_GRAPH_MARK = b"IHNf"  # what FAISS's serialisation of a graph begins with
 _GRAPH_DEGREE = 32  # neighbours of a key in the graph
 _GRAPH_BREADTH = 128  # keys kept in view while the graph is searched
 
 
 class SearchMethod(StrEnum):
-    """Which structure answers queries."""
+    """Which stored structure answers queries."""
 
     FAISS = "faiss"
     BALL_TREE = "ball_tree"
@@ -44,15 +47,40 @@ class SearchIndex(Protocol):
         ...
 
 
+class KeyScan:
+    """Every key is compared with every query, in NumPy: answers as `FaissIndex` without a graph does."""
+
+    def __init__(self, keys: NDArray[np.float32]) -> None:
+        self._keys = keys.astype(np.float64)
+        self._norms = np.square(self._keys).sum(axis=1)
+
+    def candidates(self, queries: NDArray[np.float32], number: int) -> NDArray[np.int64]:
+        nearer = self._norms - 2.0 * queries.astype(np.float64) @ self._keys.T  # squared distances but for the query's
+        if number >= len(self._keys):
+            return np.argsort(nearer, axis=1)
+        return np.argpartition(nearer, number - 1, axis=1)[:, :number]
+
+    def fits(self, keys: NDArray[np.float32]) -> bool:
+        return np.array_equal(self._keys, keys)
+
+
 class FaissIndex:
     """FAISS: exhaustive search, or a navigable small-world graph (HNSW) for many keys."""
 
-    def __init__(self, index: faiss.Index) -> None:
+    def __init__(self, index: "faiss.Index") -> None:
         self.index = index
+
+    @staticmethod
+    def is_graph(table: pa.Table) -> bool:
+        """Whether the index in a table that `to_table` wrote is a graph; FAISS is not needed to tell."""
+        return bytes(table["faiss"][0].as_py()[: len(_GRAPH_MARK)]) == _GRAPH_MARK
 
     @classmethod
     def build(cls, keys: NDArray[np.float32], *, graph: bool = False) -> "FaissIndex":
         """Over keys float32 [K, dim]; graph: search a graph, fast and approximate, instead of all keys."""
+        import faiss
+        from threadpoolctl import threadpool_limits
+
         dim = keys.shape[1]
         index = faiss.IndexHNSWFlat(dim, _GRAPH_DEGREE) if graph else faiss.IndexFlatL2(dim)
         # One thread: the graph depends on the order in which keys are added.
@@ -63,17 +91,23 @@ class FaissIndex:
     @classmethod
     def load(cls, table: pa.Table) -> "FaissIndex":
         """From the table that `to_table` wrote."""
+        import faiss
+
         data = np.frombuffer(table["faiss"][0].as_py(), dtype=np.uint8)
         return cls(faiss.deserialize_index(data))
 
     def to_table(self) -> pa.Table:
         """One row, one column: FAISS's own serialisation."""
+        import faiss
+
         data = faiss.serialize_index(self.index).tobytes()
         return pa.table(
             [pa.array([data], pa.binary())], schema=pa.schema([pa.field("faiss", pa.binary(), metadata=DERIVED)])
         )
 
     def candidates(self, queries: NDArray[np.float32], number: int) -> NDArray[np.int64]:
+        import faiss
+
         queries = np.ascontiguousarray(queries)
         if not isinstance(self.index, faiss.IndexHNSWFlat):
             exact: NDArray[np.int64] = self.index.search(queries, number)[1]

@@ -36,7 +36,7 @@ def assign(
     """
     recipe = Recipe(
         stage="assignments",
-        stage_version=3,
+        stage_version=4,
         config={"references": references, "retrieval": retrieval.model_dump(mode="json")},
         inputs={"photos": f"photos/{fingerprint(photos)}", "dictionary": dictionary.version.ref},
     )

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +11,8 @@ from clc.errors import DictionaryError, SourceError
 from clc.images import PhotoSource, SkippedPhoto, crop_positions, grid_positions, inventory, is_flat, read_photos
 from clc.images.hashes import perceptual_hash
 from clc.images.patch import encode_patch, pixels_sha256
-from clc.images.provenance import SEEN_SCHEMA, SeenPhoto, seen_table
+from clc.images.provenance import IDENTITY_SCHEMA, PhotoIdentity, identity_table
+from clc.runtime.remarks import leave_out
 from clc.stages.shards import Extent, Shard, Statistics, Workers, run_in_shards
 from clc.store import Draft, Kind, Recipe, StageResult, Store
 
@@ -58,7 +60,7 @@ def crop(
     holds = inventory(photos)
     recipe = Recipe(
         stage="crop",
-        stage_version=3,
+        stage_version=4,
         config=config.model_dump(mode="json"),
         inputs={"photos": f"photos/{holds.fingerprint}"},
     )
@@ -76,7 +78,7 @@ def crop(
         draft.statistics |= statistics
         logger.info("stage=crop photos=%d patches=%d flat=%d skipped=%d", statistics["photos"], kept, flat, skipped)
 
-    return run_in_shards(
+    result = run_in_shards(
         store,
         Kind.PATCHES,
         recipe,
@@ -86,6 +88,8 @@ def crop(
         workers=workers,
         force=force,
     )
+    _say_left_out(result.version.statistics, photos.spec, config)
+    return result
 
 
 @dataclass(frozen=True)
@@ -102,12 +106,13 @@ class _CropPhotos:
         skipped: list[SkippedPhoto] = []
         too_small: list[str] = []
         photo_count = flat = kept = 0
-        with draft.table("patches", PATCH_SCHEMA) as table, draft.table("photos", SEEN_SCHEMA) as seen:
+        with draft.table("patches", PATCH_SCHEMA) as table, draft.table("photos", IDENTITY_SCHEMA) as seen:
             for photo in read_photos(self.photos, skipped, mine.start, mine.stop):
                 photo_count += 1
                 height, width = photo.pixels.shape[:2]
                 if min(height, width) < config.size:
                     too_small.append(photo.image_id)
+                    leave_out(photo.image_id, _too_small(config), self.photos.spec)
                     continue
                 rows = []
                 photo_sha256 = pixels_sha256(photo.pixels)
@@ -129,7 +134,9 @@ class _CropPhotos:
                         }
                     )
                 if rows:
-                    seen.write(seen_table([SeenPhoto(photo.image_id, photo_sha256, perceptual_hash(photo.pixels))]))
+                    seen.write(
+                        identity_table([PhotoIdentity(photo.image_id, photo_sha256, perceptual_hash(photo.pixels))])
+                    )
                     table.write(pa.Table.from_pylist(rows, schema=PATCH_SCHEMA))
                 kept += len(rows)
         if photo_count + len(skipped) != len(mine):
@@ -144,6 +151,18 @@ class _CropPhotos:
             "too_small_photos": too_small,
             "skipped_photos": [{"image_id": s.image_id, "reason": s.reason} for s in skipped],
         }
+
+
+def _say_left_out(statistics: dict[str, Any], source: str, config: CropConfig) -> None:
+    """Once more here for what workers in other processes, or a run before this one, have said."""
+    for image_id in statistics["too_small_photos"]:
+        leave_out(image_id, _too_small(config), source)
+    for photo in statistics["skipped_photos"]:
+        leave_out(photo["image_id"], photo["reason"].removeprefix(f"{photo['image_id']}: "), source)
+
+
+def _too_small(config: CropConfig) -> str:
+    return f"smaller than a patch of {config.size} pixels"
 
 
 def _positions(height: int, width: int, image_id: str, config: CropConfig) -> list[tuple[int, int]]:

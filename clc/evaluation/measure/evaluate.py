@@ -46,7 +46,7 @@ from clc.evaluation.measure.overlap import refuse_overlap
 from clc.evaluation.report.panels import PatchOf, panel_rows
 from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
 from clc.images import Photo, PhotoSource, SkippedPhoto, fingerprint, read_photos
-from clc.images.provenance import SeenPhoto
+from clc.images.provenance import PhotoIdentity
 from clc.store import Draft, Kind, Recipe, StageResult, Store, canonical_sha256, run_stage
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def evaluate(
     subject: Subject,
     inputs: Mapping[str, str],
     config: EvaluationConfig,
-    seen: Sequence[SeenPhoto],
+    seen: Sequence[PhotoIdentity],
     about: Mapping[str, JsonValue] | None = None,
 ) -> StageResult:
     """Stage: measure a codec, with and without references, and the baselines on every photo.

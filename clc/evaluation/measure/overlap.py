@@ -6,11 +6,11 @@ from clc.errors import OverlapError
 from clc.images import PhotoSource, SkippedPhoto, read_photos
 from clc.images.hashes import perceptual_hash
 from clc.images.patch import pixels_sha256
-from clc.images.provenance import SeenPhoto, overlaps, seen_photos
+from clc.images.provenance import PhotoIdentity, overlaps, read_identities
 from clc.store import Version
 
 
-def refuse_overlap(photos: PhotoSource, seen: Sequence[SeenPhoto], *, near_duplicates: bool = True) -> None:
+def refuse_overlap(photos: PhotoSource, seen: Sequence[PhotoIdentity], *, near_duplicates: bool = True) -> None:
     """Decode every photo and look for it among those seen.
 
     near_duplicates: whether the same picture in another encoding or size is refused, too; photos of one fixed camera
@@ -20,7 +20,7 @@ def refuse_overlap(photos: PhotoSource, seen: Sequence[SeenPhoto], *, near_dupli
         return
     unreadable: list[SkippedPhoto] = []
     own = [
-        SeenPhoto(photo.image_id, pixels_sha256(photo.pixels), perceptual_hash(photo.pixels))
+        PhotoIdentity(photo.image_id, pixels_sha256(photo.pixels), perceptual_hash(photo.pixels))
         for photo in read_photos(photos, unreadable)
     ]
     found = overlaps(own, seen, near_duplicates=near_duplicates)
@@ -35,6 +35,6 @@ def refuse_overlap(photos: PhotoSource, seen: Sequence[SeenPhoto], *, near_dupli
         )
 
 
-def seen_by(versions: Sequence[Version]) -> list[SeenPhoto]:
+def seen_by(versions: Sequence[Version]) -> list[PhotoIdentity]:
     """The photos that went into versions, by their table `photos`."""
-    return [photo for version in versions for photo in seen_photos(version.table("photos"), str(version))]
+    return [photo for version in versions for photo in read_identities(version.table("photos"), str(version))]

@@ -73,7 +73,7 @@ def fetch_dataset(manifest: DatasetManifest, root: Path, progress: Progress | No
     second one does nothing. A downloaded archive is deleted once it is unpacked; one that the user placed is kept.
     Files without a digest in the manifest are recorded, and logged, as unverified.
     Raises FetchError if a file cannot be had or is wrong, with the manifest's instruction if it has to be placed by
-    hand; ArchiveError if an archive is hostile or damaged; SourceError if the record is damaged.
+    hand; BadDownloadError if an archive is hostile or damaged; SourceError if the record is damaged.
     """
     folder = root / manifest.name
     try:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, NamedTuple, Self
 
-from clc.errors import ArchiveError
+from clc.errors import BadDownloadError
 
 _CHUNK = 1 << 20
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # the second: a zip without members
@@ -35,13 +35,13 @@ def extract_archive(
 ) -> None:
     """Unpack a zip or tar (plain, gzip, bzip2, xz) into `folder`, which must not exist yet: all of it or nothing.
 
-    Refused, with ArchiveError: absolute names and names with `..`; links, devices and sparse files; two names that
+    Refused, with BadDownloadError: absolute names and names with `..`; links, devices and sparse files; two names that
     collide, also on a file system that ignores case; encrypted members; more than `max_files` members, `max_bytes`
     bytes, or `max_ratio` times the archive's size; anything damaged or truncated. Permissions, owners and times are
     not restored.
     """
     if folder.exists():
-        raise ArchiveError(f"{folder} exists already; remove it to unpack {archive} again")
+        raise BadDownloadError(f"{folder} exists already; remove it to unpack {archive} again")
     try:
         with archive.open("rb") as file:
             start = file.read(6)
@@ -52,7 +52,7 @@ def extract_archive(
             unfinished.mkdir()
             _write(members, unfinished, _Names(archive, max_files))
             unfinished.rename(folder)
-    except ArchiveError:
+    except BadDownloadError:
         raise
     except (
         EOFError,
@@ -65,7 +65,7 @@ def extract_archive(
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        raise ArchiveError(f"{archive}: cannot be unpacked: {error}") from error
+        raise BadDownloadError(f"{archive}: cannot be unpacked: {error}") from error
 
 
 class _Member(NamedTuple):
@@ -84,7 +84,9 @@ class _Meter:
     def spend(self, count: int) -> None:
         self.left -= count
         if self.left < 0:
-            raise ArchiveError(f"{self.archive}: unpacks to more than its size or the limit allows; refused as a bomb")
+            raise BadDownloadError(
+                f"{self.archive}: unpacks to more than its size or the limit allows; refused as a bomb"
+            )
 
 
 class _MeteredStream:
@@ -109,13 +111,13 @@ class _Names:
         self.used: dict[str, tuple[str, bool]] = {}
 
     def claim(self, member: _Member) -> PurePosixPath:
-        """The member's path, relative and inside the archive. Raises ArchiveError if it is neither, or taken."""
+        """The member's path, relative and inside the archive. Raises BadDownloadError if it is neither, or taken."""
         self.left -= 1
         if self.left < 0:
-            raise ArchiveError(f"{self.archive}: has more members than the limit allows")
+            raise BadDownloadError(f"{self.archive}: has more members than the limit allows")
         path, windows = PurePosixPath(member.name), PureWindowsPath(member.name)
         if path.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
-            raise ArchiveError(f"{self.archive}: the member {member.name!r} points outside the archive")
+            raise BadDownloadError(f"{self.archive}: the member {member.name!r} points outside the archive")
         for parent in path.parents:
             self._claim(parent, is_folder=True)
         self._claim(path, is_folder=member.content is None)
@@ -126,7 +128,7 @@ class _Names:
         owner = self.used.setdefault(canonical, claim := (str(path), is_folder))
         # Only a folder may come again, and only under the very same name.
         if owner is not claim and not (is_folder and owner == claim):
-            raise ArchiveError(f"{self.archive}: the names {owner[0]!r} and {claim[0]!r} collide")
+            raise BadDownloadError(f"{self.archive}: the names {owner[0]!r} and {claim[0]!r} collide")
 
 
 def _write(members: Iterator[_Member], folder: Path, names: _Names) -> None:
@@ -139,14 +141,14 @@ def _write(members: Iterator[_Member], folder: Path, names: _Names) -> None:
         with path.open("xb") as file:
             shutil.copyfileobj(member.content, file, _CHUNK)
             if file.tell() != member.size:
-                raise ArchiveError(f"{names.archive}: the member {member.name!r} is truncated")
+                raise BadDownloadError(f"{names.archive}: the member {member.name!r} is truncated")
 
 
 def _zip_members(archive: Path, meter: _Meter) -> Iterator[_Member]:
     with zipfile.ZipFile(archive) as zipped:
         for info in zipped.infolist():
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise ArchiveError(f"{archive}: the member {info.filename!r} is a link or a device")
+                raise BadDownloadError(f"{archive}: the member {info.filename!r} is a link or a device")
             if info.is_dir():
                 yield _Member(info.filename, 0, None)
                 continue
@@ -166,7 +168,7 @@ def _tar_members(archive: Path, start: bytes, meter: _Meter) -> Iterator[_Member
                 elif member.isreg() and not member.issparse():  # sparse files write more than is read
                     yield _Member(member.name, member.size, tar.extractfile(member))
                 else:
-                    raise ArchiveError(f"{archive}: the member {member.name!r} is a link, a device or sparse")
+                    raise BadDownloadError(f"{archive}: the member {member.name!r} is a link, a device or sparse")
 
 
 class _CheckedHeader(tarfile.TarInfo):
@@ -179,4 +181,4 @@ class _CheckedHeader(tarfile.TarInfo):
         except tarfile.HeaderError as error:
             if buf == bytes(tarfile.BLOCKSIZE):  # the end marker
                 raise
-            raise ArchiveError("not a tar archive, or damaged or truncated") from error
+            raise BadDownloadError("not a tar archive, or damaged or truncated") from error

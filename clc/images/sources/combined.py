@@ -8,7 +8,7 @@ from clc.images.photo import EncodedPhoto, PhotoSource
 
 
 @dataclass(frozen=True)
-class JoinedPhotos:
+class CombinedPhotos:
     """The photos of one source after those of another. Readers refuse two photos with one image_id."""
 
     sources: Sequence[PhotoSource]

@@ -1,26 +1,20 @@
 """A Parquet file of photos as a photo source: one row a photo, the encoded file in the column `image`."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clc.errors import SourceError
 from clc.images.photo import EncodedPhoto
+from clc.images.sources.remote_folder import open_url
 
-REQUIRED_COLUMNS = ("image_id", "width", "height", "source", "licence", "image")
-
-_TEXT = (pa.string(), pa.large_string())
-_TYPES = {
-    "image_id": _TEXT,
-    "source": _TEXT,
-    "licence": _TEXT,
-    "image": (pa.binary(), pa.large_binary()),
-    "split": _TEXT,
-    "scene": _TEXT,
-}
+REQUIRED_COLUMNS = ("image",)
+_TEXT_COLUMNS = ("image_id", "source", "licence", "split", "scene")
 
 _BATCH_ROWS = 8  # photos are megabytes each: a batch stays small however large the row groups are
 
@@ -28,50 +22,100 @@ _BATCH_ROWS = 8  # photos are megabytes each: a batch stays small however large 
 class ParquetSource:
     """The rows of a Parquet file, in file order.
 
-    Required columns: image_id, source, licence (strings), width, height (integers), image (binary). Optional: split,
-    scene (strings, null where a photo has none).
+    Required column: image, the encoded file: binary, or Hugging Face's struct of `bytes` and `path`. Optional:
+    image_id, source, licence, split, scene (strings, null where a photo has none); others are not looked at. Columns
+    may be large, view or dictionary-encoded. A photo without image_id is called by its path, else by its row.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | str) -> None:
+        self.path = path  # or a URL
         self.spec = f"parquet:{path}"
 
     def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
-        """Raises SourceError if the file is not Parquet, lacks a column, or has a row without id or image."""
+        """Raises SourceError if the file is not Parquet or lacks its column, or a column is of a wrong type.
+
+        A row without image is an empty photo, which no decoder takes.
+        """
         try:
-            with pq.ParquetFile(self.path) as file:
+            with self._open() as stored, pq.ParquetFile(stored) as file:
                 columns = self._photo_columns(file.schema_arrow)
                 groups, skip = _groups_from(file, start)
                 batches = file.iter_batches(batch_size=_BATCH_ROWS, row_groups=groups, columns=columns)
-                rows = (row for batch in batches for row in batch.to_pylist())
-                wanted = islice(rows, start - skip, None if stop is None else max(stop, start) - skip)
-                yield from map(self._photo, wanted)
-        except (OSError, pa.ArrowException) as error:
-            raise SourceError(f"{self.spec}: cannot be read as Parquet: {error}") from error
+                rows = (row for batch in batches for row in self._rows(batch))
+                numbered = enumerate(rows, skip)
+                for number, row in islice(numbered, start - skip, None if stop is None else max(stop, start) - skip):
+                    yield self._photo(number, row)
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            raise SourceError(f"{self.spec}: cannot be read as Parquet: {' '.join(str(error).split())}") from error
+
+    def _open(self) -> AbstractContextManager[Any]:
+        if isinstance(self.path, Path):
+            return self.path.open("rb")
+        filesystem, path = open_url(self.path, self.spec)
+        opened: AbstractContextManager[Any] = filesystem.open(path)
+        return opened
 
     def _photo_columns(self, schema: pa.Schema) -> list[str]:
-        missing = [name for name in REQUIRED_COLUMNS if name not in schema.names]
+        names = schema.names
+        missing = [name for name in REQUIRED_COLUMNS if name not in names]
         if missing:
-            raise SourceError(f"{self.spec}: lacks the columns {', '.join(missing)}; it has {', '.join(schema.names)}")
-        columns = [name for name in _TYPES if name in schema.names]
+            raise SourceError(f"{self.spec}: lacks the columns {', '.join(missing)}; it has {', '.join(names)}")
+        columns = [name for name in ("image", *_TEXT_COLUMNS) if name in names]
         for name in columns:
-            if schema.field(name).type not in _TYPES[name]:
-                raise SourceError(
-                    f"{self.spec}: the column {name} is {schema.field(name).type}, it must be {_TYPES[name][0]}"
-                )
+            if names.count(name) > 1:
+                raise SourceError(f"{self.spec}: has {names.count(name)} columns {name}; rename or drop all but one")
+            type = schema.field(name).type
+            if not (_is_image(type) if name == "image" else _is_text(type)):
+                must_be = "binary, or a struct of bytes and path" if name == "image" else "string"
+                raise SourceError(f"{self.spec}: the column {name} is {type}, it must be {must_be}")
         return columns
 
-    def _photo(self, row: dict) -> EncodedPhoto:
-        if row["image_id"] is None or row["image"] is None:
-            raise SourceError(f"{self.spec}: a row has no image_id or no image ({row['image_id']!r})")
+    def _rows(self, batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+        columns = {name: self._values(name, batch.column(name)) for name in batch.schema.names}
+        return (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+
+    def _values(self, name: str, column: pa.Array) -> list[Any]:
+        try:
+            values: list[Any] = column.to_pylist()
+        except UnicodeDecodeError as error:
+            raise SourceError(
+                f"{self.spec}: the column {name} holds text that is not UTF-8 ({error.reason}); write it again as UTF-8"
+            ) from error
+        return values
+
+    def _photo(self, number: int, row: dict[str, Any]) -> EncodedPhoto:
+        image: Any = row["image"]
+        path = None
+        if isinstance(image, dict):
+            image, path = image.get("bytes"), image.get("path")
         return EncodedPhoto(
-            image_id=row["image_id"],
-            data=row["image"],
-            source=row["source"] or "unknown",
-            licence=row["licence"] or "unknown",
+            image_id=row.get("image_id") or path or f"row-{number}",
+            data=image or b"",
+            source=row.get("source") or "unknown",
+            licence=row.get("licence") or "unknown",
             split=row.get("split"),
             scene=row.get("scene"),
         )
+
+
+def _plain(type: pa.DataType) -> pa.DataType:
+    return type.value_type if pa.types.is_dictionary(type) else type
+
+
+def _is_text(type: pa.DataType) -> bool:
+    plain = _plain(type)
+    return plain in (pa.string(), pa.large_string(), pa.string_view()) or pa.types.is_null(plain)
+
+
+def _is_binary(type: pa.DataType) -> bool:
+    return _plain(type) in (pa.binary(), pa.large_binary(), pa.binary_view())
+
+
+def _is_image(type: pa.DataType) -> bool:
+    if not pa.types.is_struct(type):
+        return _is_binary(type)
+    fields = {field.name: field.type for field in type}
+    return "bytes" in fields and _is_binary(fields["bytes"]) and _is_text(fields.get("path", pa.string()))
 
 
 def _groups_from(file: pq.ParquetFile, start: int) -> tuple[list[int], int]:

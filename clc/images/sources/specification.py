@@ -5,6 +5,7 @@
     bundled                          the photos that ship with scikit-image and scikit-learn
     folder:PATH                      the image files below a folder
     parquet:PATH                     a Parquet file of photos
+    folder:URL, parquet:URL          the same on any file system that fsspec knows: s3://..., memory://...
     dataset:NAME                     a fetched public dataset
 
 Keys: split=NAME, scene=NAME (photos of that split, of that scene), limit=N (the first N of those). Values are taken
@@ -22,6 +23,7 @@ from clc.images.photo import EncodedPhoto, PhotoSource
 from clc.images.sources.bundled import BundledSource
 from clc.images.sources.folder import FolderSource
 from clc.images.sources.parquet import ParquetSource
+from clc.images.sources.remote_folder import RemoteFolderSource, is_url
 
 _KEYS = ("split", "scene", "limit")
 
@@ -124,6 +126,8 @@ def _bundled(where: str) -> PhotoSource:
 
 
 def _folder(where: str) -> PhotoSource:
+    if is_url(where):
+        return RemoteFolderSource(where)
     folder = _path("folder", where)
     if not folder.is_dir():
         raise SourceError(f"folder:{where}: there is no such folder")
@@ -131,6 +135,8 @@ def _folder(where: str) -> PhotoSource:
 
 
 def _parquet(where: str) -> PhotoSource:
+    if is_url(where):
+        return ParquetSource(where)
     path = _path("parquet", where)
     if not path.is_file():
         raise SourceError(f"parquet:{where}: there is no such file")

@@ -1,4 +1,4 @@
-"""Training crops, and batches that depend on nothing but the generator they are drawn with."""
+"""Where training crops are cut, which depends on nothing but the generator that the places are drawn with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from clc.training.data.windows import Windows
 
 
 @dataclass(frozen=True)
-class Place:
+class CropPlace:
     """A square of a photo in one of eight orientations.
 
     x, y, size: in pixels of photo `photo`; turns: quarter turns counter-clockwise, then `mirrored` left to right.
@@ -28,19 +28,6 @@ class Place:
     mirrored: bool
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One step's crops: pixels uint8 [B, s, s, 3], where each was cut, and its row in the windows int64 [B].
-
-    unusual: bool [B], which are no longer what is at their place (`clc.training.data.unusual_crops`).
-    """
-
-    pixels: Tensor
-    places: list[Place]
-    rows: NDArray[np.int64]
-    unusual: NDArray[np.bool_]
-
-
 class TrainingSet:
     """Photos with the windows that crops are cut around."""
 
@@ -51,26 +38,32 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.windows)
 
-    def batch(self, generator: np.random.Generator, *, size: int, crop: int) -> Batch:
-        """`size` crops of crop × crop pixels, turned and mirrored at random, around windows drawn with replacement.
+    def draw_places(
+        self, generator: np.random.Generator, *, number: int, crop: int
+    ) -> tuple[NDArray[np.int64], list[CropPlace]]:
+        """Windows int64 [number], drawn with replacement, and a place of crop × crop pixels around each.
 
-        A crop is shifted against its window by up to half of it, so that tiles are seen at any position.
+        A place is shifted against its window by up to half of it, so that tiles are seen at any position, and turned
+        and mirrored at random.
         """
-        rows = generator.integers(len(self), size=size)
-        shifts = generator.integers(-TILE_SIZE // 2, TILE_SIZE // 2 + TILE_SIZE - crop + 1, size=(size, 2))
-        turns = generator.integers(4, size=size)
-        mirrored = generator.random(size) < 0.5
+        rows = generator.integers(len(self), size=number)
+        shifts = generator.integers(-TILE_SIZE // 2, TILE_SIZE // 2 + TILE_SIZE - crop + 1, size=(number, 2))
+        turns = generator.integers(4, size=number)
+        mirrored = generator.random(number) < 0.5
         places = []
         for i, row in enumerate(rows):
             photo = int(self.windows.photo[row])
             height, width = self.photos[photo].pixels.shape[:2]
             x = int(np.clip(self.windows.x[row] + shifts[i, 0], 0, width - crop))
             y = int(np.clip(self.windows.y[row] + shifts[i, 1], 0, height - crop))
-            places.append(Place(photo, x, y, crop, int(turns[i]), bool(mirrored[i])))
-        pixels = torch.stack([self.pixels(place) for place in places])
-        return Batch(pixels, places, rows, np.zeros(size, dtype=bool))
+            places.append(CropPlace(photo, x, y, crop, int(turns[i]), bool(mirrored[i])))
+        return rows, places
 
-    def pixels(self, place: Place) -> Tensor:
+    def crops(self, places: Sequence[CropPlace]) -> Tensor:
+        """What is at each place: uint8 [B, s, s, 3]."""
+        return torch.stack([self.pixels(place) for place in places])
+
+    def pixels(self, place: CropPlace) -> Tensor:
         """What is at a place: uint8 [s, s, 3]."""
         photo = self.photos[place.photo].pixels
         square = photo[place.y : place.y + place.size, place.x : place.x + place.size]

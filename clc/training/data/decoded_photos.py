@@ -15,7 +15,7 @@ from clc.errors import TrainingError
 from clc.images import PhotoSource, SkippedPhoto, read_photos
 from clc.images.hashes import perceptual_hash
 from clc.images.patch import pixels_sha256
-from clc.images.provenance import SeenPhoto
+from clc.images.provenance import PhotoIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -24,18 +24,18 @@ logger = logging.getLogger(__name__)
 class TrainingPhoto:
     """One decoded photo: `pixels` is uint8 [H, W, 3]."""
 
-    seen: SeenPhoto
+    identity: PhotoIdentity
     pixels: Tensor
 
     @property
     def image_id(self) -> str:
         """What its source calls it."""
-        return self.seen.image_id
+        return self.identity.image_id
 
     @property
     def sha256(self) -> str:
         """`pixels_sha256`."""
-        return self.seen.photo_sha256
+        return self.identity.photo_sha256
 
 
 def decode_photos(source: PhotoSource) -> list[TrainingPhoto]:
@@ -46,13 +46,13 @@ def decode_photos(source: PhotoSource) -> list[TrainingPhoto]:
     Raises SourceError if the source cannot be read, TrainingError if the temporary file cannot be written.
     """
     skipped: list[SkippedPhoto] = []
-    seen: list[SeenPhoto] = []
+    identities: list[PhotoIdentity] = []
     shapes: list[tuple[int, ...]] = []
     try:
         with tempfile.TemporaryFile(prefix="clc-photos-") as file:
             for photo in read_photos(source, skipped):
                 pixels = np.ascontiguousarray(photo.pixels)
-                seen.append(SeenPhoto(photo.image_id, pixels_sha256(pixels), perceptual_hash(pixels)))
+                identities.append(PhotoIdentity(photo.image_id, pixels_sha256(pixels), perceptual_hash(pixels)))
                 shapes.append(pixels.shape)
                 file.write(pixels.data)
             mapped = _mapped(file, shapes)
@@ -61,7 +61,7 @@ def decode_photos(source: PhotoSource) -> list[TrainingPhoto]:
             f"the decoded photos cannot be kept in {tempfile.gettempdir()} ({error.strerror or error}); "
             "set TMPDIR to a folder with more space"
         ) from error
-    photos = [TrainingPhoto(*pair) for pair in zip(seen, mapped, strict=True)]
+    photos = [TrainingPhoto(*pair) for pair in zip(identities, mapped, strict=True)]
     logger.info("stage=train photos=%d skipped=%d source=%s", len(photos), len(skipped), source.spec)
     return photos
 

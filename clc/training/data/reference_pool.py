@@ -4,7 +4,6 @@ import copy
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clc.images.patch import decode_patches
@@ -30,20 +29,32 @@ class ReferencePool:
         batches = dictionary.batches("entries", columns=["image"], batch_rows=_BATCH_ROWS)
         self._pixels = np.concatenate([decode_patches(batch.column("image")) for batch in batches])
         self._device = device
-        self._values = torch.empty(0, dtype=torch.int8)
+        self._values: Tensor | None = None
         self._exponents = torch.empty(0, dtype=torch.int32)
 
     @torch.no_grad()
     def refresh(self, analysis: nn.Module) -> None:
-        """Recompute all latents with a copy of the current g_a, and the exponents that quantise them."""
-        self.analysis = copy.deepcopy(analysis)
+        """Recompute all latents with a copy of the current g_a, and the exponents that quantise them.
+
+        In place from the second time on: a captured step finds them where they were.
+        """
+        if self._values is None:
+            self.analysis = copy.deepcopy(analysis)
+        else:
+            self.analysis.load_state_dict(analysis.state_dict())
         starts = range(0, len(self._pixels), _BATCH_ROWS)
         latents = [self.analysis(to_tensor(self._pixels[i : i + _BATCH_ROWS]).to(self._device)).float() for i in starts]
-        self._values, self._exponents = quantise(torch.cat(latents))
+        values, exponents = quantise(torch.cat(latents))
+        if self._values is None:
+            self._values, self._exponents = values, exponents
+        else:
+            self._values.copy_(values)
+            self._exponents.copy_(exponents)
 
-    def select(self, entries: NDArray[np.int64]) -> Tensor:
-        """Latents float32 [B, M, C, 16, 16] of entries [B, M]."""
-        return dequantise(self._values[torch.from_numpy(entries).to(self._device)], self._exponents)
+    def select(self, entries: Tensor) -> Tensor:
+        """Latents float32 [B, M, C, 16, 16] of entries int64 [B, M]. Only after `refresh`."""
+        assert self._values is not None
+        return dequantise(self._values[entries.to(self._device)], self._exponents)
 
     @torch.no_grad()
     def analyse(self, pixels: Tensor) -> Tensor:

@@ -15,17 +15,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clc.model.tiles import TILE_SIZE
-from clc.training.data.crops import Place
+from clc.training.data.crops import CropPlace
 
-_SHAKE = 4.0  # largest standard deviation of a shaken camera's shift, in pixels
-_MOVE = 48.0  # largest shift of a moved camera, in pixels
-_ROTATION = math.radians(2.0)
-_ZOOM = 0.03
-_GAIN, _CHANNEL_GAIN, _OFFSET = 0.15, 0.03, 10.0  # at most
-_LOCAL_GAIN, _LOCAL_OFFSET = 0.08, 6.0  # likewise, of what differs from place to place
+SHAKE = 4.0  # largest standard deviation of a shaken camera's shift, in pixels
+MOVE = 48.0  # largest shift of a moved camera, in pixels
+ROTATION = math.radians(2.0)
+ZOOM = 0.03
+GAIN, CHANNEL_GAIN, OFFSET = 0.15, 0.03, 10.0  # at most
+LOCAL_GAIN, LOCAL_OFFSET = 0.08, 6.0  # likewise, of what differs from place to place
 _FINEST_FIELD = 8  # places along each side between which the light may change
-_NOISE = 4.0  # largest standard deviation, in 8-bit levels
-_COVERED_SHARE = 0.5  # of views that something else partly covers
+NOISE = 4.0  # largest standard deviation, in 8-bit levels
+COVERED_SHARE = 0.5  # of views that something else partly covers
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ def random_motion(generator: np.random.Generator) -> Motion:
     if case < 2:
         return Motion()
     if case == 2:
-        dx, dy = generator.normal(0.0, _SHAKE * generator.random(), size=2)
+        dx, dy = generator.normal(0.0, SHAKE * generator.random(), size=2)
         return Motion(dx=dx, dy=dy)
-    dx, dy = generator.uniform(-_MOVE, _MOVE, size=2)
-    return Motion(generator.uniform(-_ROTATION, _ROTATION), 1 + generator.uniform(-_ZOOM, _ZOOM), dx, dy)
+    dx, dy = generator.uniform(-MOVE, MOVE, size=2)
+    return Motion(generator.uniform(-ROTATION, ROTATION), 1 + generator.uniform(-ZOOM, ZOOM), dx, dy)
 
 
-def related_view(photo: Tensor, place: Place, other: Tensor, generator: np.random.Generator) -> Tensor:
+def related_view(photo: Tensor, place: CropPlace, other: Tensor, generator: np.random.Generator) -> Tensor:
     """A related reference of the crop at `place`: uint8 [256, 256, 3] on the photos' device.
 
     photo: the crop's own, uint8 [H, W, 3]; other: the photo that covering things are taken from.
@@ -58,15 +58,15 @@ def related_view(photo: Tensor, place: Place, other: Tensor, generator: np.rando
     """
     pixels = moved_view(photo, place, random_motion(generator))
     change = generator.random() ** 2  # of the light: most often a small one
-    gain = 1 + change * (generator.uniform(-_GAIN, _GAIN) + generator.uniform(-_CHANNEL_GAIN, _CHANNEL_GAIN, size=3))
-    offset = change * generator.uniform(-_OFFSET, _OFFSET)
-    local_gain, local_offset = generator.random(2) ** 2 * (_LOCAL_GAIN, _LOCAL_OFFSET)
+    gain = 1 + change * (generator.uniform(-GAIN, GAIN) + generator.uniform(-CHANNEL_GAIN, CHANNEL_GAIN, size=3))
+    offset = change * generator.uniform(-OFFSET, OFFSET)
+    local_gain, local_offset = generator.random(2) ** 2 * (LOCAL_GAIN, LOCAL_OFFSET)
     pixels = pixels * (torch.from_numpy(gain).to(pixels) + local_gain * _field(generator).to(pixels))
     pixels = pixels + offset + local_offset * _field(generator).to(pixels)
-    deviation = np.float32(_NOISE * generator.random() ** 2)
+    deviation = np.float32(NOISE * generator.random() ** 2)
     noise = generator.standard_normal(pixels.shape, dtype=np.float32) * deviation
     pixels = pixels + torch.from_numpy(noise).to(pixels)
-    if generator.random() < _COVERED_SHARE:
+    if generator.random() < COVERED_SHARE:
         _cover(pixels, other, generator)
     return pixels.round().clamp(0, 255).to(torch.uint8)
 
@@ -79,7 +79,7 @@ def _field(generator: np.random.Generator) -> Tensor:
     return F.interpolate(corners, size, mode="bicubic", align_corners=True)[0].permute(1, 2, 0)
 
 
-def moved_view(photo: Tensor, place: Place, motion: Motion) -> Tensor:
+def moved_view(photo: Tensor, place: CropPlace, motion: Motion) -> Tensor:
     """float32 [256, 256, 3] levels: the tile whose first corner is the crop, seen by a camera that moved.
 
     Beyond the photo's borders its mirror image continues.

@@ -1,25 +1,23 @@
 """A share of the crops becomes what photos seldom show: a codec that learned from photos alone destroys it."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from clc.images.extremes import out_of_focus, oversaturated
 from clc.images.patterns import PATTERNS, draw_pattern, mixed_with
-from clc.training.data.crops import Batch
 
 _NAMES = tuple(PATTERNS)
 
 
-def with_unusual(batch: Batch, share: float, generator: np.random.Generator) -> Batch:
-    """The batch with about this share of its crops changed, and marked as such; all others are as they were."""
-    unusual = generator.random(len(batch.rows)) < share
-    pixels = batch.pixels.clone()
+def with_unusual(crops: Tensor, share: float, generator: np.random.Generator) -> tuple[Tensor, NDArray[np.bool_]]:
+    """Crops uint8 [B, s, s, 3] with about this share of them changed, and which were, bool [B]."""
+    unusual = generator.random(len(crops)) < share
+    changed = crops.clone()
     for row in np.flatnonzero(unusual):
-        pixels[row] = torch.from_numpy(unusual_crop(pixels[row].numpy(), generator))
-    return replace(batch, pixels=pixels, unusual=unusual)
+        changed[row] = torch.from_numpy(unusual_crop(changed[row].numpy(), generator))
+    return changed, unusual
 
 
 def unusual_crop(crop: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:

@@ -1,0 +1,207 @@
+"""Making an archive of photos, and adding photos to one: the files, the locks, and going on after an interruption."""
+
+import io
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image
+
+from clc.archive.byte_ranges import LocalFile
+from clc.archive.coding import PhotoCoder
+from clc.archive.container import ArchiveReader
+from clc.archive.framing import HEADER_BYTES, WORK_KEY_BYTES, header
+from clc.archive.inputs import InputPhoto, Inputs
+from clc.archive.packer import LeftStreams, Packer, PackSummary, open_photo
+from clc.archive.records import FoundStream, whole_streams
+from clc.archive.size import SAMPLE, SizeBudget
+from clc.archive.writer import ArchiveWriter, locked
+from clc.codec.decisions.targets import Metric, Target
+from clc.errors import ArchiveError, ImageError, OutputError, TargetError
+from clc.images.decode import DECODER_FAILURES
+from clc.images.pixel_limit import without_pixel_limit
+from clc.runtime.files import check_output, file_key, put_in_place
+
+Report = Callable[[PackSummary], None]
+_INDEX_BYTES = 130  # of a member, its name apart: record, digests, columns
+_FIXED_BYTES = 420
+
+
+def part_of(output: Path) -> Path:
+    """Where an archive is while it is being made."""
+    return output.with_name(f"{output.name}.part")
+
+
+def create_archive(
+    output: Path,
+    inputs: Inputs,
+    coder: PhotoCoder,
+    *,
+    overwrite: bool = False,
+    restart: bool = False,
+    threads: int | None = None,
+    report: Report = lambda _: None,
+    references: Mapping[str, tuple[str, ...]] | None = None,
+) -> tuple[PackSummary, int]:
+    """Pack photos into a new archive, whole or not there; what became of them, and the bytes of the archive.
+
+    Until it is whole it is `part_of(output)`, which an interrupted run leaves and the next one goes on with.
+    restart: begin again instead if that was made with other settings. references: as for `Packer.pack`.
+    Raises OutputError for an output that is there, without `overwrite`, or cannot be written; ArchiveError if another
+    process makes it, or if what is left of it was made otherwise; ImageError if no photo could be packed.
+    """
+    _check_sources(output, inputs)
+    check_output(output, overwrite=overwrite)
+    part = part_of(output)
+    with _full_disk(part), locked(part, create=True) as file:
+        if not os.path.lexists(part) or not os.path.samestat(os.fstat(file.fileno()), os.stat(part)):
+            raise ArchiveError(f"{output}: another process has just made it; name another file")
+        left = _left_in(part, coder, restart)
+        end = max((extent.end for extent in left.extents.values()), default=0)
+        os.ftruncate(file.fileno(), end)
+        writer = ArchiveWriter(file, at=end)
+        try:
+            summary = _packed(writer, inputs, coder, left, threads=threads, report=report, references=references)
+            if not writer.members:
+                name, reason = summary.failed[0] if summary.failed else ("", "there are none")
+                why = reason if reason.startswith(name) else f"{name}: {reason}"
+                raise ImageError(
+                    f"none of {len(summary.failed)} photos could be packed, and {output} is not made: {why}"
+                )
+        except BaseException:
+            if file.tell() <= HEADER_BYTES:  # nothing to go on with
+                part.unlink(missing_ok=True)
+            raise
+        writer.close()
+        put_in_place(part, output, overwrite=overwrite)
+        return summary, writer.size
+
+
+def stream_archive(
+    file: BinaryIO, inputs: Inputs, coder: PhotoCoder, *, threads: int | None = None, report: Report = lambda _: None
+) -> tuple[PackSummary, int]:
+    """`create_archive` into what cannot seek, a pipe for one. Raises OSError if it cannot be written."""
+    writer = ArchiveWriter(file)
+    summary = _packed(writer, inputs, coder, threads=threads, report=report)
+    writer.close()
+    return summary, writer.size
+
+
+def add_to_archive(
+    path: Path, inputs: Inputs, coder: PhotoCoder, *, threads: int | None = None, report: Report = lambda _: None
+) -> tuple[PackSummary, int]:
+    """Add photos to an archive; what became of them, and its bytes. Nothing that is in the file is changed.
+
+    What an interrupted run left behind its end is used. Raises ArchiveError if it is no archive, or if another process
+    adds to it; OutputError if it cannot be written: it is as it was then.
+    """
+    _check_sources(path, inputs)
+    with _full_disk(path), locked(path) as file:
+        source = LocalFile(path)
+        try:
+            archive = ArchiveReader(source)
+            found = whole_streams(source, archive.footer.end) if archive.torn else iter(())
+            left = LeftStreams(source, _by_label(found))
+            writer = ArchiveWriter(file, archive, source.size)
+            summary = _packed(writer, inputs, coder, left, archive=archive, threads=threads, report=report)
+            if summary.packed:
+                writer.close()
+            return summary, writer.size
+        finally:
+            source.close()
+
+
+def _packed(
+    writer: ArchiveWriter,
+    inputs: Inputs,
+    coder: PhotoCoder,
+    left: LeftStreams | None = None,
+    *,
+    archive: ArchiveReader | None = None,
+    threads: int | None = None,
+    report: Report,
+    references: Mapping[str, tuple[str, ...]] | None = None,
+) -> PackSummary:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        budget = None if coder.settings.size is None else _budget(inputs, coder, coder.settings.size)
+        packer = Packer(writer, coder, archive=archive, left=left, budget=budget, threads=threads)
+        packer.summary.failed += inputs.unusable
+        return packer.pack(inputs, report, references)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _left_in(part: Path, coder: PhotoCoder, restart: bool) -> LeftStreams:
+    source = LocalFile(part)
+    start = source.read(0, HEADER_BYTES)
+    if start != header()[: len(start)]:
+        raise ArchiveError(f"{part} is there, and is no archive that was interrupted; move it away")
+    found = list(whole_streams(source, HEADER_BYTES))
+    settings = coder.settings.digest[:WORK_KEY_BYTES]
+    if any(each.label.settings != settings for each in found):
+        if not restart:
+            raise ArchiveError(
+                f"{part} was begun with another model or quality; give these again to go on with it, or --force to "
+                "begin again"
+            )
+        found = []
+    return LeftStreams(source, _by_label(iter(found)))
+
+
+def _by_label(found: Iterator[FoundStream]) -> dict:
+    return {(each.label.settings, each.label.original, each.label.name): each.extent for each in found}
+
+
+def _check_sources(output: Path, inputs: Inputs) -> None:
+    key = file_key(output)
+    if any(photo.path is not None and file_key(photo.path) == key for photo in inputs.photos):
+        raise OutputError(f"{output} is one of the photos, which would be lost; name another file")
+
+
+@contextmanager
+def _full_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror or error}; make room, then run the same command again, which "
+            "goes on where this one stopped"
+        ) from error
+
+
+def _budget(inputs: Inputs, coder: PhotoCoder, size: int) -> SizeBudget:
+    pixels, photos, overhead = 0, 0, _FIXED_BYTES
+    for photo in inputs:
+        if count := _pixels(photo):
+            pixels += count
+            photos += 1
+            overhead += _INDEX_BYTES + 2 * len(photo.name.encode())
+    if overhead >= size:
+        raise TargetError(f"{size:,} bytes do not even hold an index of {photos} photos; give a larger --size")
+    chosen = islice((photo for photo in inputs if _pixels(photo)), 0, None, max(1, photos // SAMPLE))
+    sample = [opened.pixels for opened in (open_photo(each, max_pixels=coder.max_pixels) for each in chosen)]
+    coder.prepare()
+    return SizeBudget(
+        size - overhead,
+        pixels,
+        [each for each in sample if each is not None],
+        lambda picture, quality: len(coder.code(picture, Target(Metric.QUALITY, quality)).data),
+    )
+
+
+def _pixels(photo: InputPhoto) -> int:
+    """By the file's header; 0 for a photo that cannot be read, which the packing will name."""
+    if photo.path is not None and not photo.path.is_file():
+        return 0  # opening a FIFO would wait
+    with suppress(ImageError, *DECODER_FAILURES), warnings.catch_warnings(), without_pixel_limit():
+        warnings.simplefilter("ignore")
+        with Image.open(photo.path or io.BytesIO(photo.read())) as image:
+            return image.width * image.height
+    return 0

@@ -1,0 +1,317 @@
+"""Photos into an archive: read, compared, coded and written side by side, a few in memory at a time."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clc.archive.byte_ranges import ByteRanges
+from clc.archive.coding import PhotoCoder
+from clc.archive.container import ArchiveReader
+from clc.archive.contents import Extent, MemberRow, sha256
+from clc.archive.framing import WORK_KEY_BYTES, Label
+from clc.archive.inputs import InputPhoto
+from clc.archive.names import check_name, printable
+from clc.archive.size import Share, SizeBudget
+from clc.archive.writer import ArchiveWriter
+from clc.codec.bitstream import QUALITY_STEPS
+from clc.codec.decisions.targets import Metric, Target
+from clc.errors import ArchiveError, ImageError, TargetError
+from clc.images import decode
+from clc.runtime.prefetch import in_parallel
+
+_READERS = 2
+_SQUEEZE = 0.985  # of the bytes that are left: a rate is met within 2 %
+
+
+@dataclass
+class PackSummary:
+    """What has become of the photos so far.
+
+    coded: streams made; same: photos that have the pixels of another; reused: streams found from an interrupted run;
+    already: photos that the archive had. failed: names of photos that are not in the archive, each with the reason.
+    """
+
+    coded: int = 0
+    same: int = 0
+    reused: int = 0
+    already: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    original_bytes: int = 0
+    stream_bytes: int = 0
+
+    @property
+    def packed(self) -> int:
+        """Members that are new."""
+        return self.coded + self.same + self.reused
+
+    @property
+    def seen(self) -> int:
+        """Photos that are done with."""
+        return self.packed + self.already + len(self.failed)
+
+
+@dataclass(frozen=True)
+class LeftStreams:
+    """Whole streams that an interrupted run left in the file, by what their records say."""
+
+    source: ByteRanges
+    extents: Mapping[tuple[bytes, bytes, str], Extent]
+
+    def find(self, label: Label) -> Extent | None:
+        """The stream that this label would be written for."""
+        return self.extents.get((label.settings[:WORK_KEY_BYTES], label.original[:WORK_KEY_BYTES], label.name))
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A photo that was read. sha256: of its file; picture: of its pixels."""
+
+    photo: InputPhoto
+    sha256: bytes = b""
+    size: int = 0
+    pixels: NDArray[np.uint8] | None = None
+    picture: bytes = b""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Key:
+    """The stream of a key photo, which others refer to."""
+
+    number: int
+    stream: bytes
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A photo, and what there is to do for it: nothing more, take a stream that is there, or code it."""
+
+    opened: _Opened
+    stream: int | None = None  # one that the archive has already
+    left: Extent | None = None
+    target: Target | None = None
+    share: Share | None = None
+    coded: bytes = b""
+    reason: str = ""
+    already: bool = False
+    keys: tuple["_Key", ...] = ()
+
+    @property
+    def pixels(self) -> int:
+        return 0 if self.opened.pixels is None else self.opened.pixels.shape[0] * self.opened.pixels.shape[1]
+
+
+class Packer:
+    """Packs photos into one archive that is being written.
+
+    archive: what it holds already, where others are added. left: streams that an interrupted run left in the file.
+    budget: the bytes for all streams, instead of the coder's target.
+    """
+
+    def __init__(
+        self,
+        writer: ArchiveWriter,
+        coder: PhotoCoder,
+        *,
+        archive: ArchiveReader | None = None,
+        left: LeftStreams | None = None,
+        budget: SizeBudget | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self._writer, self._coder, self._left, self._budget = writer, coder, left, budget
+        self._archive = archive
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._by_file = {} if archive is None else _same_coding(archive, coder)
+        self._streams: dict[
+            bytes, int | str
+        ] = {}  # by the SHA-256 of pixels: the stream's number, or why there is none
+        self._names: set[str] = set()
+        self._references: Mapping[str, tuple[str, ...]] = {}
+        self._keys: dict[str, _Key | None] = {}  # those that are written
+        self.summary = PackSummary()
+
+    def pack(
+        self,
+        photos: Iterable[InputPhoto],
+        report: Callable[[PackSummary], None] = lambda _: None,
+        references: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> PackSummary:
+        """Pack them all, in their order; photos that cannot be packed are named in the summary.
+
+        report: called after each photo. references: names of photos, and of the key photos that they refer to
+        (`Plan.by_name`); key photos are packed first, and `photos` gone through twice. A photo whose key photos cannot
+        be packed is coded without them. Raises SourceError if a source cannot be read, OSError if the archive cannot
+        be written.
+        """
+        self._references = references or {}
+        self._keys = {key: None for keys in self._references.values() for key in keys}
+        if self._keys:
+            self._pack((photo for photo in photos if photo.name in self._keys), report)
+        self._pack((photo for photo in photos if photo.name not in self._keys), report)
+        return self.summary
+
+    def _pack(self, photos: Iterator[InputPhoto], report: Callable[[PackSummary], None]) -> None:
+        opened = in_parallel(
+            partial(open_photo, max_pixels=self._coder.max_pixels),
+            photos,
+            threads=min(_READERS, self._threads),
+            prepare=lambda: None,
+        )
+        done = in_parallel(self._code, map(self._decide, opened), threads=self._threads, prepare=self._coder.prepare)
+        for work in done:
+            self._write(work)
+            report(self.summary)
+
+    def _decide(self, opened: _Opened) -> _Work:
+        name = opened.photo.name
+        if opened.reason:
+            return _Work(opened, reason=opened.reason)
+        if name in self._names:
+            return self._without_stream(_Work(opened, reason="another photo is called so; rename one"))
+        self._names.add(name)
+        if self._archive is not None and name in self._archive:
+            if self._archive.member(name).original_sha256 == opened.sha256:
+                return self._without_stream(_Work(opened, already=True))
+            return self._without_stream(_Work(opened, reason="the archive has another photo of that name; rename one"))
+        if opened.sha256 in self._by_file:
+            return self._without_stream(_Work(opened, stream=self._by_file[opened.sha256]))
+        if opened.picture in self._streams:
+            return self._without_stream(_Work(opened))
+        self._streams[opened.picture] = "it was not coded"
+        written = (self._keys[key] for key in self._references.get(name, ()))
+        keys = tuple(key for key in written if key is not None)
+        left = None if self._left is None else self._left.find(self._label(opened, keys))
+        if left is not None:
+            return self._without_stream(_Work(opened, left=left, keys=keys))
+        if self._budget is None:
+            return _Work(opened, target=self._coder.settings.target, keys=keys)
+        share = self._budget.share(_Work(opened).pixels)
+        return _Work(opened, target=Target(Metric.QUALITY, share.quality), share=share, keys=keys)
+
+    def _without_stream(self, work: _Work) -> _Work:
+        if self._budget is not None:
+            self._budget.skip(work.pixels)
+        return work
+
+    def _code(self, work: _Work) -> _Work:
+        """On any of the threads."""
+        if work.target is None or work.opened.pixels is None:
+            return work
+        try:
+            coded = self._coder.code(work.opened.pixels, work.target, [key.stream for key in work.keys])
+        except (ImageError, TargetError) as error:
+            return _Work(work.opened, reason=str(error), share=work.share)
+        return replace(work, coded=coded.data)
+
+    def _write(self, work: _Work) -> None:
+        opened, summary = work.opened, self.summary
+        if work.share is not None and self._budget is not None:
+            work = self._within_budget(work, work.share, self._budget)
+        if work.reason:
+            if opened.picture:
+                self._streams[opened.picture] = work.reason
+            summary.failed.append((opened.photo.name, work.reason))
+            return
+        if work.already:
+            summary.already += 1
+            return
+        label = self._label(opened)
+        if work.stream is not None:
+            self._add(opened, work.stream, label)
+            summary.same += 1
+        elif work.left is not None and self._left is not None:
+            stream = self._left.source.read(work.left.at, work.left.length)
+            number = self._writer.adopt_stream(stream, work.left.at, tuple(key.number for key in work.keys))
+            self._written(opened, number, stream)
+            summary.reused += 1
+            summary.stream_bytes += len(stream)
+        elif work.coded:
+            parents = tuple(key.number for key in work.keys)
+            number = self._writer.add_stream(work.coded, self._label(opened, work.keys), parents)
+            self._written(opened, number, work.coded)
+            summary.coded += 1
+            summary.stream_bytes += len(work.coded)
+        else:
+            found = self._streams[opened.picture]
+            if isinstance(found, str):
+                summary.failed.append((opened.photo.name, found))
+                return
+            self._add(opened, found, label)
+            summary.same += 1
+        summary.original_bytes += opened.size
+
+    def _within_budget(self, work: _Work, share: Share, budget: SizeBudget) -> _Work:
+        most = budget.most()
+        if len(work.coded) > most and work.opened.pixels is not None:
+            try:
+                target = Target(Metric.BPP, max(_SQUEEZE * most, 1) * 8 / work.pixels)
+                coded = self._coder.code(work.opened.pixels, target, [key.stream for key in work.keys])
+                work = replace(work, target=target, coded=coded.data)
+            except TargetError:
+                work = _Work(work.opened, reason="no bytes are left for it; give a larger --size")
+        budget.spend(share, len(work.coded))
+        return work
+
+    def _label(self, opened: _Opened, keys: tuple[_Key, ...] = ()) -> Label:
+        """Of a stream that refers to others, the hash of the original is one of theirs, too."""
+        made_of = opened.sha256
+        if keys:
+            made_of = sha256(made_of + b"".join(sha256(key.stream) for key in keys))
+        return Label(self._coder.settings.digest, made_of, opened.photo.name)
+
+    def _written(self, opened: _Opened, number: int, stream: bytes) -> None:
+        self._streams[opened.picture] = number
+        if opened.photo.name in self._keys:
+            self._keys[opened.photo.name] = _Key(number, stream)
+        self._add(opened, number)
+
+    def _add(self, opened: _Opened, stream: int, label: Label | None = None) -> None:
+        photo = opened.photo
+        member = MemberRow(photo.name, stream, opened.sha256, opened.size, photo.modified, photo.mode)
+        self._writer.add_member(member, label)
+
+
+def open_photo(photo: InputPhoto, *, max_pixels: int) -> _Opened:
+    """Read, hash and decode a photo; the reason in it where that fails."""
+    try:
+        check_name(photo.name)
+        data = photo.read()
+        pixels = decode(data, name=printable(photo.name), max_pixels=max_pixels)
+    except (ArchiveError, ImageError) as error:
+        return _Opened(photo, reason=str(error))
+    picture = hashlib.sha256(repr(pixels.shape).encode())
+    picture.update(np.ascontiguousarray(pixels).data)
+    return _Opened(photo, hashlib.sha256(data).digest(), len(data), pixels, picture.digest())
+
+
+def _same_coding(archive: ArchiveReader, coder: PhotoCoder) -> dict[bytes, int]:
+    """Streams that are what the coder would make, by the SHA-256 of the files that they were made from."""
+    target = coder.settings.target
+    if target.metric is not Metric.QUALITY or coder.settings.size is not None:
+        return {}
+    quality = round(target.value * QUALITY_STEPS)
+    return {
+        member.original_sha256: member.stream
+        for member, row in archive.members()
+        if row.quality == quality and coder.settings.model.startswith(row.model)
+    }
+
+
+def duplicates(photos: Iterable[InputPhoto], *, max_pixels: int) -> Iterator[tuple[InputPhoto, str, str]]:
+    """Each photo, with the name of an earlier one that has the same pixels, and with why it cannot be packed; or "".
+
+    What a plan is made from; nothing is coded.
+    """
+    first: dict[bytes, str] = {}
+    reading = partial(open_photo, max_pixels=max_pixels)
+    for opened in in_parallel(reading, iter(photos), threads=_READERS, prepare=lambda: None):
+        if opened.reason:
+            yield opened.photo, "", opened.reason
+        else:
+            earlier = first.setdefault(opened.picture, opened.photo.name)
+            yield opened.photo, "" if earlier == opened.photo.name else earlier, ""

@@ -1,0 +1,146 @@
+"""Finding what an archive holds without its index: by the marks of its records."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from clc.archive.byte_ranges import ByteRanges
+from clc.archive.contents import Extent, MemberRow
+from clc.archive.framing import (
+    FOOTER_BYTES,
+    FOOTER_MARK,
+    MAX_RECORD_HEAD_BYTES,
+    RECORD_MARK,
+    Label,
+    RecordHead,
+    RecordKind,
+    parse_footer,
+    parse_record_head,
+)
+from clc.codec.bitstream import Bitstream
+from clc.errors import ArchiveError, BitstreamError
+
+_FIRST_WINDOW_BYTES, _WINDOW_BYTES = 2**12, 2**20
+
+
+@dataclass(frozen=True)
+class FoundRecord:
+    """A record. content: where its content lies. whole: whether all of that is there."""
+
+    head: RecordHead
+    content: Extent
+    whole: bool
+
+
+@dataclass(frozen=True)
+class FoundStream:
+    """A stream and what its record says of it."""
+
+    label: Label
+    extent: Extent
+
+
+def find_records(source: ByteRanges, start: int) -> Iterator[FoundRecord]:
+    """The records from `start` on. Where something else lies between them, the next mark is looked for."""
+    position = start
+    while position < source.size:
+        data = source.read(position, MAX_RECORD_HEAD_BYTES)
+        head = parse_record_head(data)
+        if head is not None:
+            content = Extent(position + head.size, head.length)
+            whole = content.end <= source.size
+            yield FoundRecord(head, content, whole)
+            # Where writing was torn and went on, the rest of a record is other records.
+            position = content.end if whole and _continues(source, content.end) else content.at
+        elif parse_footer(data[:FOOTER_BYTES], position) is not None:
+            position += FOOTER_BYTES
+        else:
+            position = _next_mark(source, position + 1)
+
+
+def _continues(source: ByteRanges, position: int) -> bool:
+    return source.read(position, len(RECORD_MARK)) in (RECORD_MARK, FOOTER_MARK, b"")
+
+
+def _next_mark(source: ByteRanges, position: int) -> int:
+    size = _FIRST_WINDOW_BYTES
+    while position < source.size:
+        found = source.read(position, size + len(RECORD_MARK) - 1).find(RECORD_MARK)
+        if found >= 0:
+            return position + found
+        position += size
+        size = min(2 * size, _WINDOW_BYTES)
+    return source.size
+
+
+def whole_streams(source: ByteRanges, start: int) -> Iterator[FoundStream]:
+    """The streams from `start` on that are whole by their own checksum."""
+    for record in find_records(source, start):
+        label = Label.parse(record.head.label) if record.head.kind == RecordKind.STREAM else None
+        if label is not None and record.whole and _is_sound(source.read(record.content.at, record.content.length)):
+            yield FoundStream(label, record.content)
+
+
+def _is_sound(stream: bytes) -> bool:
+    try:
+        Bitstream.from_bytes(stream)
+    except BitstreamError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Salvaged:
+    """A member that was found.
+
+    stream: where its bytes lie; None if it is lost, for the reason given. keys: those that it refers to. row: what the
+    index says of it.
+    """
+
+    name: str
+    stream: Extent | None
+    reason: str = ""
+    keys: tuple[Extent, ...] = ()
+    row: MemberRow | None = None
+
+
+def salvage(source: ByteRanges) -> Iterator[Salvaged]:
+    """Every member of an archive that is cut short or damaged, whole or not, found by its index or without it.
+
+    Names that are found twice come twice. Raises ArchiveError if the file cannot be read at all.
+    """
+    from clc.archive.container import ArchiveReader
+
+    lengths: dict[int, int] = {}
+    start = 0
+    try:
+        reader = ArchiveReader(source)
+    except ArchiveError:
+        pass
+    else:
+        start = reader.footer.end
+        for member, row in reader.members():
+            lengths[row.extent.at] = row.extent.length
+            try:
+                reader.streams(member.name)
+                keys = tuple(reader.index.stream(number).extent for number in row.parents)
+                yield Salvaged(member.name, row.extent, keys=keys, row=member)
+            except ArchiveError:
+                yield Salvaged(member.name, None, "its bytes are not those that were packed", row=member)
+    for record in find_records(source, start):
+        label = Label.parse(record.head.label)
+        if label is None:
+            continue
+        if record.head.kind == RecordKind.STREAM:
+            lengths[record.content.at] = record.content.length
+            yield _judged(source, label.name, record.content, record.whole)
+        elif record.head.kind == RecordKind.SAME and record.whole:
+            at = int.from_bytes(source.read(record.content.at, 8), "little")
+            yield _judged(source, label.name, Extent(at, lengths.get(at, 0)), at in lengths)
+
+
+def _judged(source: ByteRanges, name: str, extent: Extent, whole: bool) -> Salvaged:
+    if not whole:
+        return Salvaged(name, None, "the archive is cut short inside it")
+    if not _is_sound(source.read(extent.at, extent.length)):
+        return Salvaged(name, None, "its bytes are damaged")
+    return Salvaged(name, extent)

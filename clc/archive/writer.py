@@ -1,0 +1,210 @@
+"""Writing a `.clca` archive in one pass, and adding to one that is there (docs/archive.md)."""
+
+import errno
+import fcntl
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from clc.archive.byte_ranges import LocalFile
+from clc.archive.container import ArchiveReader
+from clc.archive.contents import (
+    MAX_COUNT,
+    MAX_PARENTS,
+    Extent,
+    MemberRow,
+    StreamRow,
+    pack_index,
+    pack_metadata,
+    sha256,
+)
+from clc.archive.framing import Footer, Label, RecordHead, RecordKind, header
+from clc.archive.names import check_name, printable
+from clc.codec.bitstream import QUALITY_STEPS, Bitstream
+from clc.errors import ArchiveError
+
+_MAX_MODELS = 256
+
+
+class ArchiveWriter:
+    """Writes records to a file as they come, then the metadata, the index and a footer. It never seeks.
+
+    archive: what the file holds already, to whose members others are added; None for a new file.
+    at: how many bytes are in the file, which is where the next go.
+    Methods raise OSError if the file cannot be written.
+    """
+
+    def __init__(self, file: BinaryIO, archive: ArchiveReader | None = None, at: int = 0) -> None:
+        self._file = file
+        self._at = at
+        self._streams: list[StreamRow] = []
+        self._members: list[MemberRow] = []
+        if archive is not None:
+            self._streams = [archive.index.stream(number) for number in range(archive.index.streams)]
+            self._members = [member for member, _ in archive.members()]
+        self._names = {member.name for member in self._members}
+        self._models = {stream.model for stream in self._streams}
+        if at == 0:
+            self._write(header())
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file so far."""
+        return self._at
+
+    @property
+    def members(self) -> int:
+        """How many there are so far."""
+        return len(self._members)
+
+    def add_stream(self, stream: bytes, label: Label, parents: tuple[int, ...] = ()) -> int:
+        """Write a `.clc` stream; its number.
+
+        parents: numbers of the key members' streams that it refers to.
+        Raises BitstreamError if it is none, ArchiveError for parents that may not be.
+        """
+        row = self._row(stream, Extent(0, 0), parents)  # refused before anything is written
+        self._write(RecordHead(RecordKind.STREAM, label.pack(), len(stream)).pack())
+        self._streams.append(replace(row, extent=Extent(self._at, len(stream))))
+        self._write(stream)
+        return len(self._streams) - 1
+
+    def adopt_stream(self, stream: bytes, at: int, parents: tuple[int, ...] = ()) -> int:
+        """Take in a stream that is in the file already; its number until `close`. Raises as `add_stream`."""
+        self._streams.append(self._row(stream, Extent(at, len(stream)), parents))
+        return len(self._streams) - 1
+
+    def add_member(self, member: MemberRow, label: Label | None = None) -> None:
+        """Give a stream a name.
+
+        label: where it is another name for a stream that has one; written so that it is found without the index.
+        Raises ArchiveError for a name that is taken or must not be.
+        """
+        check_name(member.name)
+        if member.name in self._names:
+            raise ArchiveError(f"the archive has a member called {printable(member.name)} already; rename the file")
+        if len(self._members) == MAX_COUNT:
+            raise ArchiveError(f"an archive has at most {MAX_COUNT:,} members; start another")
+        if label is not None:
+            first = self._streams[member.stream].extent
+            content = first.at.to_bytes(8, "little")
+            self._write(RecordHead(RecordKind.SAME, label.pack(), len(content)).pack() + content)
+        self._names.add(member.name)
+        self._members.append(member)
+
+    def close(self) -> None:
+        """Write metadata, index and footer: from here on, the file is an archive with these members."""
+        self._sort()
+        described = pack_metadata(self._members)
+        self._write(RecordHead(RecordKind.METADATA, b"", len(described)).pack())
+        metadata = Extent(self._at, len(described))
+        self._write(described)
+        index = pack_index(self._streams, self._members, metadata, sha256(described))
+        self._write(RecordHead(RecordKind.INDEX, b"", len(index)).pack())
+        at = self._at
+        self._write(index)
+        self._file.flush()
+        self._sync()  # the footer must not be on the disk before what it vouches for
+        self._write(Footer(self._at, at, len(index), sha256(index)).pack())
+        self._file.flush()
+        self._sync()
+
+    def _sort(self) -> None:
+        """Number the streams in the order in which they lie in the file, which adopted ones may be out of."""
+        order = sorted(range(len(self._streams)), key=lambda number: self._streams[number].extent.at)
+        if order == list(range(len(order))):
+            return
+        new = {old: number for number, old in enumerate(order)}
+        rows = (self._streams[old] for old in order)
+        self._streams = [replace(row, parents=tuple(new[parent] for parent in row.parents)) for row in rows]
+        self._members = [replace(member, stream=new[member.stream]) for member in self._members]
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._at += len(data)
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._file.fileno())
+        except io.UnsupportedOperation:
+            pass  # no file of the system's
+        except OSError as error:
+            if error.errno not in _CANNOT_SYNC:
+                raise
+
+    def _row(self, stream: bytes, extent: Extent, parents: tuple[int, ...]) -> StreamRow:
+        if len(parents) > MAX_PARENTS or len(set(parents)) < len(parents):
+            raise ArchiveError(f"a photo refers to at most {MAX_PARENTS} key photos, each once")
+        for parent in parents:
+            if not 0 <= parent < len(self._streams) or self._streams[parent].parents:
+                raise ArchiveError("a photo refers to key photos only, which are written before it and refer to none")
+        parsed = Bitstream.from_bytes(stream).header
+        self._models.add(parsed.model_id)
+        if len(self._models) > _MAX_MODELS:
+            raise ArchiveError(f"an archive names at most {_MAX_MODELS} models; start another")
+        return StreamRow(
+            extent=extent,
+            sha256=sha256(stream),
+            model=parsed.model_id,
+            height=parsed.height,
+            width=parsed.width,
+            quality=round(parsed.quality * QUALITY_STEPS),
+            parents=parents,
+        )
+
+
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP)  # a pipe, a device
+
+
+@contextmanager
+def locked(path: Path, *, create: bool = False) -> Iterator[BinaryIO]:
+    """A file opened to append to, which nobody else appends to meanwhile; the lock ends with the process.
+
+    Raises ArchiveError if somebody does, or if it cannot be opened.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        raise ArchiveError(f"{path}: cannot be written: {error.strerror or error}") from error
+    with os.fdopen(descriptor, "r+b", buffering=0) as raw:
+        try:
+            fcntl.flock(raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ArchiveError(f"{path}: another process is writing to it; wait for it, then try again") from error
+        yield cast(BinaryIO, _WholeWrites(raw))
+
+
+class _WholeWrites:
+    """An unbuffered file whose `write` writes everything: what is written is in the file, also if we are killed."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+
+    def write(self, data: bytes) -> int:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._raw.write(rest) or 0 :]
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def tell(self) -> int:
+        """Where the file ends, which is where the next bytes go."""
+        return os.fstat(self._raw.fileno()).st_size
+
+    def truncate(self, size: int) -> None:
+        self._raw.truncate(size)
+
+
+def open_archive(path: Path) -> ArchiveReader:
+    """A local archive. Raises ArchiveError if it cannot be read."""
+    return ArchiveReader(LocalFile(path))

@@ -1,0 +1,240 @@
+"""`clc pack` and `clc add`: photos into an archive."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clc.commands.codec import MaxPixelsOption
+from clc.commands.columns import print_columns
+from clc.commands.options import StoreOption
+from clc.commands.standard import STANDARD, announce, read_standard_input
+from clc.errors import OutputError, ProfileError
+from clc.runtime.exit import print_error
+from clc.runtime.files import is_special
+
+if TYPE_CHECKING:
+    from clc.archive.coding import StoreCoder
+    from clc.archive.inputs import Inputs
+    from clc.archive.packer import PackSummary
+
+PhotosArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PHOTOS",
+        help="Folders, files, patterns, or sources as parquet:PATH; - reads a list of files from standard input, one a "
+        "line (or separated by NUL).",
+    ),
+]
+QualityOption = Annotated[float | None, typer.Option(min=1, max=100, help="1 (smallest) to 100 (best). Default: 50.")]
+PsnrOption = Annotated[float | None, typer.Option(help="Instead: dB of each decoded photo, met within 2 %.")]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(help="Instead: bytes of the whole archive, at most, as 50MB or 1.5GiB; one quality for all."),
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="Model version. Default: alias production, else the one that comes with CLC.")
+]
+ReferencesOption = Annotated[
+    bool,
+    typer.Option(help="Let photos refer to key photos of the archive. No model of this release can: all stand alone."),
+]
+
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_INTERRUPTED = 130
+
+
+def pack(
+    photos: PhotosArgument,
+    output: Annotated[str, typer.Option("--output", "-o", help="The archive, ALBUM.clca; - is standard output.")],
+    quality: QualityOption = None,
+    psnr: PsnrOption = None,
+    size: SizeOption = None,
+    model: ModelOption = None,
+    references: ReferencesOption = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and write nothing.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace an archive that is there, or what is left of one made otherwise."),
+    ] = False,
+    max_pixels: MaxPixelsOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Pack photos into one archive, from which each is read by itself.
+
+    Interrupted, it leaves ALBUM.clca.part, and the same command goes on. Photos that cannot be read are named, the
+    others are packed, and the exit code is 2.
+    """
+    from clc.archive.creation import create_archive, stream_archive
+
+    with _interruptible():
+        inputs = _find(photos)
+        coder = _coder(quality, psnr, size, model, max_pixels, store)
+        if dry_run:
+            return _print_plan(inputs, coder.max_pixels)
+        with _progress(inputs) as report:
+            if output == STANDARD or is_special(Path(output)):
+                with _opened(output) as file:
+                    summary, written = stream_archive(file, inputs, coder, report=report)
+            else:
+                path = Path(output)
+                summary, written = create_archive(path, inputs, coder, overwrite=force, restart=force, report=report)
+    _conclude(output, summary, written)
+
+
+def add(
+    archive: Annotated[Path, typer.Argument(metavar="ALBUM.clca", help="An archive.")],
+    photos: PhotosArgument,
+    quality: QualityOption = None,
+    psnr: PsnrOption = None,
+    model: ModelOption = None,
+    references: ReferencesOption = True,
+    max_pixels: MaxPixelsOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Add photos to an archive. Those that it has already are left out; one of another content is refused.
+
+    Nothing that is in the file is changed: interrupted, the archive is as it was, and the same command goes on.
+    """
+    from clc.archive.creation import add_to_archive
+
+    with _interruptible():
+        inputs = _find(photos)
+        coder = _coder(quality, psnr, None, model, max_pixels, store)
+        with _progress(inputs) as report:
+            summary, written = add_to_archive(archive, inputs, coder, report=report)
+    _conclude(str(archive), summary, written)
+
+
+def parse_size(text: str) -> int:
+    """Bytes. Raises ProfileError for what is no size.
+
+    >>> parse_size("50MB"), parse_size("1.5 KiB"), parse_size("800")
+    (50000000, 1536, 800)
+    """
+    matched = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
+    unit = _UNITS.get(matched[2].lower()) if matched else None
+    if matched is None or unit is None or (size := int(float(matched[1]) * unit)) < 1:
+        raise ProfileError(f"{text!r} is no size; write it as 50MB, 800kB or 1.5GiB")
+    return size
+
+
+def _find(photos: Sequence[str]) -> "Inputs":
+    from clc.archive.inputs import find_inputs
+
+    listed: list[str] = []
+    if STANDARD in photos:
+        data = read_standard_input()
+        listed = [os.fsdecode(name) for name in data.split(b"\0" if b"\0" in data else b"\n")]
+    return find_inputs([each for each in photos if each != STANDARD], listed)
+
+
+def _coder(
+    quality: float | None,
+    psnr: float | None,
+    size: str | None,
+    model: str | None,
+    max_pixels: int | None,
+    store: str | None,
+) -> "StoreCoder":
+    wanted = None if size is None else parse_size(size)
+    if wanted is not None and (quality is not None or psnr is not None):
+        raise ProfileError("--size contradicts --quality and --psnr; give one of them")
+
+    from clc.api import DEFAULT
+    from clc.archive.coding import StoreCoder
+    from clc.codec.decisions.targets import Target
+
+    target = Target.choose(quality, None, psnr)
+    return StoreCoder(model or DEFAULT, target, size=wanted, store=store, max_pixels=max_pixels)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_error("interrupted; the same command goes on where this one stopped, unless it wrote to a pipe")
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+@contextmanager
+def _opened(output: str) -> Iterator:
+    if output != STANDARD:
+        with open(os.open(output, os.O_WRONLY), "wb") as file:
+            yield file
+        return
+    if sys.stdout is None:
+        raise OutputError("standard output is closed; name a file")
+    try:
+        yield sys.stdout.buffer
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {error.strerror or error}; name a file") from error
+
+
+@contextmanager
+def _progress(inputs: "Inputs") -> Iterator[Callable[["PackSummary"], None]]:
+    """A line on the terminal that stderr is, if it is one: photos, rate, bytes so far, time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    rate = TextColumn("{task.fields[rate]}  {task.fields[size]}")
+    columns = (BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task("pack", total=inputs.count, rate="", size="")
+
+        def report(summary: "PackSummary") -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            rate = f"{summary.seen / elapsed:.2f} photos/s" if elapsed > 0 else ""
+            size = f"{summary.stream_bytes / 1e6:.2f} MB"
+            bar.update(task, completed=summary.seen, rate=rate, size=size)
+
+        yield report
+
+
+def _print_plan(inputs: "Inputs", max_pixels: int) -> None:
+    from clc.archive.names import printable
+    from clc.archive.packer import duplicates
+    from clc.archive.plan import alone
+
+    rows = [("photo", "plan")]
+    coded, failed = 0, list(inputs.unusable)
+    for photo, same, reason in duplicates(inputs, max_pixels=max_pixels):
+        if reason:
+            failed.append((photo.name, reason))
+            continue
+        coded += not same
+        rows.append((printable(photo.name), f"same picture as {printable(same)}" if same else str(alone(1).role(0))))
+    print_columns(rows)
+    typer.echo(f"{len(rows) - 1} photos, {coded} to code; nothing is written")
+    _fail_if(failed)
+
+
+def _conclude(output: str, summary: "PackSummary", written: int) -> None:
+    parts = [f"{summary.packed} photos, {written:,} bytes"]
+    if summary.original_bytes:
+        parts.append(
+            f"{100 * summary.stream_bytes / summary.original_bytes:.1f} % of the files' {summary.original_bytes:,}"
+        )
+    counts = {"the same as another": summary.same, "from the interrupted run": summary.reused}
+    counts |= {"in it already": summary.already, "not packed": len(summary.failed)}
+    parts += [f"{count} {what}" for what, count in counts.items() if count]
+    announce(output, ", ".join(parts))
+    _fail_if(summary.failed)
+
+
+def _fail_if(failed: Sequence[tuple[str, str]]) -> None:
+    from clc.archive.names import printable
+
+    for name, reason in failed:
+        shown = printable(name)
+        print_error(reason if reason.startswith(shown) else f"{shown}: {reason}")
+    if failed:
+        raise typer.Exit(2)

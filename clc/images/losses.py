@@ -1,0 +1,83 @@
+"""What of a photo's file no stream carries, each in a few words."""
+
+from collections.abc import Iterator
+
+from PIL import Image
+
+from clc.images.isobmff import PictureProperties
+from clc.images.metadata import GAIN_MAP_NAMES, xmp_of
+
+_GAIN_MAPS = (*GAIN_MAP_NAMES, b"urn:iso:std:iso:ts:21496")
+_MOTION = (b"MotionPhoto", b"MicroVideo")
+_TIFF_BITS, _IPTC = 258, 33723
+_JPEG_HEAD = 2**17  # where segments that announce a gain map lie
+_PNG_DEPTH = 24  # where in a PNG file the bits of a sample stand
+_CODESTREAM_SIZE = b"\xff\x4f\xff\x51"  # how a JPEG 2000 codestream begins
+
+
+def picture_losses(image: Image.Image, data: bytes, properties: PictureProperties) -> Iterator[str]:
+    """What is not carried of an opened file's pictures. data: the file."""
+    bits = _sample_bits(image, data, properties)
+    if bits > 8:
+        yield f"{bits} bits a sample became 8"
+    if image.has_transparency_data or image.mode in ("La", "RGBa"):
+        yield "transparency became white"
+    if _has_gain_map(image, data, properties):
+        yield "its HDR gain map is left out"
+    elif _frames(image) > 1:
+        yield "only the first of its pictures is used"
+    if any(name in (xmp_of(image) or b"") for name in _MOTION):
+        yield "its video is left out"
+
+
+def comment_losses(image: Image.Image) -> Iterator[str]:
+    """What is not carried of what an opened file says in words."""
+    comment = image.format != "JPEG2000" and image.info.get("comment")  # there, what wrote the file names itself
+    if comment or image.info.get("photoshop") or _IPTC in getattr(image, "tag_v2", {}):
+        yield "its comments (IPTC, comment) are left out"
+    elif any(isinstance(value, str) for key, value in getattr(image, "text", {}).items() if not _is_xmp(key)):
+        yield "its comments (text chunks) are left out"
+
+
+def _is_xmp(key: object) -> bool:
+    return key in ("XML:com.adobe.xmp", "Raw profile type exif")
+
+
+def _frames(image: Image.Image) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except (OSError, EOFError, SyntaxError, ValueError):
+        return 1  # what is broken behind the first picture
+    finally:
+        if image.tell() != 0:
+            image.seek(0)
+
+
+def _has_gain_map(image: Image.Image, data: bytes, properties: PictureProperties) -> bool:
+    if properties.has_gain_map:
+        return True
+    head = data[:_JPEG_HEAD] if image.format in ("JPEG", "MPO") else b""
+    described = xmp_of(image) or b""
+    return any(name in described or name in head for name in _GAIN_MAPS)
+
+
+def _sample_bits(image: Image.Image, data: bytes, properties: PictureProperties) -> int:
+    if image.format == "PNG" and len(data) > _PNG_DEPTH:
+        return data[_PNG_DEPTH]
+    if image.format == "TIFF":
+        return int(max(getattr(image, "tag_v2", {}).get(_TIFF_BITS, (8,))))
+    if image.format == "JPEG2000":
+        size = data.find(_CODESTREAM_SIZE)
+        return (data[size + 42] & 0x7F) + 1 if 0 <= size < len(data) - 42 else 8
+    if image.format == "PPM":
+        return 16 if image.mode == "I" or _ppm_maximum(image) > 255 else 8
+    if properties.bits is not None:
+        return properties.bits
+    return 16 if image.mode.startswith("I;16") else 8
+
+
+def _ppm_maximum(image: Image.Image) -> int:
+    tiles = getattr(image, "tile", [])
+    arguments = tiles[0].args if tiles else ()
+    last = arguments[-1] if isinstance(arguments, tuple) and arguments else 0
+    return last if isinstance(last, int) else 0

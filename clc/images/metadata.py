@@ -1,0 +1,124 @@
+"""What a photo's file says beside its pixels, as far as a stream carries it: EXIF, XMP and a colour profile."""
+
+import re
+from dataclasses import dataclass
+
+from PIL import Image
+
+from clc.images.exif import edited_exif
+
+MAX_EXIF = 2**16
+MAX_XMP = 2**20
+MAX_PROFILE = 2**22
+"""Bytes that each may take."""
+
+# Tags of a TIFF file that describe the photo; others describe how its pixels are stored.
+TIFF_EXIF = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 34665, 34853, 40091, 40092, 40093, 40094, 40095)
+NESTED = (34665, 34853)
+"""Those of them that hold tags in turn: EXIF's own, and the position."""
+TIFF_XMP = 700
+# The position in XMP: exif:GPSLatitude, drone-dji:GpsLongitude and so on, as attributes and as elements.
+_GPS_ATTRIBUTE = re.compile(rb"""\s[\w.-]+:gps[\w.-]*\s*=\s*("[^"]*"|'[^']*')""", re.IGNORECASE)
+_GPS_ELEMENT = re.compile(rb"<([\w.-]+:gps[\w.-]*)\b[^>]*?(/>|>.*?</\1\s*>)", re.IGNORECASE | re.DOTALL)
+_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*=\s*["']|<tiff:Orientation>\s*)\d""")
+GAIN_MAP_NAMES = (b"hdr-gain-map", b"hdrgainmap", b"HDRGainMap")
+"""What XMP that describes a gain map contains."""
+
+
+@dataclass(frozen=True)
+class Carry:
+    """What of a photo goes into its stream beside its pixels.
+
+    strip: nothing. strip_gps: not the position. keep_profile: the numbers as they are, and the profile with them,
+    instead of sRGB.
+    """
+
+    strip: bool = False
+    strip_gps: bool = False
+    keep_profile: bool = False
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """exif: a TIFF structure, without the `Exif` before it; xmp: XML; profile: the ICC profile of the pixels.
+
+    Without a profile, the pixels are sRGB.
+    """
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    profile: bytes | None = None
+
+    def __bool__(self) -> bool:
+        return any((self.exif, self.xmp, self.profile))
+
+
+def carried(
+    image: Image.Image, carry: Carry, *, size: tuple[int, int], profile: bytes | None, to_srgb: bool
+) -> tuple[Metadata, list[str]]:
+    """What is carried of an opened file, and what had to be left out of that.
+
+    size: width and height of the upright picture. profile: of its numbers. to_srgb: whether they were made sRGB.
+    """
+    if carry.strip:
+        return Metadata(profile=profile), []  # without it, the numbers would mean something else
+    remarks: list[str] = []
+    exif = exif_of(image)
+    if exif is not None:
+        try:
+            exif = edited_exif(exif, width=size[0], height=size[1], to_srgb=to_srgb, without_gps=carry.strip_gps)
+        except ValueError:
+            exif, remarks = None, ["its EXIF is damaged and left out"]
+    xmp = xmp_of(image)
+    if xmp is not None and any(name in xmp for name in GAIN_MAP_NAMES):
+        xmp = None
+        remarks.append("its XMP is left out: it describes a gain map")
+    if xmp is not None and b"HasExtendedXMP" in xmp:
+        remarks.append("the further part of its XMP is left out")
+    if xmp is not None:
+        xmp = _ORIENTATION.sub(rb"\g<1>1", xmp)
+    if xmp is not None and carry.strip_gps:
+        xmp = _without_position(xmp)
+        if b"gps" in xmp.lower().replace(b"\0", b""):
+            xmp = None
+            remarks.append("its XMP is left out: the position in it cannot be told apart")
+    if exif is not None and len(exif) > MAX_EXIF:
+        exif = None
+        remarks.append(f"its EXIF is left out: more than {MAX_EXIF:,} bytes")
+    if xmp is not None and len(xmp) > MAX_XMP:
+        xmp = None
+        remarks.append(f"its XMP is left out: more than {MAX_XMP:,} bytes")
+    return Metadata(exif or None, xmp or None, profile), remarks
+
+
+def exif_of(image: Image.Image) -> bytes | None:
+    """The EXIF of an opened file, a TIFF structure; None without any."""
+    if image.format == "TIFF":
+        return _exif_of_tiff(image)
+    exif = image.info.get("exif")
+    if exif is None and "Raw profile type exif" in image.info:
+        exif = image.getexif().tobytes()
+    return bytes(exif).removeprefix(b"Exif\0\0") or None if isinstance(exif, bytes) else None
+
+
+def xmp_of(image: Image.Image) -> bytes | None:
+    """The XMP of an opened file; None without any."""
+    xmp = image.info.get("xmp")
+    if xmp is None and image.format == "TIFF":
+        xmp = getattr(image, "tag_v2", {}).get(TIFF_XMP)
+    if isinstance(xmp, str):
+        xmp = xmp.encode()
+    return bytes(xmp).rstrip(b"\0") or None if isinstance(xmp, bytes) else None
+
+
+def _exif_of_tiff(image: Image.Image) -> bytes | None:
+    whole = image.getexif()
+    exif = Image.Exif()
+    for tag in TIFF_EXIF:
+        if tag in whole:
+            exif[tag] = whole.get_ifd(tag) if tag in NESTED else whole[tag]
+    return exif.tobytes().removeprefix(b"Exif\0\0") if len(exif) else None
+
+
+def _without_position(xmp: bytes) -> bytes:
+    return _GPS_ELEMENT.sub(b"", _GPS_ATTRIBUTE.sub(b"", xmp))

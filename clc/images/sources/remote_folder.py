@@ -1,0 +1,74 @@
+"""A folder on any file system that fsspec knows, named by its URL, as a photo source."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import fsspec
+
+from clc.errors import SourceError
+from clc.images.photo import EncodedPhoto
+from clc.images.sources.recognise import FIRST_BYTES, why_not_a_photo
+from clc.runtime.remarks import leave_out
+
+
+class RemoteFolderSource:
+    """The photos below a folder named by a URL, at any depth, sorted by image_id: the path below the folder.
+
+    Photos are told as in a `FolderSource`, and what is left out is said likewise. Links do not exist there.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.spec = f"folder:{url}"
+        filesystem, root = open_url(url, self.spec)
+        try:
+            if not filesystem.isdir(root):
+                raise SourceError(f"{self.spec}: there is no such folder")
+        except OSError as error:
+            raise SourceError(f"{self.spec}: cannot be listed: {error}") from error
+
+    def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
+        """Raises SourceError if the folder cannot be read, or for what would be left out, where that is not to be."""
+        filesystem, root = open_url(self.url, self.spec)
+        for image_id, path in self._photos(filesystem, root)[start:stop]:
+            try:
+                data = filesystem.cat_file(path)
+            except OSError as error:
+                leave_out(image_id, f"cannot be read: {error}", self.spec)
+                data = b""  # it was counted: other photos keep their positions
+            yield EncodedPhoto(image_id, data, source=self.spec, licence="unknown")
+
+    def _photos(self, filesystem: Any, root: str) -> list[tuple[str, str]]:
+        photos = []
+        base = root.rstrip("/")
+        try:
+            paths = filesystem.find(root)
+        except OSError as error:
+            raise SourceError(f"{self.spec}: cannot be listed: {error}") from error
+        for path in paths:
+            image_id = path.removeprefix(base).lstrip("/")
+            try:
+                reason = why_not_a_photo(image_id, b"")
+                if reason is not None:
+                    reason = why_not_a_photo(image_id, filesystem.cat_file(path, 0, FIRST_BYTES))
+            except OSError as error:
+                reason = f"cannot be read: {error}"
+            if reason is None:
+                photos.append((image_id, path))
+            else:
+                leave_out(image_id, reason, self.spec)
+        return sorted(photos)
+
+
+def is_url(where: str) -> bool:
+    """Whether a place is a URL that fsspec opens, not a path."""
+    return "://" in where
+
+
+def open_url(url: str, spec: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it. Raises SourceError if it cannot be opened."""
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+    except (ImportError, OSError, ValueError) as error:
+        raise SourceError(f"{spec}: cannot be opened: {error}") from error
+    return filesystem, path

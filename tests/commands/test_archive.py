@@ -1,0 +1,228 @@
+"""`clc pack`, `add`, `list`, `unpack`, `verify` and `info` of an archive, and `clc.open`, with the shipped model."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+from PIL import Image
+
+import clc
+from clc.errors import ArchiveError, MissingArtifactError
+from tests.archive.golden_file import PATH as GOLDEN
+from tests.commands.test_cli import Call, assert_refused
+from tests.conftest import picture
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = ("p0.png", "p1.png", "sub/p2.png")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    return Call(capsys, monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current folder, with a folder of three photos; a store with nothing in it but what comes with CLC."""
+    monkeypatch.setenv("CLC_STORE", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    Path("tree/sub").mkdir(parents=True)
+    for seed, name in enumerate(PHOTOS):
+        Image.fromarray(picture(seed, 64, 80)).save(Path("tree", name))
+
+
+def packed(run: Call, *options: object) -> str:
+    assert run("pack", "tree", "-o", "a.clca", *options)[0] == 0
+    return "a.clca"
+
+
+def test_a_folder_goes_into_an_archive_and_back(run: Call) -> None:
+    code, out, err = run("pack", "tree", "-o", "a.clca", "--quality", 60)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"a.clca: 3 photos, {Path('a.clca').stat().st_size:,} bytes, ")
+    assert run("unpack", "a.clca") == (0, "a: 3 photos\n", "")
+    for name in PHOTOS:
+        photo, back = (np.asarray(Image.open(Path(folder, name)), dtype=float) for folder in ("tree", "a"))
+        assert np.sqrt(np.square(photo - back).mean()) < 12
+
+
+def test_a_photo_costs_what_compress_makes_of_it(run: Call) -> None:
+    packed(run, "--quality", 35)
+    assert run("compress", "tree/p1.png", "p1.clc", "--no-references", "--quality", 35)[0] == 0
+    with clc.open("a.clca") as album:
+        assert album.archive.streams("p1.png") == (Path("p1.clc").read_bytes(), [])
+        streams = sum(album.info(name)[1].extent.length for name in album)
+    assert Path("a.clca").stat().st_size - streams < 400 + 150 * len(PHOTOS)
+
+
+def test_a_psnr_holds_for_every_photo(run: Call) -> None:
+    packed(run, "--psnr", 28)
+    with clc.open("a.clca") as album:
+        for name in PHOTOS:
+            error = np.asarray(album[name], dtype=float) - np.asarray(Image.open(Path("tree", name)))
+            assert 10 * np.log10(255**2 / np.square(error).mean()) == pytest.approx(28, rel=0.02)
+
+
+def test_a_size_is_that_of_the_whole_archive(run: Call) -> None:
+    packed(run, "--size", "4kB")
+    assert 3000 < Path("a.clca").stat().st_size <= 4000
+    assert_refused(run("pack", "tree", "-o", "b.clca", "--size", "700"), "give a larger --size")
+    assert_refused(run("pack", "tree", "-o", "b.clca", "--size", "much"), "is no size")
+    assert_refused(run("pack", "tree", "-o", "b.clca", "--size", "4kB", "--quality", 4), "contradicts")
+    assert not Path("b.clca").exists()
+
+
+def test_a_dry_run_says_what_would_be_done(run: Call) -> None:
+    Image.open("tree/p1.png").save("tree/q.webp", lossless=True)
+    code, out, _ = run("pack", "tree", "-o", "a.clca", "--dry-run")
+    assert code == 0
+    lines = [line.split(maxsplit=1) for line in out.splitlines()]
+    assert ["p0.png", "alone"] in lines
+    assert ["q.webp", "same picture as p1.png"] in lines
+    assert out.splitlines()[-1] == "4 photos, 3 to code; nothing is written"
+    assert sorted(os.listdir()) == ["tree"]
+
+
+def test_what_cannot_be_packed_is_named_and_counted(run: Call) -> None:
+    Path("tree/bad.jpg").write_bytes(b"no photo")
+    Path("tree/film.mov").touch()
+    code, out, err = run("pack", "tree", "-o", "a.clca")
+    assert code == 2
+    assert "3 photos" in out
+    assert "1 not packed" in out
+    assert [line.split(":")[1].strip() for line in err.splitlines()] == [
+        "bad.jpg",
+        "film.mov",
+    ]
+    assert run("verify", "a.clca")[0] == 0
+
+
+def test_an_archive_that_is_there_is_refused_without_force(run: Call) -> None:
+    Path("a.clca").write_text("old")
+    assert_refused(run("pack", "tree", "-o", "a.clca"), "a.clca is there already", "--force")
+    assert Path("a.clca").read_text() == "old"
+    packed(run, "--force")
+
+
+def test_photos_are_added(run: Call) -> None:
+    packed(run)
+    Image.fromarray(picture(7, 64, 80)).save("tree/p7.png")
+    code, out, _ = run("add", "a.clca", "tree")
+    assert (code, "1 photos" in out, "3 in it already" in out) == (0, True, True)
+    assert run("verify", "a.clca", "--decode") == (
+        0,
+        "a.clca is whole: 4 photos, every hash as recorded, every photo decoded\n",
+        "",
+    )
+    assert_refused(run("add", "none.clca", "tree"), "none.clca")
+    assert_refused(run("add", "tree/p1.png", "tree"), "would be lost")
+
+
+def test_photos_are_listed(run: Call) -> None:
+    packed(run, "--quality", 60)
+    code, out, _ = run("list", "a.clca")
+    assert code == 0
+    assert [line.split()[:3] for line in out.splitlines()[1:]] == [[name, "80x64", "60"] for name in PHOTOS]
+    listed = json.loads(run("list", "a.clca", "--json")[1])
+    assert [each["name"] for each in listed] == list(PHOTOS)
+    assert listed[0]["original_bytes"] == Path("tree/p0.png").stat().st_size
+
+
+def test_info_says_where_the_bytes_are(run: Call) -> None:
+    packed(run)
+    code, out, _ = run("info", "a.clca")
+    found = json.loads(out)
+    assert (code, found["photos"], found["bytes"]["total"]) == (0, 3, Path("a.clca").stat().st_size)
+    parts = {key: value for key, value in found["bytes"].items() if key != "total"}
+    assert sum(parts.values()) == found["bytes"]["total"]
+
+
+def test_names_and_formats(run: Call) -> None:
+    packed(run)
+    assert run("unpack", "a.clca", "sub/*", "p0.png", "-O", "out", "--format", "jpeg", "--quality", 40)[0] == 0
+    assert sorted(str(path) for path in Path("out").rglob("*.*")) == ["out/p0.jpg", "out/sub/p2.jpg"]
+    assert_refused(run("unpack", "a.clca", "none*"), "no such photo")
+    assert_refused(run("unpack", "a.clca", "--quality", 40), "png is lossless")
+    code, out, err = run("unpack", "a.clca", "-O", "out", "--format", "jpeg")
+    assert (code, out) == (2, "out: 1 photos, 2 not unpacked\n")
+    assert err.count("there already") == 2
+
+
+def test_damage_is_found_named_and_salvaged(run: Call) -> None:
+    packed(run)
+    with clc.open("a.clca") as album:
+        at = album.info("p1.png")[1].extent.at
+    data = bytearray(Path("a.clca").read_bytes())
+    data[at + 60] ^= 1
+    Path("a.clca").write_bytes(data)
+    code, out, _ = run("verify", "a.clca")
+    assert code == 1
+    assert out.startswith("p1.png: ")
+    code, out, err = run("unpack", "a.clca")
+    assert (code, out, "p1.png is damaged" in err) == (2, "a: 2 photos, 1 not unpacked\n", True)
+    Path("cut.clca").write_bytes(data[:-70])
+    assert run("verify", "cut.clca")[0] == 1
+    assert_refused(run("unpack", "cut.clca"), "--salvage")
+    code, out, err = run("unpack", "cut.clca", "--salvage", "-O", "saved")
+    assert (code, out, "p1.png: lost" in err) == (2, "saved: 2 photos, 1 not unpacked\n", True)
+
+
+def test_an_archive_goes_through_pipes() -> None:
+    command = [sys.executable, "-m", "clc", "pack", "-", "-o", "-", "--quality", "20"]
+    result = subprocess.run(command, input=b"tree/p0.png\ntree/p1.png\n", capture_output=True, check=True)
+    assert result.stderr.startswith(b"-: 2 photos, ")
+    with clc.open(io.BytesIO(result.stdout)) as album:
+        assert list(album) == ["p0.png", "p1.png"]
+
+
+class TestFromPython:
+    def test_an_album_is_a_mapping(self, run: Call) -> None:
+        with clc.open(packed(run)) as album:
+            assert (len(album), sorted(album), "p1.png" in album) == (3, sorted(PHOTOS), True)
+            assert album["p1.png"].size == (80, 64)
+            assert album.pixels("sub/p2.png").shape == (64, 80, 3)
+            with pytest.raises(KeyError):
+                album["none"]
+        with pytest.raises(ArchiveError, match="does not begin as one"):
+            clc.open("tree/p0.png")
+
+    def test_a_model_that_is_not_here_is_named(self) -> None:
+        with clc.open(GOLDEN) as album, pytest.raises(MissingArtifactError, match="0123456789abcdef"):
+            album["a.jpg"]
+
+    def test_it_is_a_file_system(self, run: Call) -> None:
+        from clc.archive.filesystem import ArchiveFileSystem
+
+        files = ArchiveFileSystem(packed(run))
+        assert sorted(files.find("")) == ["p0.png", "p1.png", "sub/p2.png"]
+        assert files.ls("sub", detail=False) == ["sub/p2.png"]
+        assert files.isdir("sub")
+        with files.open("sub/p2.png") as file:
+            shown = Image.open(file)
+            assert (shown.format, shown.size) == ("PNG", (80, 64))
+        files.get("p0.png", "copy.png")
+        with clc.open("a.clca") as album:
+            assert np.array_equal(np.asarray(Image.open("copy.png")), album.pixels("p0.png"))
+        with pytest.raises(FileNotFoundError):
+            files.open("none.png")
+        with pytest.raises(OSError, match="only read"):
+            files.open("p0.png", "wb")
+
+    def test_the_file_system_is_registered_by_its_name(self, run: Call) -> None:
+        import tomllib
+
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        value = project["entry-points"]["fsspec.specs"]["clca"]
+        module, _, name = value.rpartition(".")  # fsspec's own form
+        found = EntryPoint("clca", f"{module}:{name}", "fsspec.specs").load()
+        fsspec.register_implementation("clca", value, clobber=True)
+        assert isinstance(fsspec.filesystem("clca", fo=packed(run)), found)
+        with fsspec.open("clca://sub/p2.png::a.clca") as file:
+            assert Image.open(file).size == (80, 64)

@@ -1,0 +1,137 @@
+"""Image files with everything that photos have beside their pixels, made by hand."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from clc.images.icc_profile import ADOBE_GAMMA, ADOBE_RGB, SRGB, Chromaticities, matrix_profile, primaries
+
+DISPLAY_P3 = matrix_profile(primaries(12))
+ADOBE = matrix_profile(ADOBE_RGB, (ADOBE_GAMMA,))
+PROPHOTO = matrix_profile(
+    Chromaticities((0.3457, 0.3585), (0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001)), (1.8,)
+)
+WIDE = {"Adobe RGB": ADOBE, "Display P3": DISPLAY_P3, "ProPhoto": PROPHOTO}
+
+
+def srgb_profile() -> bytes:
+    """As LittleCMS makes it."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def camera_srgb() -> bytes:
+    """As some cameras have it: called sRGB, with a gamma of 2.2."""
+    called = "sRGB".encode("utf-16-be")
+    text = b"mluc" + struct.pack(">III2s2sII", 0, 1, 12, b"en", b"US", len(called), 28) + called
+    profile = matrix_profile(SRGB, (2.2,))
+    start = profile.index(b"mluc")
+    return profile[:start] + text.ljust(84, b"\0") + profile[start + 84 :]
+
+
+def grey_profile(gamma: float) -> bytes:
+    """A version 2 profile of grey numbers."""
+    tags = {
+        b"wtpt": b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061),
+        b"kTRC": b"curv" + struct.pack(">IIH", 0, 1, round(256 * gamma)) + bytes(2),
+    }
+    return _version_2(b"mntr", b"GRAY", b"XYZ ", tags)
+
+
+def _version_2(kind: bytes, space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
+    position = 132 + 12 * len(tags)
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        table += name + struct.pack(">II", position + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    head = struct.pack(">I4sI4s4s4s", position + len(body), bytes(4), 0x02400000, kind, space, connection)
+    head += struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + table + body
+
+
+LIGHT_OF_CMYK = (118, 118, 118)
+"""What `cmyk_profile` shows for all inks: the grey of L* = 50."""
+
+
+def cmyk_profile() -> bytes:
+    """A version 2 output profile whose inks all give the same grey, L* = 50 (a table of 2 levels an ink)."""
+    lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
+    lut += bytes(range(256)) * 4 + bytes([128, 128, 128]) * 16 + bytes(range(256)) * 3
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061), b"A2B0": lut, b"A2B1": lut}
+    return _version_2(b"prtr", b"CMYK", b"Lab ", tags)
+
+
+def pixels(height: int = 24, width: int = 32) -> NDArray[np.uint8]:
+    """Random colours."""
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def smooth(height: int = 96, width: int = 128) -> NDArray[np.uint8]:
+    """Colours that lossy formats keep."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    return np.stack([rows * 255 // height, columns * 255 // width, (rows + columns) % 200], axis=-1).astype(np.uint8)
+
+
+def encoded(image: Image.Image | NDArray[np.uint8], kind: str, **options: Any) -> bytes:
+    """An image file as Pillow writes it."""
+    file = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, kind, **options)
+    return file.getvalue()
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG file."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(image: NDArray[np.uint8], **chunks: bytes) -> bytes:
+    """A PNG file with these chunks behind its header."""
+    file = encoded(image, "PNG")
+    return file[:33] + b"".join(chunk(kind.encode(), content) for kind, content in chunks.items()) + file[33:]
+
+
+def exif(*, orientation: int = 1, gps: bool = False, interoperability: bytes | None = None) -> bytes:
+    """EXIF with a camera, an orientation, a maker note, the size of the picture and, if asked for, a position."""
+    made = Image.Exif()
+    made[0x010F] = "Lantern"
+    made[0x0112] = orientation
+    details: dict[int, Any] = {
+        0x9003: "2024:05:06 07:08:09",
+        0x927C: b"maker note",
+        0xA001: 65535,
+        0xA002: 9,
+        0xA003: 9,
+    }
+    if interoperability is not None:
+        details[0xA005] = {1: interoperability.decode()}
+    made._ifds[0x8769] = details
+    made[0x8769] = details
+    if gps:
+        made[0x8825] = {1: "N", 2: (52.0, 31.0, 12.5), 3: "E", 4: (13.0, 24.0, 17.25)}
+    return made.tobytes()
+
+
+def exif_with_thumbnail(thumbnail: bytes) -> bytes:
+    """EXIF whose second directory holds a thumbnail, as cameras write it."""
+    first = struct.pack("<H", 1) + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+    second_at = 8 + len(first) + 4
+    second = struct.pack("<H", 2)
+    data_at = second_at + 2 + 24 + 4
+    second += struct.pack("<HHII", 0x0201, 4, 1, data_at) + struct.pack("<HHII", 0x0202, 4, 1, len(thumbnail))
+    body = first + struct.pack("<I", second_at) + second + bytes(4) + thumbnail
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + body
+
+
+def xmp(inside: str = "", attributes: str = "") -> bytes:
+    """XMP with these attributes and elements."""
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
+        'xmlns:exif="http://ns.adobe.com/exif/1.0/" '
+        'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/" '
+        f'xmp:Rating="4"{attributes}>{inside}</rdf:Description></rdf:RDF></x:xmpmeta>'
+    ).encode()
