@@ -24,7 +24,10 @@ def ship_model(
     ),
     store: StoreOption = None,
 ) -> None:
-    """Copy a model to a store that comes with a product: with its latents, and its dictionary without the pictures."""
+    """Copy a model to a store that comes with a product: with its dictionary, without patches, and its references.
+
+    References are photos, which everybody can then decode.
+    """
     from clc.store.shipped import ship
 
     opened = Store(store)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from clc.errors import CorruptArtifactError
+from clc.errors import CorruptArtifactError, MissingArtifactError
 
 
 def pixels_sha256(pixels: NDArray[np.uint8]) -> str:
@@ -40,5 +40,14 @@ def decode_patch(data: bytes) -> NDArray[np.uint8]:
 
 
 def decode_patches(column: Iterable[pa.BinaryScalar]) -> NDArray[np.uint8]:
-    """A column of encoded patches of one size → uint8 [n, H, W, 3]."""
+    """A column of encoded patches of one size → uint8 [n, H, W, 3].
+
+    Raises MissingArtifactError for one that was left out where the version was copied.
+    """
+    column = list(column)
+    if not all(data.is_valid for data in column):
+        raise MissingArtifactError(
+            "this dictionary is here without its patches, which training takes; use a store that it was built in, or "
+            "one that `clc references export --with-build-inputs` was imported into"
+        )
     return np.stack([decode_patch(data.as_py()) for data in column])

@@ -384,6 +384,8 @@ def test_an_export_has_model_dictionary_and_references_and_no_patches(
     assert opened.compress(related(0), quality=30) == streams["aligned"]
     with pytest.raises(MissingArtifactError, match="without its patches"):
         retriever.patch(0)
+    with pytest.raises(MissingArtifactError, match="without its patches"):
+        reference_latents(there.get(Kind.DICTIONARY, dictionary.id), model, store=there)
 
 
 def test_photos_come_back_as_files(
