@@ -17,7 +17,7 @@ from clc.codec.bitstream import QUALITY_STEPS
 from clc.codec.encoder import Encoder
 from clc.codec.stored_quality import stored_quality
 from clc.errors import ProfileError, TargetError
-from clc.evaluation.measure.metrics import bits_per_pixel, psnr
+from clc.images.psnr import psnr
 from clc.model.gain import QUALITY_MAX, QUALITY_MIN
 
 DEFAULT_QUALITY = 50.0
@@ -112,7 +112,7 @@ def compress_to(
         return Compressed(
             data=data,
             quality=stored_quality(quality),
-            bpp=bits_per_pixel(len(data), *image.shape[:2]),
+            bpp=8.0 * len(data) / (image.shape[0] * image.shape[1]),
             psnr=psnr(image, coded.picture) if target.metric is Metric.PSNR else None,
             lossless=coded.stream.picture is not None,
         )

@@ -13,11 +13,12 @@ from clc.codec.codec import Codec
 from clc.codec.references.protocols import Alignment
 from clc.errors import CorruptArtifactError
 from clc.evaluation.codecs.builtin import Clc, ImageCodec, encoder
-from clc.evaluation.measure.metrics import bits_per_pixel, psnr
+from clc.evaluation.measure.metrics import bits_per_pixel
 from clc.evaluation.report.reference_share import trust_map
 from clc.evaluation.results import PanelRow
 from clc.images import Photo
 from clc.images.patch import encode_patch
+from clc.images.psnr import psnr
 from clc.model.tiles import TILE_SIZE
 
 logger = logging.getLogger(__name__)
