@@ -1,7 +1,8 @@
 """`python -m benchmarks.equal_bytes docs/equal-bytes.png`: one photo at equal bytes, by JPEG, AVIF and CLC.
 
-CLC codes it twice: alone and with a dictionary. The photo is the right view of the bundled stereo pair; the dictionary is built from the bundled reference photos, the
-left view among them, and is not in the bytes. Every picture is what comes back from a file. PSNR is of the whole photo.
+CLC codes it twice: alone and with a dictionary. The photo is the right view of the bundled stereo pair. The dictionary
+is built from the bundled reference photos, the left view among them, and is not in the bytes. Every picture is what
+comes back from a file. PSNR is of the whole photo.
 """
 
 import argparse
