@@ -13,7 +13,6 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load", "open"]
 
 
-
 def _register_with_pillow() -> None:
     from clc.pillow_plugin import register
 
