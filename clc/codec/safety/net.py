@@ -26,7 +26,9 @@ _MANY = 0.005  # share of failing blocks; in nearly all photos it is lower
 _MENDED_TOO_MUCH = 0.25  # share of a file that mended blocks may take before the image is doubtful
 _FEW_COLOURS, _DRAWN_SHARE = 16, 0.25  # the most frequent colours of most photos fill less
 _SAMPLED_PIXELS, _SAMPLED_ROWS = 2**14, 64
-_HARDLY_BETTER = 0.75  # times JPEG's squared error; on photos the network is always better
+# Times JPEG's squared error, at two qualities: on photos the network is better. Where it is not, it rather becomes worse
+# as the quality rises; so what is doubtful at one quality stays so.
+_HARDLY_BETTER = ((30.0, 0.75), (90.0, 0.62))
 _NEARLY = 1.15  # times the least cost
 
 
@@ -132,7 +134,8 @@ class SafetyNet:
     def _hardly_better_than_jpeg(self, coded: Candidate) -> bool:
         size = _size(coded)
         errors, usual = block_errors(self._image, coded.picture), self._yardstick.errors(size)
-        return bool(errors.mean() > _HARDLY_BETTER * usual.mean()) and self._yardstick.reaches(size)
+        hardly = np.interp(coded.stream.header.quality, *zip(*_HARDLY_BETTER, strict=True))
+        return bool(errors.mean() > hardly * usual.mean()) and self._yardstick.reaches(size)
 
     @cached_property
     def _drawn(self) -> bool:
