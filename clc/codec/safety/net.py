@@ -28,7 +28,8 @@ _FEW_COLOURS, _DRAWN_SHARE = 16, 0.25  # the most frequent colours of most photo
 _SAMPLED_PIXELS, _SAMPLED_ROWS = 2**14, 64
 # Times JPEG's squared error, at two qualities: on photos the network is better. Where it is not, it rather becomes worse
 # as the quality rises; so what is doubtful at one quality stays so.
-_HARDLY_BETTER = ((30.0, 0.75), (90.0, 0.62))
+_HARDLY_BETTER = (0.75, 0.62)
+_HARDLY_BETTER_AT = (30.0, 90.0)
 _NEARLY = 1.15  # times the least cost
 
 
@@ -134,7 +135,7 @@ class SafetyNet:
     def _hardly_better_than_jpeg(self, coded: Candidate) -> bool:
         size = _size(coded)
         errors, usual = block_errors(self._image, coded.picture), self._yardstick.errors(size)
-        hardly = np.interp(coded.stream.header.quality, *zip(*_HARDLY_BETTER, strict=True))
+        hardly = float(np.interp(coded.stream.header.quality, _HARDLY_BETTER_AT, _HARDLY_BETTER))
         return bool(errors.mean() > hardly * usual.mean()) and self._yardstick.reaches(size)
 
     @cached_property
