@@ -4,7 +4,6 @@
 saves `.clc` files once this package is imported.
 """
 
-import warnings
 from typing import TYPE_CHECKING
 
 from clc.runtime import thread_limits  # noqa: F401  (PyTorch reads them when it is first imported)
@@ -12,9 +11,6 @@ from clc.runtime.when_imported import when_imported
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load", "open"]
-
-# compressai's dependencies still use torch.jit; nobody who reads our output can do anything about it.
-warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
 
 
 def _register_with_pillow() -> None:

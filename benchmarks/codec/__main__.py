@@ -17,7 +17,6 @@ _NAMES = (
     "fuzz",
     "large",
     "presets",
-    "ranking",
     "saturation",
     "synthesis",
     "worst",

@@ -13,7 +13,7 @@ import torch
 from compressai.entropy_models import GaussianConditional
 
 from benchmarks.codec import subject
-from benchmarks.codec.symbols import Block, read_symbols
+from benchmarks.codec.symbols import CodedSymbols, read_symbols
 from benchmarks.codec.timing import interleaved_medians
 from benchmarks.printing import print_table
 from clc.codec.entropy import TableCoder
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     rows = []
     for quality in _QUALITIES:
         _, blocks = read_symbols(codec, codec.compress(photo.pixels, quality=quality, references=False))
-        block = Block(np.concatenate([b.symbols for b in blocks]), np.concatenate([b.table for b in blocks]))
+        block = CodedSymbols(np.concatenate([b.symbols for b in blocks]), np.concatenate([b.table for b in blocks]))
         rows += _compare(rivals, block, quality, options.rounds)
     print(f"\nŷ of {photo.image_id} ({photo.pixels.shape[1]}×{photo.pixels.shape[0]})\n")
     print_table(["quality", "symbols", "coder", "encode, M/s", "decode, M/s", "bytes"], rows)
@@ -49,12 +49,12 @@ class _Ours:
     def __init__(self, coder: TableCoder) -> None:
         self._coder = coder
 
-    def encode(self, block: Block) -> bytes:
+    def encode(self, block: CodedSymbols) -> bytes:
         stack = self._coder.empty()
         self._coder.push(stack, block.symbols, block.table)
         return self._coder.close(stack)
 
-    def decode(self, data: bytes, block: Block) -> np.ndarray:
+    def decode(self, data: bytes, block: CodedSymbols) -> np.ndarray:
         return self._coder.pop(self._coder.open(data), block.table)
 
 
@@ -63,16 +63,18 @@ class _CompressAI:
         self._model = GaussianConditional([SCALE_MIN * math.exp(i * LOG_SCALE_STEP) for i in range(SCALE_LEVELS)])
         self._model.update()
 
-    def encode(self, block: Block) -> bytes:
+    def encode(self, block: CodedSymbols) -> bytes:
         symbols, table = (torch.from_numpy(array)[None] for array in (block.symbols, block.table))
         strings: list[bytes] = self._model.compress(symbols.float(), table)
         return strings[0]
 
-    def decode(self, data: bytes, block: Block) -> np.ndarray:
+    def decode(self, data: bytes, block: CodedSymbols) -> np.ndarray:
         return self._model.decompress([data], torch.from_numpy(block.table)[None])[0].numpy()
 
 
-def _compare(rivals: dict[str, _Ours | _CompressAI], block: Block, quality: float, rounds: int) -> list[list[object]]:
+def _compare(
+    rivals: dict[str, _Ours | _CompressAI], block: CodedSymbols, quality: float, rounds: int
+) -> list[list[object]]:
     streams = {name: rival.encode(block) for name, rival in rivals.items()}
     for name, rival in rivals.items():
         if not np.array_equal(rival.decode(streams[name], block), block.symbols):

@@ -15,7 +15,7 @@ from benchmarks.codec import subject
 from benchmarks.codec.batch import DecodedLatents, decoded_latents
 from benchmarks.printing import print_table
 from clc.codec.bitstream import Bitstream
-from clc.evaluation.measure.metrics import psnr
+from clc.images.psnr import psnr
 from clc.model.exact.synthesis import ExactSynthesis
 from clc.model.network import CompressionModel
 from clc.model.transforms.convolutional import for_inference

@@ -33,10 +33,10 @@ from benchmarks.data import pack
 from benchmarks.printing import print_table
 from clc.codec.codec import Codec
 from clc.codec.safety.yardstick import block_errors
-from clc.evaluation.measure.metrics import psnr
 from clc.images import open_source, read_photos
 from clc.images.jpeg import jpeg_file, read_jpeg
 from clc.images.patterns import mixed_with, pattern_pictures, stage_picture
+from clc.images.psnr import psnr
 
 _LARGEST_ERROR = 0.51
 _FALL = 0.02

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from clc.model.priors.tables import FREQUENCY_BITS
 
-_WEIGHT = 8  # of a symbol against the counts that a table starts with
-_MOST = 2**14  # counts are halved beyond it
+_WEIGHT = 8  # what one symbol adds to its count
+_MOST = 2**14  # sum of counts beyond which all are halved
 
 
 class AdaptiveTable:

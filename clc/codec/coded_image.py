@@ -30,9 +30,9 @@ class Analysis:
 
 @dataclass(frozen=True)
 class CodedLatent:
-    """What the network makes of an image at one quality; nobody has looked at the picture yet.
+    """The network's coding of an image at one quality, before the safety net.
 
-    scaled: y_f in quantisation steps; decoded: ŷ, at most half a step and what rounding adds from it. float64
+    scaled: y_f in quantisation steps; decoded: ŷ, within half a step of `scaled`. float64
     [1, C, h, w] both. features: hyper features of ẑ. references: what it was coded with.
     """
 
@@ -47,7 +47,7 @@ class CodedLatent:
 class CodedImage:
     """An image at one quality: its stream, and the picture uint8 [H, W, 3] that a decoder shows.
 
-    latent: what the network made of it, of which the safety net may have left nothing in the stream.
+    latent: the network's coding of it; the safety net may have put other sections into the stream.
     """
 
     stream: Bitstream

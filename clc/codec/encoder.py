@@ -25,7 +25,7 @@ from clc.model.priors.stages import Block
 
 _ANCHORS = tuple(float(quality) for quality in range(90, 0, -10))
 _CANDIDATES_TO_ANALYSE = 2  # for each reference, where each candidate takes a tenth of a second or more to look at
-_TYPICAL_QUALITY = 50.0  # that references are chosen for
+_TYPICAL_QUALITY = 50.0  # references are chosen for it
 
 
 class Encoder:
@@ -84,13 +84,13 @@ class Encoder:
         """The part of `compress` that depends on the quality: with the references or without any, whichever costs
         least in R + λ·D; blocks that come out badly are coded otherwise.
 
-        A photo that the dictionary has nothing like would pay for indices and for matches that mislead. Where
-        references act on the latent itself, D could not be told before g_s, and they are kept.
-        always: keep some, and the network, in any case. Raises ProfileError for a quality out of range.
+        References that resemble nothing in the photo would cost indices and mislead the prior. Where they act on
+        the latent itself, D is not known before g_s, and they are kept.
+        always: keep the references and the network in any case. Raises ProfileError for a quality out of range.
         """
         coded, doubtful = self._code_safely(analysis, quality, always=always)
         if doubtful:
-            # Where ways of coding change, more quality might give a worse picture. Never worse than at an anchor below.
+            # Where the way of coding changes, more quality may look worse: never worse than at an anchor below.
             for anchor in (each for each in _ANCHORS if each < quality):
                 if anchor not in analysis.anchors:
                     analysis.anchors[anchor], _ = self._code_safely(analysis, anchor)
@@ -101,8 +101,9 @@ class Encoder:
 
     @torch.inference_mode()
     def code_with(self, analysis: Analysis, quality: float, references: UsedReferences) -> CodedImage:
-        """By the network and with these references, whatever comes out. Raises ProfileError for a quality out of
-        range.
+        """Code with the network and these references, without the safety net.
+
+        Raises ProfileError for a quality out of range.
         """
         coded = self._code_latent(analysis, quality, references)
         return CodedImage(coded.stream, self._picture(coded), coded)
@@ -133,7 +134,7 @@ class Encoder:
         return (self._lookup.entries(chosen, height, width), *aligned)
 
     def _code_safely(self, analysis: Analysis, quality: float, *, always: bool = False) -> tuple[CodedImage, bool]:
-        """With the cheapest of the choices, and what the safety net makes of that; whether it has doubts."""
+        """The image with the cheapest of its references, after the safety net; and whether that has doubts."""
         choices = analysis.choices or (NO_REFERENCES,)
         if not always and self._config.prior_only:
             choices = (*analysis.choices, NO_REFERENCES)
@@ -146,11 +147,11 @@ class Encoder:
         """R + λ·255²·D, in bits. g_s is nearly orthonormal, so that errors of the latent are those of the pixels."""
         quality = coded.stream.header.quality
         error = coded.decoded * self._network.model.gain.inverse_gain(quality) - analysis.latent
-        squared = float(error.square().sum()) / 3  # of the mean of R, G and B
+        squared = float(error.square().sum()) / 3  # D is the mean over R, G and B
         return 8 * len(coded.stream.to_bytes()) + lagrangian(quality) * 255.0**2 * squared
 
     def _code_latent(self, analysis: Analysis, quality: float, references: UsedReferences) -> CodedLatent:
-        """Gain, prior, entropy coding."""
+        """Code the latent at one quality with these references: gain, prior, entropy coding."""
         quality = stored_quality(quality)
         model = self._network.model
         scaled = (analysis.latent * model.gain.gain(quality)).clamp(-LATENT_LIMIT, LATENT_LIMIT)

@@ -20,7 +20,7 @@ ESCAPED_BITS = 16
 """Of a symbol beyond its table's radius, after the escape."""
 
 _ESCAPED = constriction.stream.model.Uniform(2**ESCAPED_BITS)
-_STATE_BITS = 64  # of an ANS coder: more than it can differ from the sum of its code lengths
+_STATE_BITS = 64  # state of an ANS coder; its stream differs from the sum of code lengths by less
 _ROUNDING = 0.99  # constriction rounds the frequencies once more
 
 

@@ -42,7 +42,7 @@ class FrozenModel:
         return self.model.device
 
     def rate(self, quality: float) -> Rate:
-        """What a quality means for the prior, exactly."""
+        """Gains and scale levels of a quality, the same numbers on every machine."""
         rate: Rate = self._rate(quality, self.device)
         return rate
 

@@ -74,6 +74,6 @@ class LatentCoder:
 
 
 def _spread(flags: NDArray[np.int32], count: int) -> NDArray[np.bool_]:
-    """Of each group's flag [⌈count/64⌉] → of each symbol [count]."""
+    """Flags of groups [⌈count/64⌉] → flags of symbols [count]."""
     spread: NDArray[np.bool_] = np.repeat(flags.astype(bool), GROUP)[:count]
     return spread

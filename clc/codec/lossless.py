@@ -10,7 +10,7 @@ from clc.errors import BitstreamError
 from clc.images.pixel_limit import without_pixel_limit
 
 _LONGEST_SIDE = 16_383
-_EFFORT = 4  # of 0..6: beyond it, seconds a megapixel
+_EFFORT = 4  # WebP's method, 0 to 6; more takes seconds a megapixel
 
 
 def lossless_file(image: NDArray[np.uint8]) -> bytes | None:

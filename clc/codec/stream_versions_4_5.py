@@ -12,7 +12,7 @@ from clc.codec.packing import read_corners, read_number, unpack_indices
 from clc.errors import BitstreamError
 
 _FIXED = struct.Struct("<3sBB8s8sHHH")
-_WHOLE_IMAGE = 1 << 15  # flag beside the quality
+_WHOLE_IMAGE = 1 << 15  # flag in the field of the quality: one set of references for the image
 _WORD = 4  # lengths are stored in words of the entropy coder
 
 

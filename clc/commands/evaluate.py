@@ -66,7 +66,7 @@ def evaluate(
     measured = find_model(opened, model or DEFAULT)
     other = None if anchor is None else find_model(opened, anchor)
     photos = open_source(f"dataset:{dataset}" if dataset.partition("?")[0] in dataset_names() else dataset)
-    if published is not None:  # before hours of measuring
+    if published is not None:  # refused here, before hours of measuring
         sizes = [(photo.pixels.shape[0], photo.pixels.shape[1]) for photo in read_photos(photos, skipped=[])]
         if reason := why_other_photos(published, sizes):
             raise SourceError(f"{dataset} cannot be compared with what is published: {reason}")

@@ -105,7 +105,7 @@ def _full_and_none(budget: Budget, data: DataSet) -> list[Variant]:
 
 
 def _as_shipped(budget: Budget, data: DataSet) -> list[Variant]:
-    always: Changes = {"evaluation": {"always_references": True}}  # what does not pay would not be seen
+    always: Changes = {"evaluation": {"always_references": True}}  # references that do not pay would not be shown
     return [Variant(_ALONE, always, references=False), Variant("references", always)]
 
 

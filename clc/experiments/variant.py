@@ -24,7 +24,7 @@ from clc.training.train import train
 
 _NO_OTHERS: dict[str, object] = {name: () for name in EvaluationConfig.model_fields if name.endswith("_qualities")}
 _MOST_PICTURES = 12
-_GRID_STRIDE = 128  # of patches of related photos: what a tile shows is at most 64 pixels off in one of them
+_GRID_STRIDE = 128  # stride of related photos' patches: a tile's content is at most 64 pixels off in one of them
 
 
 def variant_profile(experiment: Experiment, variant: Variant, data: DataSet, budget: Budget, seed: int) -> Profile:

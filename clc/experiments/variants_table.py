@@ -171,7 +171,7 @@ def table(experiment: Experiment, data: DataSet, budget: Budget, results: Versio
 
 
 def experiment_seeds(experiment: Experiment, budget: Budget) -> Sequence[int]:
-    """A model that is there already has no seeds."""
+    """Seeds that models are trained with; one entry where a model is measured as it is."""
     return budget.seeds if experiment.trained else (0,)
 
 

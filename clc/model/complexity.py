@@ -77,6 +77,8 @@ def _decode(model: CompressionModel, z_hat: Tensor, references: Tensor | None) -
 
 
 def _counting() -> FlopCounterMode:
+    import torchvision.ops  # noqa: F401  (until then PyTorch does not know the operator below)
+
     formulas = {torch.ops.torchvision.deform_conv2d: _deformable_operations}
     return FlopCounterMode(display=False, custom_mapping=formulas)
 

@@ -70,12 +70,12 @@ class GainUnit(nn.Module):
         return _interpolate(self.log_gain, quality)
 
     def rate(self, quality: float | Tensor) -> Rate:
-        """In real numbers, for training; of qualities [B], one a crop."""
+        """The `Rate` of a quality in floating point, for training; of qualities [B], one a crop."""
         gain = self.gain(quality)
         return Rate(_rounded_position(quality), gain, torch.log(gain) / LOG_SCALE_STEP)
 
     def exact_rate(self, quality: float) -> Rate:
-        """The same on every machine: float64, gains in multiples of 2^-12 and levels in multiples of 1/16."""
+        """The `Rate` of a quality, the same on every machine: float64, gains in steps of 2^-12, levels of 1/16."""
         device = self.log_gain.device
         gain = _exact_factors(self.log_gain, _LOG_GAIN_GRID, quality, _LOG_GAIN_GRID)
         return Rate(_rounded_position(quality), gain.to(device), self._exact_levels(quality).to(device))
@@ -105,7 +105,7 @@ class GainUnit(nn.Module):
         return _interpolate(self.log_inverse_gain, quality)
 
     def exact_inverse_gain(self, quality: float) -> Tensor:
-        """The same on every machine: float64 on the CPU, in multiples of `INVERSE_GAIN_STEP`."""
+        """`inverse_gain`, the same on every machine: float64 on the CPU, in multiples of `INVERSE_GAIN_STEP`."""
         return _exact_factors(self.log_inverse_gain, _LOG_INVERSE_GAIN_GRID, quality, 1 / INVERSE_GAIN_STEP)
 
 

@@ -93,7 +93,7 @@ class CompressionModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it is."""
+        """The device of the weights."""
         return self.gain.log_gain.device
 
     @property
@@ -256,5 +256,5 @@ class CompressionModel(nn.Module):
 
 
 def _bits(likelihood: Tensor) -> Tensor:
-    """Of each crop: [B, ...] → [B]."""
+    """Likelihoods [B, ...] → bits of each crop [B]."""
     return -torch.log2(likelihood).flatten(1).sum(dim=1)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 Stored = TypeVar("Stored")
 
-_OLD = "prior.deviation"  # in every file of then, in none of now
+_OLD = "prior.deviation"  # every old file has it, no new one
 _GONE = re.compile(r"gaussian\.|hyper_prior\.(quantiles|target|likelihood_lower_bound|_)")
 
 

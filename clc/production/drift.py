@@ -57,7 +57,7 @@ class Drift:
 
     @property
     def ratio(self) -> float | None:
-        """How many times as far as its own photos the new ones are, by medians; None without new photos."""
+        """Median distance of new photos over that of the dictionary's own; None without new photos."""
         if self.new is None or self.own is None:
             return None
         return self.new[1] / self.own[1] if self.own[1] > 0 else float("inf")

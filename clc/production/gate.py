@@ -138,7 +138,7 @@ def _missing(results: Version) -> dict[str, str]:
 
 
 def _rows(results: Version) -> list[ImageRow]:
-    """What was measured of our codec."""
+    """The rows of our codec."""
     codec = _ours(results)
     return [row for row in image_rows(results) if row.codec == codec]
 

@@ -107,7 +107,7 @@ def rollback(store: Store) -> tuple[Version, Version | None]:
 
 
 def dictionary_in_use(store: Store) -> Version | None:
-    """That of the model in production; where none is, or one that has none, the last that was built; None without any.
+    """The dictionary of the model in production; without one, the newest dictionary; None if there is none.
 
     Raises MissingArtifactError if the store no longer holds it.
     """

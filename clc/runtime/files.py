@@ -1,4 +1,4 @@
-"""Output files that are whole or not there, and that never take the place of something nobody meant to lose."""
+"""Output files that appear whole or not at all, and that replace no file unless asked to."""
 
 import os
 import shutil

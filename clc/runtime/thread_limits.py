@@ -13,7 +13,7 @@ import gc
 import os
 
 _SPINS = 5000
-_NEW_OBJECTS = 50_000  # before Python looks for garbage among them
+_NEW_OBJECTS = 50_000  # new objects before Python looks for garbage
 
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", str(_SPINS))

@@ -178,7 +178,7 @@ class _Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
-        """Of an error; causes count as far as they tell whether the failure may pass."""
+        """An error as a value, with those of its causes that tell whether the failure may pass."""
         chain: list[Exception] = []
         cause: BaseException | None = error
         while isinstance(cause, ClcError | OSError):

@@ -19,8 +19,9 @@ from clc.codec.frozen_model import FrozenModel
 from clc.codec.stored_quality import stored_quality
 from clc.dictionary.retrieval.open_encoder import open_encoder
 from clc.errors import ProfileError
-from clc.evaluation.measure.metrics import bits_per_pixel, psnr
+from clc.evaluation.measure.metrics import bits_per_pixel
 from clc.images import read_image
+from clc.images.psnr import psnr
 from tests.commands.test_cli import Call, assert_refused
 from tests.conftest import World
 

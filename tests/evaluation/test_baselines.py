@@ -7,7 +7,7 @@ from PIL import Image
 from clc.codec.bitstream import Bitstream
 from clc.errors import ImageError
 from clc.evaluation.codecs.builtin import Avif, Clc, Jpeg, WebP
-from clc.evaluation.measure.metrics import psnr
+from clc.images.psnr import psnr
 
 
 @pytest.mark.parametrize("baseline", [Jpeg(), WebP(), Avif()], ids=["JPEG", "WebP", "AVIF"])

@@ -10,8 +10,9 @@ from clc.errors import ImageError, SourceError
 from clc.evaluation.codecs.builtin import Clc, Jpeg, WebP
 from clc.evaluation.compare.summary import image_rows
 from clc.evaluation.measure.evaluate import EvaluationConfig, measure
-from clc.evaluation.measure.metrics import ms_ssim, psnr
+from clc.evaluation.measure.metrics import ms_ssim
 from clc.images import Photo
+from clc.images.psnr import psnr
 from clc.store import Store
 
 

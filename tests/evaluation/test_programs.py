@@ -6,7 +6,7 @@ import pytest
 
 from clc.errors import ImageError
 from clc.evaluation.codecs.programs import Hevc, JpegXl, Vvc, why_missing
-from clc.evaluation.measure.metrics import psnr
+from clc.images.psnr import psnr
 
 PROGRAMS = pytest.mark.parametrize("codec", [JpegXl(), Hevc(), Vvc()], ids=["JPEG XL", "HEVC", "VVC"])
 

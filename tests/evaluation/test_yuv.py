@@ -3,7 +3,7 @@ import pytest
 
 from clc.errors import ImageError
 from clc.evaluation.codecs.yuv import from_yuv420, to_yuv420
-from clc.evaluation.measure.metrics import psnr
+from clc.images.psnr import psnr
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 96), (63, 95)])

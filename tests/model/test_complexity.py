@@ -1,6 +1,7 @@
 """Costs are counted, so they follow the configuration; those of the presets are what they were designed for."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -77,4 +78,10 @@ def test_the_command_lists_every_preset_in_either_form(
     assert [line.split()[0] for line in table[1:]] == list(described) == list(PRESETS)
     assert described["paper"]["slices"] == 8
     assert described["paper"]["references"] == 3
-    assert f"{described['paper']['encoder'] / 1e3:.1f} / " in table[3]
+    (paper,) = (line for line in table if line.startswith("paper"))
+    assert f"{described['paper']['encoder'] / 1e3:.1f} / " in paper
+
+
+def test_the_command_knows_deformable_convolutions_in_a_process_of_its_own() -> None:
+    listed = subprocess.run([sys.executable, "-m", "clc", "model", "presets"], capture_output=True, text=True)
+    assert listed.returncode == 0, listed.stderr

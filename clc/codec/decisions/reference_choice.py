@@ -45,5 +45,5 @@ def choose(
 
 
 def _costs(tile: Tensor, references: Tensor, gain: Tensor) -> Tensor:
-    """Of each position [N, 256]: nearly the bits of the differences [N, C, 16, 16], up to a factor."""
+    """Cost of each position [N, 256]: about the bits of the differences [N, C, 16, 16], up to a factor."""
     return torch.log1p(((tile - references) * gain).square()).sum(dim=1).flatten(1)

@@ -17,7 +17,7 @@ from clc.codec.bitstream import QUALITY_STEPS
 from clc.codec.encoder import Encoder
 from clc.codec.stored_quality import stored_quality
 from clc.errors import ProfileError, TargetError
-from clc.evaluation.measure.metrics import bits_per_pixel, psnr
+from clc.images.psnr import psnr
 from clc.model.gain import QUALITY_MAX, QUALITY_MIN
 
 DEFAULT_QUALITY = 50.0
@@ -112,7 +112,7 @@ def compress_to(
         return Compressed(
             data=data,
             quality=stored_quality(quality),
-            bpp=bits_per_pixel(len(data), *image.shape[:2]),
+            bpp=8.0 * len(data) / (image.shape[0] * image.shape[1]),
             psnr=psnr(image, coded.picture) if target.metric is Metric.PSNR else None,
             lossless=coded.stream.picture is not None,
         )
@@ -123,7 +123,7 @@ def compress_to(
 
 
 def search_quality(attempt: Callable[[float], Compressed], target: Target) -> Compressed:
-    """What `attempt` makes of the quality at which it meets a target in bpp or PSNR, or of one that is lossless.
+    """Search the quality at which `attempt` meets a target in bpp or PSNR; what it made there, or a lossless stream.
 
     Raises TargetError, with what can be had, if none of at most `MAX_ATTEMPTS` qualities does.
     """
@@ -153,7 +153,7 @@ def _miss(one: Compressed, target: Target) -> float:
 
 
 def _next_quality(tried: list[Compressed], target: Target) -> float | None:
-    """Where to look next: between two neighbours with the target between them, else at an end; None if all is seen."""
+    """The quality to try next: between neighbours that enclose the target, else an end; None if both were tried."""
     ascending = sorted(tried, key=lambda one: one.quality)
     for lower, upper in pairwise(ascending):
         if (lower.measured(target.metric) < target.value) != (upper.measured(target.metric) < target.value):
@@ -165,7 +165,7 @@ def _next_quality(tried: list[Compressed], target: Target) -> float | None:
 
 
 def _between(lower: Compressed, upper: Compressed, target: Target) -> float | None:
-    """By interpolation, in whole steps of the header; None if there is no step between the two."""
+    """The quality to try between two attempts, interpolated in whole steps of the header; None if none lies between."""
     first, last = (round(one.quality * QUALITY_STEPS) for one in (lower, upper))
     if last - first < 2:
         return None
@@ -176,5 +176,5 @@ def _between(lower: Compressed, upper: Compressed, target: Target) -> float | No
 
 
 def _scale(value: float, target: Target) -> float:
-    """On which the metric is nearly linear in the quality: log rate; dB are logarithms already."""
+    """The metric where it is nearly linear in the quality: the logarithm of the rate, or dB as they are."""
     return math.log(value) if target.metric is Metric.BPP else value

@@ -27,8 +27,8 @@ Restore = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 _GREY = 128
 _TOGETHER = 4096  # blocks
-_STATE_BITS = 64  # of an ANS coder
-_LEAST_BITS = 0.012  # of a block: one of 16 activities takes 0.0013 where the others never occur
+_STATE_BITS = 64  # state of an ANS coder
+_LEAST_BITS = 0.012  # a block's least cost: an activity that always occurs takes 0.0013 bits
 _LARGEST_MEAN = 2**14  # magnitude, in steps
 
 
@@ -123,12 +123,12 @@ class LinearCoder:
 
 
 def _in_turn(count: int) -> Iterator[slice]:
-    """Some blocks at a time: in 64-bit numbers, all of a large image would not fit into memory."""
+    """Slices of a few blocks: in 64-bit numbers, all blocks of a large image would not fit into memory."""
     return (slice(start, start + _TOGETHER) for start in range(0, count, _TOGETHER))
 
 
 def _differences(values: NDArray[np.int32], grid: tuple[int, ...]) -> NDArray[np.int32]:
-    """Of an image without a network's picture: means become differences from the one to their left, or above."""
+    """Each mean as its difference from the one to the left or above: for images without a network's picture."""
     means = _means_of(values, grid)
     means[1:, 0] -= means[:-1, 0].copy()
     means[:, 1:] -= _means_of(values, grid)[:, :-1]

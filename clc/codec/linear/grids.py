@@ -16,13 +16,13 @@ They do not depend on the quality, so that what is fine enough stays so as the q
 
 _COARSEST_CHOICE = 7  # less the fineness: the exponent of its grid
 _MEAN_EXPONENT = 3  # the mean of 8×8 pixels is never coarser than one level
-_STEPS_AN_OCTAVE = 800  # of the exponent as a function of quality and frequency
+_STEPS_AN_OCTAVE = 800  # resolution of the exponent before it is rounded down
 # The usual grid is 2^7.99 at quality 1 and 2^4.32 at quality 100: √(18 / (λ ln 2)), optimal for their λ.
 _EXPONENT_AT_1, _EXPONENT_RANGE = 6394, 2936
 
 
 def first_finer(quality: float) -> int:
-    """The smallest fineness of which the grid is finer than that of the quality."""
+    """The smallest fineness whose grid is finer than the quality's own."""
     return max(1, _COARSEST_CHOICE - int(_exponents(quality).max()) + 1)
 
 
@@ -36,7 +36,7 @@ def scales(quality: float, fineness: NDArray[np.int32]) -> NDArray[np.float64]:
 
 
 def octaves_of(quality: float, fineness: NDArray[np.int32]) -> NDArray[np.int32]:
-    """How much finer than usual the grids of blocks are: [n]."""
+    """How many octaves finer than usual the grids of blocks are: [n]."""
     usual = _exponents(quality)[0, COEFFICIENTS // 2]
     finer = np.where(fineness > 0, np.maximum(usual - (_COARSEST_CHOICE - fineness), 0), 0)
     return finer.astype(np.int32)

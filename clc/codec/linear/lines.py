@@ -36,12 +36,15 @@ class Line(Protocol):
         """Which blocks of the next row are coded: 0 or 1 each; `contexts` say with which table."""
 
     def fineness(self, number: int, table: AdaptiveTable) -> NDArray[np.int32]:
-        """Of the n blocks of this row: [n]."""
+        """Fineness of the n coded blocks of this row: [n]."""
 
     def activity(
         self, levels: NDArray[np.int_], octaves: NDArray[np.int32], tables: list[AdaptiveTable]
     ) -> NDArray[np.int32]:
-        """Of their parts and colours: [n, 4, 3]; 0 if all coefficients are 0. octaves: `octaves_of` the blocks [n]."""
+        """Activity of each part and colour: [n, 4, 3]; 0 if all its coefficients are 0.
+
+        octaves: `octaves_of` the blocks [n].
+        """
 
     def values(self, activity: NDArray[np.int32], levels: NDArray[np.int32]) -> NDArray[np.int32]:
         """Coefficients [n, 4, 3, 64], with the scale level of each."""
@@ -58,18 +61,21 @@ class Writer:
         self._pushes: list[Callable[[constriction.stream.stack.AnsCoder], None]] = []
 
     def chosen(self, contexts: NDArray[np.int32], tables: list[AdaptiveTable]) -> NDArray[np.int32]:
+        """Notes which blocks of the next row are coded."""
         chosen = next(self._rows).astype(np.int32)
         for context, table in enumerate(tables):
             self._write(table, chosen[contexts == context])
         return chosen
 
     def fineness(self, number: int, table: AdaptiveTable) -> NDArray[np.int32]:
+        """Notes the fineness of this row's coded blocks."""
         self._done, self._next = self._next, self._next + number
         return self._write(table, self._fineness[self._done : self._next])
 
     def activity(
         self, levels: NDArray[np.int_], octaves: NDArray[np.int32], tables: list[AdaptiveTable]
     ) -> NDArray[np.int32]:
+        """Chooses and notes the activity that costs least."""
         values = np.abs(self._values[self._done : self._next])
         seen = np.minimum(values, self._bits.shape[1] - 1)
         best = np.zeros(values.shape[:3], dtype=np.int32)
@@ -83,6 +89,7 @@ class Writer:
         return activities
 
     def values(self, activity: NDArray[np.int32], levels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Notes the coefficients of this row's coded blocks."""
         values = self._values[self._done : self._next]
         symbols, tables = values[activity > 0].ravel(), levels[activity > 0].ravel()
         self._pushes.append(lambda stack: self._coder.push(stack, symbols, tables))
@@ -113,6 +120,7 @@ class Reader:
         self._values = [np.empty((0, PARTS, 3, COEFFICIENTS), dtype=np.int32)]
 
     def chosen(self, contexts: NDArray[np.int32], tables: list[AdaptiveTable]) -> NDArray[np.int32]:
+        """Reads which blocks of the next row are coded."""
         chosen = np.zeros_like(contexts)
         for context, table in enumerate(tables):
             here = contexts == context
@@ -121,16 +129,19 @@ class Reader:
         return chosen
 
     def fineness(self, number: int, table: AdaptiveTable) -> NDArray[np.int32]:
+        """Reads the fineness of this row's coded blocks."""
         self._fineness.append(self._read(table, number))
         return self._fineness[-1]
 
     def activity(
         self, levels: NDArray[np.int_], octaves: NDArray[np.int32], tables: list[AdaptiveTable]
     ) -> NDArray[np.int32]:
+        """Reads the activity of this row's coded blocks."""
         read = [self._read(table, len(octaves) * PARTS).reshape(-1, PARTS) for table in tables]
         return _QUIETEST - np.stack(read, axis=2)
 
     def values(self, activity: NDArray[np.int32], levels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Reads the coefficients of this row's coded blocks."""
         values = np.zeros(levels.shape, dtype=np.int32)
         symbols = self._coder.pop(self.stack, levels[activity > 0].ravel())
         values[activity > 0] = symbols.reshape(-1, COEFFICIENTS)

@@ -1,4 +1,4 @@
-"""What the rows of blocks so far say of those to come: integers only, so that it is the same everywhere."""
+"""Adaptive statistics of linear blocks."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -80,6 +80,6 @@ def _normalisers() -> NDArray[np.int64]:
 
 
 def _first_means() -> NDArray[np.int64]:
-    """Of photos, roughly: [3, 64] in units of 1/256."""
+    """Rough mean magnitudes in photos, to start from: [3, 64] in units of 1/256."""
     frequency = np.add.outer(np.arange(SIDE), np.arange(SIDE)).ravel()
     return np.stack([_FRACTION * share // (2 * (1 + frequency)) for share in (4, 2, 2)]).astype(np.int64)

@@ -1,1 +1,1 @@
-"""No block comes out destroyed: what the encoder checks, and what it codes otherwise."""
+"""The safety net: the encoder checks every block against JPEG, and codes otherwise what fails."""

@@ -1,8 +1,8 @@
-"""The encoder's safety net: it looks at the picture that a decoder will show, and codes otherwise what came out badly.
+"""The encoder's safety net: it looks at the picture that a decoder will show, and codes bad blocks in another way.
 
 The measure is what an engineer would use instead: no block of 16×16 pixels may be much worse than in a JPEG file of the
-same size. Blocks that are get coded by a linear transform; where that does not pay, the whole image is, or it is kept
-losslessly. The worst that can happen is a larger file.
+same size. A worse one is coded by a linear transform. Where that does not pay, the whole image is, or it becomes a
+lossless file. The worst that can happen is a larger file.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,15 @@ from clc.model.gain import lagrangian
 _WORSE = 2.4  # times the squared error of JPEG's block, at qualities from 50: 3.8 dB
 _RELAXED_FROM = 50.0
 _RELAXED_BY = 12.0  # below it, twice that for every 12 steps of quality: there, JPEG has no smooth blocks either
-_VISIBLE = 1.0  # mean squared error, of 255 levels: below it nobody looks for differences
-_MANY = 0.005  # share of failing blocks; of nearly all photos, fewer fail
-_MENDED_TOO_MUCH = 0.25  # share of a file
-_FEW_COLOURS, _DRAWN_SHARE = 16, 0.25  # a photo's most frequent colours mostly fill less
+_VISIBLE = 1.0  # mean squared error, of 255 levels: below it no difference is seen
+_MANY = 0.005  # share of failing blocks; in nearly all photos it is lower
+_MENDED_TOO_MUCH = 0.25  # share of a file that mended blocks may take before the image is doubtful
+_FEW_COLOURS, _DRAWN_SHARE = 16, 0.25  # the most frequent colours of most photos fill less
 _SAMPLED_PIXELS, _SAMPLED_ROWS = 2**14, 64
-_HARDLY_BETTER = 0.75  # times JPEG's squared error: of photos, the network is always better than that
+# Times JPEG's squared error, at two qualities: on photos the network is better. Where it is not, it becomes worse as
+# the quality rises: what is doubtful at one quality stays so.
+_HARDLY_BETTER = (0.75, 0.62)
+_HARDLY_BETTER_AT = (30.0, 90.0)
 _NEARLY = 1.15  # times the least cost
 
 
@@ -51,10 +54,10 @@ class SafetyNet:
         self._yardstick = Yardstick(image)
 
     def caught(self, coded: Candidate, *, keep: bool = False) -> Candidate:
-        """`coded`, mended where a block is far worse than in a JPEG file of its size; or the image without the network,
-        where that costs less in R + λ·255²·D.
+        """`coded`, with blocks mended that are far worse than in a JPEG file of its size.
 
-        keep: not without the network, whatever it costs, so that it can be measured.
+        Or the image coded without the network, if that costs less in R + λ·255²·D.
+        keep: stay with the network at any cost, to measure it.
         """
         errors = block_errors(self._image, coded.picture)
         usual, quality = self._yardstick.errors(_size(coded)), coded.stream.header.quality
@@ -63,7 +66,7 @@ class SafetyNet:
         if keep:
             return mended
         doubtful = self._is_doubtful(coded, mended, failing)
-        # What else the image may be coded as: where, and how.
+        # When another way of coding is tried, and the way.
         alternatives: tuple[tuple[bool, Callable[[], Candidate | None]], ...] = (
             (doubtful and quality < _RELAXED_FROM, lambda: self._mended_strictly(coded, errors, usual)),
             (doubtful, lambda: self._without_network(coded.stream)),
@@ -71,7 +74,7 @@ class SafetyNet:
         )
         others = [code() for applies, code in alternatives if applies]
         options = [mended, *(each for each in others if each is not None)]
-        # Of nearly equal costs the better picture, which is rarely left again for a worse one at a higher quality.
+        # At nearly equal cost, the better picture: a higher quality then rarely switches to a worse one.
         least = min(map(self._cost, options))
         fair = [each for each in options if self._cost(each) <= _NEARLY * least]
         return replace(min(fair, key=lambda each: self.error(each.picture)), doubtful=doubtful)
@@ -94,7 +97,7 @@ class SafetyNet:
         return self._drawn or self._lossless_bits <= self._cost(mended)
 
     def _mended_strictly(self, coded: Candidate, errors: NDArray[np.float64], usual: NDArray[np.float64]) -> Candidate:
-        """By the limit of higher qualities: where many blocks fail, the relaxed one lets too much pass."""
+        """Mended by the limit of quality 50. Where many blocks fail, the relaxed limit below it lets too much pass."""
         failing = errors > _allowed(usual, _RELAXED_FROM)
         return self._mended(coded.stream, coded.picture, failing, _RELAXED_FROM)
 
@@ -104,7 +107,7 @@ class SafetyNet:
         return self._mended(plain, None, every, plain.header.quality)
 
     def _losslessly(self, stream: Bitstream) -> Candidate | None:
-        """None where WebP cannot hold the image."""
+        """The image as a lossless WebP file; None where WebP cannot hold it."""
         if self._lossless is None:
             return None
         return Candidate(replace(_emptied(stream), picture=self._lossless), self._image)
@@ -112,7 +115,9 @@ class SafetyNet:
     def _mended(
         self, stream: Bitstream, prediction: NDArray[np.uint8] | None, failing: NDArray[np.bool_], limit: float
     ) -> Candidate:
-        """With the failing blocks coded, ever finer until none fails; the file grows meanwhile, and JPEG's errors fall.
+        """The image with its failing blocks coded, ever finer until none fails.
+
+        The file grows meanwhile, so JPEG's errors at its size fall.
 
         limit: the quality whose limit of errors holds, the stream's or a stricter one.
         """
@@ -130,7 +135,8 @@ class SafetyNet:
     def _hardly_better_than_jpeg(self, coded: Candidate) -> bool:
         size = _size(coded)
         errors, usual = block_errors(self._image, coded.picture), self._yardstick.errors(size)
-        return bool(errors.mean() > _HARDLY_BETTER * usual.mean()) and self._yardstick.reaches(size)
+        hardly = float(np.interp(coded.stream.header.quality, _HARDLY_BETTER_AT, _HARDLY_BETTER))
+        return bool(errors.mean() > hardly * usual.mean()) and self._yardstick.reaches(size)
 
     @cached_property
     def _drawn(self) -> bool:
@@ -157,13 +163,13 @@ class SafetyNet:
 
 
 def _allowed(usual: NDArray[np.float64], quality: float) -> NDArray[np.float64]:
-    """The error of JPEG's blocks → the largest that ours may have."""
+    """Mean squared errors of JPEG's blocks → the largest that our blocks may have."""
     relaxed = 2.0 ** max(0.0, (_RELAXED_FROM - quality) / _RELAXED_BY)
     return _WORSE * relaxed * np.maximum(usual, _VISIBLE)
 
 
 def _emptied(stream: Bitstream) -> Bitstream:
-    """What is to hold the same image in other sections."""
+    """A stream of the same image and quality, without any section yet."""
     header = replace(stream.header, dictionary_id=NO_DICTIONARY, references=0, index_bits=0, scope=Scope.TILE)
     return Bitstream(header, np.empty((header.queries, 0), dtype=np.int64), None, None, 0)
 

@@ -11,8 +11,8 @@ from clc.images.jpeg import LONGEST_SIDE, jpeg_file, read_jpeg
 _SAMPLINGS = ("4:4:4", "4:2:0")
 _FIRST_GUESS = 50
 _COMPARABLE = 1.2  # times the size: an image may have no file that is small enough
-_MOST_TRIES = 6  # before the search halves what is left
-_GROWTH = 0.025  # of the logarithm of a file's size, for a step of its quality
+_MOST_TRIES = 6  # guesses from the growth of files before the search bisects
+_GROWTH = 0.025  # a file's log size grows about so much a step of quality
 
 
 def block_errors(image: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -29,7 +29,7 @@ def block_errors(image: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArra
 
 
 class Yardstick:
-    """An image in JPEG files, as far as they are needed."""
+    """Errors of an image's JPEG files; each file is made when it is first needed."""
 
     def __init__(self, image: NDArray[np.uint8]) -> None:
         self._image = image
@@ -57,7 +57,7 @@ class Yardstick:
         return self.exists and len(self._file(1, _SAMPLINGS[-1])) <= _COMPARABLE * size
 
     def _quality_of_size(self, size: int, sampling: str, guess: int) -> int:
-        """Of the smallest file that is not smaller, else of the largest; it follows from the image alone."""
+        """JPEG quality of the smallest file of at least this size, else of the largest file."""
         low, high, quality, growth, tries = 0, 100, min(guess, 99), _GROWTH, 0
         before = (0, 0.0)
         while high - low > 1:

@@ -50,7 +50,7 @@ Encoder = Callable[[float], bytes]
 
 
 def encoder(codec: ImageCodec, image: NDArray[np.uint8]) -> Encoder:
-    """For several qualities of one image: what they have in common is done once, here.
+    """An encoder of one image at any quality. What all qualities share is computed once.
 
     Raises ClcError if the codec cannot code this image.
     """
@@ -76,11 +76,11 @@ class Clc:
 
     @property
     def name(self) -> str:
-        """The two switch positions are two codecs."""
+        """`clc`, or `clc, no references`."""
         return OURS[0] if self.references else OURS[1]
 
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
-        """Includes retrieval. Raises what `Codec.compress` raises."""
+        """uint8 [H, W, 3] → a stream, retrieval included. Raises what `Codec.compress` raises."""
         return self.prepared(image)(quality)
 
     def prepared(self, image: NDArray[np.uint8]) -> Encoder:
@@ -89,7 +89,7 @@ class Clc:
         return lambda quality: self.codec.encoder.code(analysis, quality, always=self.always).data
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
-        """Raises what `Codec.decompress` raises."""
+        """A stream → uint8 [H, W, 3]. Raises what `Codec.decompress` raises."""
         return self.codec.decompress(data)
 
 
@@ -106,14 +106,14 @@ class Jpeg:
     settings: str = "Pillow, 4:2:0, optimised Huffman tables"
 
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
-        """Raises ImageError for sides beyond 65,500 pixels."""
+        """uint8 [H, W, 3] → a JPEG file. Raises ImageError for sides beyond 65,500 pixels."""
         try:
             return jpeg_file(image, round(quality))
         except ValueError as error:
             raise ImageError(str(error)) from error
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
-        """Raises ImageError for a damaged file."""
+        """A file → uint8 [H, W, 3]. Raises ImageError for a damaged file."""
         return _pillow_decode(data, "JPEG")
 
 
@@ -126,11 +126,11 @@ class WebP:
     settings: str = "Pillow, method 6, 4:2:0"
 
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
-        """Raises ImageError for sides beyond 16,383 pixels."""
+        """uint8 [H, W, 3] → a WebP file. Raises ImageError for sides beyond 16,383 pixels."""
         return _pillow_encode(image, "WEBP", quality=round(quality), method=6)
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
-        """Raises ImageError for a damaged file."""
+        """A file → uint8 [H, W, 3]. Raises ImageError for a damaged file."""
         return _pillow_decode(data, "WEBP")
 
 
@@ -143,11 +143,11 @@ class Avif:
     settings: str = "Pillow (libaom), speed 6, 4:4:4"
 
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
-        """Raises ImageError for an image that the encoder refuses."""
+        """uint8 [H, W, 3] → an AVIF file. Raises ImageError for an image that the encoder refuses."""
         return _pillow_encode(image, "AVIF", quality=round(quality), speed=6, subsampling="4:4:4")
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
-        """Raises ImageError for a damaged file."""
+        """A file → uint8 [H, W, 3]. Raises ImageError for a damaged file."""
         return _pillow_decode(data, "AVIF")
 
 

@@ -1,4 +1,4 @@
-"""One codec against another: the differences of their mean curves, with what they can be trusted for."""
+"""One codec against another: the differences of their mean curves, with intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,10 @@ NO_COMMON_PHOTO = "no photo was coded by both at all their qualities"
 
 @dataclass(frozen=True)
 class Difference:
-    """By one metric. rate, quality: None where the curves allow no answer, for the reasons `gap` and `quality_gap`."""
+    """Two codecs' differences by one metric.
+
+    rate, quality: None where the curves allow no answer, for the reasons `gap` and `quality_gap`.
+    """
 
     photos: int
     rate: RateDifference | None

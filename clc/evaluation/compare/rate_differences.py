@@ -41,7 +41,7 @@ def _sorted(rates: NDArray[np.float64], qualities: NDArray[np.float64]) -> Curve
 def _integral(
     x: NDArray[np.float64], y: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Of the interpolant through x, y [pairs, points], from low to high [pairs]."""
+    """Integral of the interpolant through x, y [pairs, points], from low to high [pairs]."""
     width, slopes = np.diff(x), _slopes(x, y)
     start, end = (np.clip(x, low[:, None], high[:, None])[:, part] for part in (slice(None, -1), slice(1, None)))
     total = np.zeros_like(width)
@@ -57,7 +57,7 @@ def _integral(
 
 
 def _slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of the interpolant at its points; y rises strictly."""
+    """Slopes of the interpolant at its points; y rises strictly."""
     width = np.diff(x)
     secants = np.diff(y) / width
     if secants.shape[1] == 1:
@@ -72,5 +72,5 @@ def _slopes(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float6
 def _end_slope(
     width: NDArray[np.float64], next_width: NDArray[np.float64], secant: NDArray[np.float64], next: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Three points' estimate, kept from turning round."""
+    """Slope at an end, from three points, limited so that the interpolant stays monotone."""
     return np.maximum(((2.0 * width + next_width) * secant - width * next) / (width + next_width), 0.0)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from clc.evaluation.measure.metrics import psnr_of_error, squared_error
 from clc.evaluation.results import ImageRow
+from clc.images.psnr import psnr_of_error, squared_error
 from clc.store import Version
 
 

@@ -41,12 +41,13 @@ from clc.evaluation.codecs.programs import (
     why_missing,
 )
 from clc.evaluation.measure.memory import with_peak_memory
-from clc.evaluation.measure.metrics import bits_per_pixel, ms_ssim, psnr
+from clc.evaluation.measure.metrics import bits_per_pixel, ms_ssim
 from clc.evaluation.measure.overlap import refuse_overlap
 from clc.evaluation.report.panels import PatchOf, panel_rows
 from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
 from clc.images import Photo, PhotoSource, SkippedPhoto, fingerprint, read_photos
 from clc.images.provenance import PhotoIdentity
+from clc.images.psnr import psnr
 from clc.store import Draft, Kind, Recipe, StageResult, Store, canonical_sha256, run_stage
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 WIDTH, HEIGHT = 480, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 46
 _TICKS = 6
-_MARGIN = 0.05  # of the data's range, kept free around it
+_MARGIN = 0.05  # share of the data's range that stays free around it
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Point:
 class Curve:
     """One codec's points, left to right; `style` chooses colour and marker.
 
-    measured: whether they are; what others have published is dashed and does not stretch the axes.
+    measured: False for published points, which are dashed and do not stretch the axes.
     """
 
     name: str

@@ -13,11 +13,12 @@ from clc.codec.codec import Codec
 from clc.codec.references.protocols import Alignment
 from clc.errors import CorruptArtifactError, MissingArtifactError
 from clc.evaluation.codecs.builtin import Clc, ImageCodec, encoder
-from clc.evaluation.measure.metrics import bits_per_pixel, psnr
+from clc.evaluation.measure.metrics import bits_per_pixel
 from clc.evaluation.report.reference_share import trust_map
 from clc.evaluation.results import PanelRow
 from clc.images import Photo
 from clc.images.patch import encode_patch
+from clc.images.psnr import psnr
 from clc.model.tiles import TILE_SIZE
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def reference_sheet(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """
     nearest, *others = map(display, pictures)
     shown_width = nearest.shape[1]
-    others = others[:shown_width]  # of a picture that narrow, not all can be shown
+    others = others[:shown_width]  # a picture this narrow has no room for more
     if not others:
         return nearest
     edges = np.linspace(0, shown_width, len(others) + 1).round().astype(int)
@@ -111,7 +112,7 @@ def mosaics(entries: NDArray[np.int64], height: int, width: int, patch_of: Patch
 
 
 def _references_of(codec: Codec, data: bytes, patch_of: PatchOf) -> bytes | None:
-    """None also for a dictionary that was published without pictures of its entries, as a decoder needs none."""
+    """The pictures of a stream's references; None without any, and for a dictionary whose pictures are not here."""
     stream = Bitstream.from_bytes(data)
     header = stream.header
     if header.references == 0:
@@ -128,7 +129,7 @@ def _references_of(codec: Codec, data: bytes, patch_of: PatchOf) -> bytes | None
 
 
 def _trust_in(codec: Clc, data: bytes, shown: NDArray[np.uint8]) -> bytes | None:
-    """As large as the picture `shown`."""
+    """The trust map of a stream, as large as the picture `shown`."""
     trust = trust_map(codec.codec, data)
     if trust is None:
         return None

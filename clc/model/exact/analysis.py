@@ -17,11 +17,11 @@ from clc.model.exact.convolution import check_exact_sums, on_bias_grid, snap_, t
 from clc.model.exact.winograd import convolved
 from clc.model.transforms.convolutional import ConvolutionalAnalysis, ResidualBlock
 
-_EXPONENT = 11  # of activations: their 16 bits reach to 16, and a picture in 0..1 does not take them there
-_LARGEST = 2.0 ** (15 - _EXPONENT)  # of what is rounded to 16 bits; a sum with n branches is n + 1 times as large
+_EXPONENT = 11  # activations are multiples of 2^-11: 16 bits reach to 16, which pictures in 0..1 stay below
+_LARGEST = 2.0 ** (15 - _EXPONENT)  # bound of rounded values; a sum with n branches may be n + 1 times as large
 _PIXEL = 257 / 2**16  # nearly 1/255, and a dyadic number
 _PIXEL_EXPONENT = 16
-_UNFOLDED_BYTES = 2**25  # that a convolution may hold at once
+_UNFOLDED_BYTES = 2**25  # memory of one convolution's unfolded rows
 
 
 class ExactAnalysis:
@@ -30,7 +30,7 @@ class ExactAnalysis:
     def __init__(self, analysis: ConvolutionalAnalysis) -> None:
         self._layers = copy.deepcopy(analysis.layers).cpu()
         self._transformed: dict[nn.Conv2d, Tensor | None] = {}
-        inputs = (1.0, _PIXEL_EXPONENT)  # of the first convolution
+        inputs = (1.0, _PIXEL_EXPONENT)  # bound and exponent of the first convolution's inputs
         for layer in self._layers:
             if isinstance(layer, ResidualBlock):
                 for convolution in (layer.conv1, layer.conv2):
@@ -73,12 +73,12 @@ class ExactAnalysis:
 
 
 def _rectified(x: Tensor) -> Tensor:
-    """One multiplication is rounded alike everywhere."""
+    """Leaky ReLU: one multiplication, which every machine rounds alike."""
     return snap_(F.leaky_relu(x), _EXPONENT)
 
 
 def _summed(layer: nn.Conv2d, padded: Tensor) -> Tensor:
-    """Some rows at a time: the convolution of 64-bit numbers copies every pixel once for each weight that meets it."""
+    """A convolution in float64, some rows at a time: it copies every pixel once for each weight that meets it."""
     size, stride = layer.kernel_size[0], layer.stride[0]
     rows = (padded.shape[2] - size) // stride + 1
     columns = (padded.shape[3] - size) // stride + 1

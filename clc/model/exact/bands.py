@@ -1,8 +1,8 @@
 """Exact layers on some rows of a picture at a time, with the results that they have on all of it.
 
-A band is what a layer made of some rows. Each 3×3 convolution takes a row from either end of it, but where the picture
-itself ends: there are zeros beyond, as around the whole. So a caller asks the layers, last to first, which rows each
-`needs`, and begins with those.
+A band is what a layer made of some rows. Each 3×3 convolution takes a row off either end of it, except at the
+picture's own edges, beyond which there are zeros. So a caller asks the layers, last to first, which rows each `needs`,
+and begins with those.
 """
 
 from dataclasses import dataclass, replace
@@ -29,18 +29,18 @@ _LARGEST_STEPS = int(LARGEST * 2**EXPONENT)
 
 @dataclass(frozen=True)
 class Rows:
-    """Of a picture that has `height` of them, at one resolution: from `top` up to before `bottom`."""
+    """The rows from `top` up to before `bottom` of a picture of `height` rows, at one resolution."""
 
     top: int
     bottom: int
     height: int
 
     def grown(self, margin: int) -> "Rows":
-        """With so many more at either end, as far as there are."""
+        """These and so many more at either end, within the picture."""
         return replace(self, top=max(0, self.top - margin), bottom=min(self.height, self.bottom + margin))
 
     def shrunk(self, margin: int) -> "Rows":
-        """With so many less at either end, unless the picture ends there."""
+        """These without so many at either end, except where the picture ends."""
         top = self.top if self.top == 0 else self.top + margin
         bottom = self.bottom if self.bottom == self.height else self.bottom - margin
         return replace(self, top=top, bottom=bottom)
@@ -50,7 +50,7 @@ class Rows:
         return Rows(factor * self.top, factor * self.bottom, factor * self.height)
 
     def reduced(self, factor: int) -> "Rows":
-        """What holds them at a resolution that is lower by a factor."""
+        """The rows that cover these at a resolution that is lower by a factor."""
         return Rows(self.top // factor, -(-self.bottom // factor), self.height // factor)
 
 
@@ -86,7 +86,7 @@ class ExactLayer:
             self._transformed = transformed_if_exact(self._weight, self._bias, largest_input, input_exponent)
 
     def needs(self, rows: Rows) -> Rows:
-        """What its inputs must have for it to give these rows."""
+        """The rows of its input that these rows of its output need."""
         return rows.grown(self.margin)
 
     def __call__(self, band: Band) -> Band:
@@ -135,5 +135,5 @@ def snapped(band: Band) -> Band:
 
 
 def rectified(band: Band) -> Band:
-    """Leaky ReLU, and rounded: one multiplication is rounded alike everywhere."""
+    """Leaky ReLU, rounded to the grid of activations: one multiplication, which every machine rounds alike."""
     return snapped(Band(F.leaky_relu(band.values), band.rows))

@@ -73,7 +73,7 @@ class ExactConv2d(nn.Conv2d):
         return self.rounded(self.sums(x))
 
     def sums(self, x: Tensor, phase: tuple[int, int] | None = None) -> Tensor:
-        """What `rounded` takes: exact sums of products, once frozen.
+        """Exact sums of products of a frozen layer, before rounding.
 
         phase: only those at every other row and column, from this one on: [B, out_channels, h/2, w/2].
         """
@@ -87,7 +87,7 @@ class ExactConv2d(nn.Conv2d):
         return self._summed(padded, channels, stride=1)
 
     def rounded(self, sums: Tensor) -> Tensor:
-        """On the grid of the outputs and saturated, once frozen; `sums` may be overwritten."""
+        """Sums of a frozen layer, rounded to the grid of its outputs and saturated; `sums` may be overwritten."""
         if self.frozen:
             return snap_(sums, int(self.exponent))
         if self.observing:
@@ -103,7 +103,7 @@ class ExactConv2d(nn.Conv2d):
             return F.conv2d(padded, weight, self.bias, stride)
 
     def _padded(self, x: Tensor) -> Tensor:
-        """With border values repeated: the small crops of training are mostly border, and zeros would tell them so."""
+        """Inputs with border values repeated: small training crops are mostly border, which zeros would show."""
         margin = self.kernel_size[0] // 2
         return F.pad(x, (margin,) * 4, mode="replicate") if margin else x
 
@@ -156,14 +156,14 @@ def transformed_if_exact(weight: Tensor, bias: Tensor, largest_input: float, inp
 
 
 def _bits(sums: Tensor, weight: Tensor, bias: Tensor, input_exponent: int) -> float:
-    """Of the widest sum, for the largest of each output channel."""
+    """Bits of the widest sum, given the largest value of each output channel."""
     finest = (-grids_of(weight) - input_exponent).clamp(max=-_BIAS_EXPONENT)
     largest = (sums + bias.abs()).clamp(min=1.0).log2()
     return float((largest - finest).max())
 
 
 def on_weight_grid(weight: Tensor) -> Tensor:
-    """float64: rounded to 16-bit integers times a power of two per output channel."""
+    """Weights as float64, rounded to 16-bit integers times a power of two per output channel."""
     rounded = weight.double()
     for channel in range(rounded.shape[0]):
         exponent = _grid_exponent(float(rounded[channel].abs().amax()))
@@ -172,7 +172,7 @@ def on_weight_grid(weight: Tensor) -> Tensor:
 
 
 def on_bias_grid(bias: Tensor) -> Tensor:
-    """float64: rounded to where biases of exact layers lie."""
+    """A bias as float64, rounded to the grid of exact layers' biases."""
     return torch.round(bias.double() * 2.0**_BIAS_EXPONENT) * 2.0**-_BIAS_EXPONENT
 
 

@@ -23,7 +23,7 @@ from clc.model.network import CompressionModel
 from clc.model.tiles import LATENT_STRIDE
 from clc.model.transforms.convolutional import ConvolutionalSynthesis, ResidualBlock
 
-_BAND_BYTES = 2**23  # of the latent that a band shows
+_BAND_BYTES = 2**23  # latent values of one band
 _REMEMBERED_QUALITIES = 8  # their decimal exponentials take milliseconds
 
 
@@ -50,7 +50,7 @@ class ExactSynthesis:
         assert isinstance(stem, nn.Conv2d)
         self._fold = shuffle.upscale_factor
         self._layers: list[ExactLayer | ExactBlock | Shuffle] = []
-        largest = LARGEST  # of what a layer takes
+        largest = LARGEST  # bound of a layer's inputs
         for layer in layers:
             if isinstance(layer, ResidualBlock):
                 self._layers.append(ExactBlock(layer))
@@ -101,7 +101,7 @@ class ExactSynthesis:
 
 @dataclass(frozen=True)
 class _Scales:
-    """Of the channels of the latent at one quality, float64 [1, C, 1, 1]."""
+    """Scales of the latent's channels at one quality, float64 [1, C, 1, 1]."""
 
     spread: Tensor
     inverse_gain: Tensor

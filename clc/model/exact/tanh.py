@@ -1,4 +1,4 @@
-"""tanh from a table that every machine makes alike: a libm may round it otherwise than the next."""
+"""tanh from a table that every machine makes alike; maths libraries round it differently."""
 
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from functools import cache
@@ -24,7 +24,7 @@ def half_tanh(x: Tensor) -> Tensor:
 
 @cache
 def _table() -> Tensor:
-    """For every input, ascending."""
+    """`half_tanh` of every input, in ascending order."""
     with localcontext(prec=_DECIMAL_DIGITS):  # Decimal.exp is correctly rounded
         upper = [_half_tanh(Decimal(step) / 2**INPUT_EXPONENT) for step in range(LARGEST_INPUT * 2**INPUT_EXPONENT + 1)]
     steps = torch.tensor([*(-step for step in upper[:0:-1]), *upper], dtype=torch.float64)

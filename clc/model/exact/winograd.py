@@ -1,7 +1,7 @@
 """Convolutions with 3×3 weights by 4 products an output value where the sum has 9: Winograd's F(2×2, 3×3).
 
-Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016. In floating point it rounds otherwise
-than the sum does. On dyadic numbers that fit (see `convolution`) neither rounds, since the transforms only add,
+Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016. In floating point its rounding differs
+from that of the sum. On dyadic numbers that fit (see `convolution`) neither rounds, since the transforms only add,
 subtract and halve: the result is the same number.
 """
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_TILE_BYTES = 2**23  # of transformed inputs at once: what stays in caches
+_TILE_BYTES = 2**23  # transformed inputs at once; these stay in caches
 _INPUT_GROWTH = 4.0  # a transformed input is a sum of four
 _WEIGHTS = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]], dtype=torch.float64)
 _OUTPUTS = torch.tensor([[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, -1.0]], dtype=torch.float64)

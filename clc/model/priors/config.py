@@ -23,7 +23,7 @@ class PriorConfig(BaseModel):
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Without stages as before there were any, so that equal work keeps its recipe."""
+        """Leaves stages out where there are none: recipes from before there were any stay the same."""
         values: dict[str, object] = serialise(self)
         if self.stages is None:
             values.pop("stages", None)

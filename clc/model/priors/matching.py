@@ -16,9 +16,9 @@ from clc.model.tiles import LATENT_TILE, join_latent, split_latent
 
 _SCORE_EXPONENT = 6
 _SCORE_LIMIT = 2.0**8  # far above what tells two positions apart
-_SCORE_INPUT = 2.0**-4  # what the slices see of it: of the order of 1, as everything else they see
+_SCORE_INPUT = 2.0**-4  # factor on the score for the slices, whose other inputs are of the order of 1
 _SCORE_SCALE = 2.0**-3  # about 1/√d: a power of two is exact
-_START_BIAS = 3.0  # for the same position, when training starts
+_START_BIAS = 3.0  # bias of the same position when training starts
 
 
 class PriorMatchingConfig(BaseModel):

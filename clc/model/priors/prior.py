@@ -54,7 +54,7 @@ class PlainPrior(nn.Module):
 
     @property
     def networks(self) -> list[SliceNetwork]:
-        """Those of the slices, in order."""
+        """The slice networks, in order."""
         return [each for each in self.slices if isinstance(each, SliceNetwork)]
 
     def hyper_latent(self, normalised: Tensor, references: Tensor | None) -> Tensor:
@@ -63,7 +63,7 @@ class PlainPrior(nn.Module):
         return z
 
     def match(self, index: int, known: Tensor, references: Tensor | None, before: Match | None) -> Match | None:
-        """What references have where slice `index` is decoded, from what is known; `before`: the slice before's."""
+        """The references' match for slice `index`, given what is decoded; `before`: the match of the slice before."""
         return None
 
 
@@ -83,7 +83,7 @@ class ConditionedPrior(PlainPrior):
         self._ends = [*accumulate(config.slices)]
 
     def hyper_latent(self, normalised: Tensor, references: Tensor | None) -> Tensor:
-        """z; h_a is also told how far the references are, so that ẑ can say how far to trust them."""
+        """z, not rounded. h_a also sees how far the references lie, so that ẑ can say how far to trust them."""
         difference = torch.zeros_like(normalised)
         if references is not None:
             difference = normalised - nearest(normalised, references)
@@ -126,7 +126,7 @@ class Prior(nn.Module):
             self.plain = PlainPrior(config, latent_channels, hyper_analysis)
 
     def of(self, references: Tensor | None) -> PlainPrior:
-        """What codes with these references, or without any."""
+        """The prior that codes with these references, or without any."""
         found = self.conditioned if references is not None or self.plain is None else self.plain
         assert found is not None, "only a prior that matches is given references"
         return found

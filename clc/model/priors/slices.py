@@ -11,7 +11,7 @@ from clc.model.priors.stages import Phase, at_phases, phases_of_stages
 from clc.model.transforms.initialisation import starting_at
 
 _GATE_EXPONENT = 8
-_START_GATE = 0.1  # of a match, when training starts
+_START_GATE = 0.1  # gate of a match when training starts
 _LEVEL_EXPONENT = 5  # multiples of 1/16 level
 LEVEL_GAIN = 2.0
 """One unit of the scale head's output is this many scale levels."""

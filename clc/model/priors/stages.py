@@ -38,11 +38,11 @@ class Block:
     phases: tuple[Phase, ...] = ()
 
     def of(self, latent: Tensor) -> Tensor:
-        """What of a latent [B, C, h, w], h and w even, is in the block: [n·B, c, h/2, w/2], or [B, c, h, w]."""
+        """The block's part of a latent [B, C, h, w], h and w even: [n·B, c, h/2, w/2], or [B, c, h, w]."""
         return at_phases(latent[:, self.start : self.end], self.phases)
 
     def each(self, factors: Tensor) -> Tensor:
-        """Factors per channel [1 or B, C, 1, 1], for what is in the block."""
+        """The block's part of factors per channel [1 or B, C, 1, 1]."""
         own = factors[:, self.start : self.end]
         return own if len(own) == 1 or not self.phases else own.repeat(len(self.phases), 1, 1, 1)
 
@@ -68,7 +68,7 @@ class Assembled:
 
     @property
     def latent(self) -> Tensor:
-        """[B, c, h, w]"""
+        """What is decoded so far, 0 elsewhere: [B, c, h, w]."""
         if self.everything is not None:
             return self.everything
         zero = torch.zeros_like(next(iter(self.parts.values())))
@@ -76,7 +76,7 @@ class Assembled:
 
     @property
     def known(self) -> Tensor:
-        """[B, 1, h, w], 1 where something is decoded."""
+        """1 where something is decoded, 0 elsewhere: [B, 1, h, w]."""
         like = next(iter(self.parts.values()))[:, :1]
         cells = [torch.ones_like(like) if phase in self.parts else torch.zeros_like(like) for phase in _CELL]
         return F.pixel_shuffle(torch.cat(cells, dim=1), 2)

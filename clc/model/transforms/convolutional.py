@@ -139,6 +139,6 @@ def for_inference(module: Evaluated) -> Evaluated:
 
 
 def _residual_blocks(config: ConvolutionalConfig, hidden: tuple[int, int, int]) -> list[list[nn.Module]]:
-    """At each of the three resolutions."""
+    """The residual blocks of each of the three resolutions."""
     sizes = zip(config.widths, hidden, config.blocks, strict=True)
     return [[ResidualBlock(width, inside) for _ in range(number)] for width, inside, number in sizes]
