@@ -31,8 +31,8 @@ from clc.codec.codec import Codec
 from clc.codec.references.artifact import ReferencesConfig, references
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.retrieval.open_encoder import open_encoder
-from clc.evaluation.measure.metrics import psnr
 from clc.images import EncodedPhoto, PhotoSource, open_source, read_photos
+from clc.images.psnr import psnr
 from clc.production.profile import load_profile
 from clc.store import Kind, Store, Version, copy_version
 from clc.store.shipped import LayeredStore

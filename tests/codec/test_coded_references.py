@@ -35,9 +35,9 @@ from clc.errors import (
     MissingArtifactError,
     OutputError,
 )
-from clc.evaluation.measure.metrics import psnr
 from clc.images import open_source
 from clc.images.patch import pixels_sha256
+from clc.images.psnr import psnr
 from clc.store import Kind, Store, Version, copy_version, import_version
 from clc.store.lean_export import export_references
 from clc.store.shipped import LayeredStore, shipped_store
