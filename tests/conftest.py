@@ -94,6 +94,12 @@ def without_safety_net() -> Iterator[None]:
         yield
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: processes that share the tests by files would wait for the last of them."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def network_only() -> Iterator[None]:
     """Pictures are coded by the network, however they come out."""

@@ -23,7 +23,7 @@ from clc.model.gain import Rate, lagrangian
 from clc.model.limits import MAX_REFERENCES
 from clc.model.priors.stages import Block
 
-_ANCHORS = tuple(float(quality) for quality in range(90, 0, -10))
+_ANCHORS = (90.0, 70.0, 50.0, 30.0, 10.0)
 _CANDIDATES_TO_ANALYSE = 2  # for each reference, where each candidate takes a tenth of a second or more to look at
 _TYPICAL_QUALITY = 50.0  # references are chosen for it
 
@@ -92,6 +92,8 @@ class Encoder:
         if doubtful:
             # Where the way of coding changes, more quality may look worse: never worse than at an anchor below.
             for anchor in (each for each in _ANCHORS if each < quality):
+                if not analysis.net.error(coded.picture):
+                    break
                 if anchor not in analysis.anchors:
                     analysis.anchors[anchor], _ = self._code_safely(analysis, anchor)
                 other = analysis.anchors[anchor]

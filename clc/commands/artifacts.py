@@ -100,7 +100,7 @@ def _size(version: Version) -> str:
 
 def _problems(version: Version, store: Store) -> list[Problem]:
     if version.kind is Kind.REFERENCES:
-        from clc.codec.references.verify import verify_references
+        from clc.codec.references.picture_check import verify_references
 
         return verify_references(version, store)
     if version.kind is Kind.DICTIONARY:

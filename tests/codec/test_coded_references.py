@@ -22,8 +22,8 @@ from clc.codec.references.artifact import ReferencesConfig, references
 from clc.codec.references.coded import CodedPhotos, open_coded
 from clc.codec.references.exact_decoder import ExactDecoder
 from clc.codec.references.picture_cache import PictureCache
+from clc.codec.references.picture_check import verify_references
 from clc.codec.references.picture_folder import PictureFolder
-from clc.codec.references.verify import verify_references
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.inspect.photos import write_photos
 from clc.dictionary.retrieval.open_encoder import open_encoder

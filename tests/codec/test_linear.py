@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from clc.codec.linear import FINENESS, LinearCoder, first_finer, grid_shape
-from clc.codec.linear.exact import exactly_restored
+from clc.codec.linear.exact_transform import exactly_restored
 from clc.codec.linear.transform import restored
 from clc.errors import BitstreamError
 from clc.images.patterns import PATTERNS, draw_pattern

@@ -9,7 +9,7 @@ from clc.codec.bitstream import Bitstream, Header
 from clc.codec.decoder import DecodedLatent, Decoder
 from clc.codec.frozen_model import FrozenModel
 from clc.codec.linear import LinearCoder
-from clc.codec.linear.exact import exactly_restored
+from clc.codec.linear.exact_transform import exactly_restored
 from clc.codec.references.lookup import ReferenceLookup
 from clc.codec.size_limit import MAX_PIXELS
 from clc.errors import BitstreamError
