@@ -226,6 +226,8 @@ def test_a_variant_goes_from_photos_to_files_and_a_second_time_does_nothing(vari
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("network_only")
 def test_a_model_that_is_there_is_measured_with_other_dictionaries_and_its_pictures_are_reported(
     tmp_path: Path,
 ) -> None:

@@ -22,6 +22,7 @@ _WORSE = 2.4  # times the squared error of JPEG's block, at qualities from 50: 3
 _RELAXED_FROM = 50.0
 _RELAXED_BY = 12.0  # below it, twice that for every 12 steps of quality: there, JPEG has no smooth blocks either
 _VISIBLE = 1.0  # mean squared error, of 255 levels: below it no difference is seen
+_HOPELESS = 0.5  # share of failing blocks from which on mending them is not tried
 _MANY = 0.005  # share of failing blocks; in nearly all photos it is lower
 _MENDED_TOO_MUCH = 0.25  # share of a file that mended blocks may take before the image is doubtful
 _FEW_COLOURS, _DRAWN_SHARE = 16, 0.25  # the most frequent colours of most photos fill less
@@ -62,6 +63,9 @@ class SafetyNet:
         errors = block_errors(self._image, coded.picture)
         usual, quality = self._yardstick.errors(_size(coded)), coded.stream.header.quality
         failing = errors > _allowed(usual, quality)
+        if failing.mean() > _HOPELESS and not keep:
+            whole = [self._without_network(coded.stream), self._losslessly(coded.stream)]
+            return replace(self._fairest([each for each in whole if each is not None]), doubtful=True)
         mended = self._mended(coded.stream, coded.picture, failing, quality) if failing.any() else coded
         if keep:
             return mended
@@ -73,11 +77,14 @@ class SafetyNet:
             (doubtful or self._is_simple(mended), lambda: self._losslessly(coded.stream)),
         )
         others = [code() for applies, code in alternatives if applies]
-        options = [mended, *(each for each in others if each is not None)]
-        # At nearly equal cost, the better picture: a higher quality then rarely switches to a worse one.
+        fairest = self._fairest([mended, *(each for each in others if each is not None)])
+        return replace(fairest, doubtful=doubtful)
+
+    def _fairest(self, options: list[Candidate]) -> Candidate:
+        """At nearly equal cost, the better picture: a higher quality then rarely switches to a worse one."""
         least = min(map(self._cost, options))
         fair = [each for each in options if self._cost(each) <= _NEARLY * least]
-        return replace(min(fair, key=lambda each: self.error(each.picture)), doubtful=doubtful)
+        return min(fair, key=lambda each: self.error(each.picture))
 
     def error(self, picture: NDArray[np.uint8]) -> float:
         """Sum of the squared errors of all pixels and colours, of 255 levels."""
