@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from clc.store import Kind, Store
+from clc.store.shipped import LayeredStore
 from tests.processes import our_line, run_module
 
 pytestmark = pytest.mark.slow
 
 
 def test_an_experiment_leaves_its_table_under_an_alias_and_does_nothing_twice(tmp_path: Path) -> None:
+    store = LayeredStore(tmp_path / "artifacts")
+    store.aliases.set(Kind.MODEL, "production", store.get(Kind.MODEL, "tiny"))  # quicker than the default
     first = run_module(tmp_path, "clc", "experiment", "figure2c")
     assert first.returncode == 0, first.stderr
     results = Store(tmp_path / "artifacts").aliases.resolve(Kind.RESULTS, "figure2c-bundled")
