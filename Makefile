@@ -1,5 +1,5 @@
-# `make demo`: install and run the main job on bundled photos.  `make test`: everything CI runs.
-# `make check`: before every commit, everything but the slow tests.
+# `make demo`: install and run the main job on bundled photos.  `make test`: every test.
+# `make check`: what CI runs, before every commit: everything but the slow tests.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
