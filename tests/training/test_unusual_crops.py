@@ -97,7 +97,9 @@ def test_a_share_is_kept_on_average(data: TrainingSet) -> None:
 def test_unusual_crops_are_the_same_in_any_order_and_from_any_process(data: TrainingSet) -> None:
     places = [(step, index) for step in range(2) for index in range(2)]
     here = {place: batches(data, 0.5)[place] for place in places}
-    loader = DataLoader(batches(data, 0.5), None, sampler=places[::-1], num_workers=2)
+    # Spawned: a fork of this process has whatever other tests left in it.
+    own = {"num_workers": 2, "multiprocessing_context": "spawn"}
+    loader = DataLoader(batches(data, 0.5), None, sampler=places[::-1], **own)
     for place, there in zip(places[::-1], loader, strict=True):
         assert torch.equal(here[place].pixels, there.pixels)
         assert torch.equal(here[place].views, there.views)  # type: ignore[arg-type]
