@@ -83,8 +83,7 @@ class StoreCoder:
 
     def code(self, pixels: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()) -> Compressed:
         """As the protocol says."""
-        if keys:
-            raise NotImplementedError("this codec refers to no key photos")
+        assert not keys, "plans for this coder have every photo alone"
         if not hasattr(self._thread, "codec"):
             from clc.api import StoreCodec
 
