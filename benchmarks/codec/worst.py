@@ -32,6 +32,7 @@ from benchmarks.codec.search import searched_pictures
 from benchmarks.data import pack
 from benchmarks.printing import print_table
 from clc.codec.codec import Codec
+from clc.codec.references.protocols import NO_REFERENCES
 from clc.codec.safety.yardstick import block_errors
 from clc.images import open_source, read_photos
 from clc.images.jpeg import jpeg_file, read_jpeg
@@ -46,7 +47,7 @@ _WORSE = 6.0
 _VISIBLE = 1.0
 _SIZE = 256
 _TOGETHER = 64
-_REFERENCES = {"no": (False,), "yes": (True,), "both": (False, True)}
+_REFERENCES = {"no": (False,), "yes": (True,), "both": (True, False)}
 _HEADING = (
     *("pictures", "references", "number", "files", "|ŷ − y|, steps", "PSNR falls by, dB"),
     *("worse than JPEG's block by, dB", "worst block, dB", "mended", "linear", "lossless", "blocks, % of bytes"),
@@ -107,11 +108,11 @@ def run(options: argparse.Namespace) -> int:
         pictures = _pictures(options, versions.codec())
         # Some at a time: a pool takes all that it can get, and memory with it.
         while some := list(itertools.islice(pictures, _TOGETHER)):
-            work = list(itertools.product(some, _REFERENCES[options.references]))
-            for group, references, findings in pool.imap_unordered(_measure, work):
-                found.setdefault((group, references), _Findings()).add(findings)
-                for line in findings.broken:
-                    print(f"BROKEN: {line}", flush=True)
+            for group, measured in pool.imap_unordered(_measure, some):
+                for references, findings in measured.items():
+                    found.setdefault((group, references), _Findings()).add(findings)
+                    for line in findings.broken:
+                        print(f"BROKEN: {line}", flush=True)
             print(f"{sum(own.pictures for own in found.values())} pictures done", file=sys.stderr, flush=True)
     print()
     print_table(
@@ -158,24 +159,37 @@ def _photos(source: str) -> Iterator:
 
 
 _codec: Codec | None = None
-_qualities: list[float] = []
+_options = argparse.Namespace()
 
 
 def _start(options: argparse.Namespace) -> None:
     """Of each process: its own codec, one thread."""
-    global _codec, _qualities
+    global _codec, _options
     torch.set_num_threads(1)
-    _codec, _qualities = subject.open_subject(options, quiet=True).codec(), options.qualities
+    _codec, _options = subject.open_subject(options, quiet=True).codec(), options
 
 
-def _measure(work: tuple[_Picture, bool]) -> tuple[str, bool, _Findings]:
-    picture, references = work
+def _measure(picture: _Picture) -> tuple[str, dict[bool, _Findings]]:
+    """With references, without, or both: once, where the encoder takes none of those offered at any quality."""
+    measured: dict[bool, _Findings] = {}
+    taken = True
+    for references in _REFERENCES[_options.references]:
+        if taken:
+            findings, taken = _coded(picture, references)
+        measured[references] = findings
+    return picture.group, measured
+
+
+def _coded(picture: _Picture, references: bool) -> tuple[_Findings, bool]:
+    """What was found, and whether any reference was taken."""
     assert _codec is not None
     findings = _Findings(pictures=1)
     analysis = _codec.encoder.analyse(picture.pixels, references=references)
     best = -math.inf
-    for quality in _qualities:
+    taken = False
+    for quality in _options.qualities:
         coded = _codec.encoder.code(analysis, quality)
+        taken |= coded.latent.references is not NO_REFERENCES
         stream, shown = coded.stream, coded.picture
         about = f"{picture.group}, {picture.name}, quality {quality:g}, references {references}"
         findings.coded += 1
@@ -206,7 +220,8 @@ def _measure(work: tuple[_Picture, bool]) -> tuple[str, bool, _Findings]:
                 findings.broken.append(
                     f"{about}: {(worse > _WORSE).sum()} blocks, {worse.max():.1f} dB worse than JPEG"
                 )
-    return picture.group, references, findings
+    taken |= any(anchor.latent.references is not NO_REFERENCES for anchor in analysis.anchors.values())
+    return findings, taken
 
 
 def _decibels(errors: NDArray[np.float64]) -> NDArray[np.float64]:
