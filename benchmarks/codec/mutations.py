@@ -63,6 +63,9 @@ class OnePhoto:
     pixels: NDArray[np.uint8]
     bytes: int = 0
 
+    def key(self, entry: int) -> int:
+        return entry
+
     def photo(self, entry: int) -> NDArray[np.uint8]:
         """The same for each."""
         return self.pixels

@@ -31,7 +31,8 @@ _TYPICAL_QUALITY = 50.0  # references are chosen for it
 class Encoder:
     """Codes images with one model and, optionally, the references of one dictionary.
 
-    lookup: what references mean. retriever: needed to write streams with references; aligner: to align some.
+    lookup: what references mean. retriever, aligner: either writes streams with references: entries that are found,
+    photos that are brought into line. Without a retriever the aligner looks at all photos.
     max_pixels: larger images are refused.
     """
 
@@ -113,20 +114,18 @@ class Encoder:
     def _choices(self, image: NDArray[np.uint8], latent: Tensor) -> tuple[UsedReferences, ...]:
         height, width = image.shape[:2]
         latents = self._lookup.latents
-        if latents is None or self._retriever is None:
+        if latents is None or (self._retriever is None and self._aligner is None):
             raise MissingArtifactError(
                 "coding with references needs a dictionary and its reference latents; "
                 "name one with --dictionary, or code without references"
             )
         number = self._config.references
+        if self._retriever is None:
+            return self._aligned(image, np.empty((0, 0), dtype=np.int64))
         if not self._config.prior_only:
             return (self._lookup.entries(self._retriever.retrieve(image, number), height, width),)
         candidates = self._retriever.retrieve(image, min(CANDIDATES_PER_REFERENCE * number, len(latents)))
-        aligned: tuple[UsedReferences, ...] = ()
-        if self._aligner is not None and self._lookup.aligns:
-            alignment = self._aligner.align(image, candidates, MAX_REFERENCES)
-            if alignment is not None:
-                aligned = (self._lookup.aligned(alignment, height, width),)
+        aligned = self._aligned(image, candidates)
         if aligned and not latents.at_hand:
             return aligned
         if not latents.at_hand:
@@ -134,6 +133,15 @@ class Encoder:
         gain = self._network.model.gain.gain(_TYPICAL_QUALITY)
         chosen = choose(latent, candidates, latents, gain, number)
         return (self._lookup.entries(chosen, height, width), *aligned)
+
+    def _aligned(self, image: NDArray[np.uint8], candidates: NDArray[np.int64]) -> tuple[UsedReferences, ...]:
+        """Photos that are brought into line with an image; none, where none is like it or nothing aligns."""
+        if self._aligner is None or not self._lookup.aligns:
+            return ()
+        alignment = self._aligner.align(image, candidates, MAX_REFERENCES)
+        if alignment is None:
+            return ()
+        return (self._lookup.aligned(alignment, *image.shape[:2]),)
 
     def _code_safely(self, analysis: Analysis, quality: float, *, always: bool = False) -> tuple[CodedImage, bool]:
         """The image with the cheapest of its references, after the safety net; and whether that has doubts."""

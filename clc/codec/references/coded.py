@@ -88,6 +88,10 @@ class CodedPhotos:
         number = self._picture[entry]
         return int(self._heights[number]), int(self._widths[number])
 
+    def key(self, entry: int) -> str:
+        """The SHA-256 of the pixels of the photo that an entry was cut from."""
+        return self._pixels_sha256[self._picture[entry]]
+
     def photo(self, entry: int) -> NDArray[np.uint8]:
         """The photo uint8 [H, W, 3] that an entry was cut from. Raises what `picture` raises."""
         return self.picture(int(self._picture[entry]))

@@ -1,39 +1,47 @@
 """From what a stream says of references to their latents: the same in the encoder, in the decoder, on every machine."""
 
-from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from clc.codec.bitstream import tile_count
+from clc.codec.references.aligned_latents import AlignedLatents
 from clc.codec.references.protocols import (
     NO_REFERENCES,
     Alignment,
     EntryLatents,
     ReferencePhotos,
     UsedReferences,
+    dequantised_tiles,
 )
 from clc.codec.references.warp import warp
 from clc.errors import BitstreamError, MissingArtifactError
-from clc.model.conditioning.int8 import quantise
-from clc.model.exact.analysis import ExactAnalysis
 from clc.model.network import CompressionModel
-from clc.model.tiles import padded_size, split_latent
+from clc.model.tiles import split_latent
 from clc.model.transforms.convolutional import ConvolutionalAnalysis
 
 
 class ReferenceLookup:
     """The references of one model and, optionally, one dictionary.
 
-    latents: of the dictionary. photos: needed for references that are aligned.
+    latents: of the dictionary. photos: needed for references that are aligned. aligned_latents: of the model, where
+    several lookups share what they analyse.
     """
 
-    def __init__(self, model: CompressionModel, latents: EntryLatents | None, photos: ReferencePhotos | None) -> None:
+    def __init__(
+        self,
+        model: CompressionModel,
+        latents: EntryLatents | None,
+        photos: ReferencePhotos | None,
+        aligned_latents: AlignedLatents | None = None,
+    ) -> None:
         self._model = model
         self.latents = latents
         self.photos = photos
+        self._shared = aligned_latents
 
     @property
     def aligns(self) -> bool:
@@ -61,7 +69,7 @@ class ReferenceLookup:
             return NO_REFERENCES
         self._check(entries, self.latents)
         values = self.latents.stored(entries)
-        latents = self.latents.dequantised(values).to(self._model.device).expand(tiles, -1, -1, -1, -1)
+        latents = self._dequantised(values, torch.from_numpy(self.latents.exponents)).expand(tiles, -1, -1, -1, -1)
         return UsedReferences(entries, values, latents)
 
     def aligned(self, alignment: Alignment, height: int, width: int) -> UsedReferences:
@@ -74,29 +82,31 @@ class ReferenceLookup:
             raise MissingArtifactError(
                 "aligned references need a convolutional model, and the dictionary with the pictures of its entries"
             )
+        assert self.photos is not None, "aligns"
         self._check(alignment.entries, self.latents)
-        exponents = torch.from_numpy(self.latents.exponents)
-        pictures = self._pictures(alignment, height, width, (padded_size(height), padded_size(width)))
-        values = [quantise(self._analysis(picture).float(), exponents)[0] for picture in pictures]
-        tiles = torch.stack([split_latent(each) for each in values], dim=1)
-        latents = self.latents.dequantised(tiles).to(self._model.device)
-        return UsedReferences(alignment.entries[None], tiles, latents, alignment.corners)
+        analysed = [
+            self._aligned_latents.latent(self.photos.key(entry), self.photos.photo(entry), corners, height, width)
+            for entry, corners in zip(alignment.entries.tolist(), alignment.corners, strict=True)
+        ]
+        values, exponents = self.latents.quantised(torch.cat(analysed))
+        tiles = torch.stack([split_latent(each[None]) for each in values], dim=1)
+        return UsedReferences(alignment.entries[None], tiles, self._dequantised(tiles, exponents), alignment.corners)
+
+    def _dequantised(self, values: Tensor, exponents: Tensor) -> Tensor:
+        return dequantised_tiles(values, exponents).to(self._model.device)
 
     def pictures(self, alignment: Alignment, height: int, width: int) -> list[NDArray[np.uint8]]:
         """What is analysed, uint8 [height, width, 3] each. Raises as `aligned` does."""
-        return list(self._pictures(alignment, height, width, (height, width)))
-
-    def _pictures(
-        self, alignment: Alignment, height: int, width: int, shape: tuple[int, int]
-    ) -> Iterator[NDArray[np.uint8]]:
         assert self.photos is not None, "aligns"
-        for entry, corners in zip(alignment.entries.tolist(), alignment.corners, strict=True):
-            yield warp(self.photos.photo(entry), corners, height, width, shape)
+        return [
+            warp(self.photos.photo(entry), corners, height, width, (height, width))
+            for entry, corners in zip(alignment.entries.tolist(), alignment.corners, strict=True)
+        ]
 
     @cached_property
-    def _analysis(self) -> ExactAnalysis:
+    def _aligned_latents(self) -> AlignedLatents:
         assert isinstance(self._model.g_a, ConvolutionalAnalysis), "aligns"
-        return ExactAnalysis(self._model.g_a)
+        return self._shared or AlignedLatents(self._model.g_a)
 
     def _check(self, entries: NDArray[np.int64], latents: EntryLatents) -> None:
         if entries.max() >= len(latents):

@@ -74,6 +74,10 @@ class DictionaryPhotos:
         """Of the file that holds the pictures; 0 if no photo is shown."""
         return self._version.manifest.files["entries"].bytes if self.shown() else 0
 
+    def key(self, entry: int) -> tuple[str, int]:
+        """The version, and the photo that an entry was cut from."""
+        return self._version.id, int(self._number[entry])
+
     def photo(self, entry: int) -> NDArray[np.uint8]:
         """uint8 [H, W, 3], grey where no entry shows it, up to the last row and column that one does.
 

@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clc.model.conditioning.int8 import dequantise
+from clc.model.conditioning.int8 import dequantise, quantise
 
 
 class Retriever(Protocol):
@@ -52,14 +53,19 @@ class EntryLatents(ABC):
 
     def select(self, entries: NDArray[np.int64]) -> Tensor:
         """De-quantised latents float32 [T, M, C, 16, 16] of entries [T, M]."""
-        return self.dequantised(self.stored(entries))
+        return dequantised_tiles(self.stored(entries), torch.from_numpy(self.exponents))
 
-    def dequantised(self, values: Tensor) -> Tensor:
-        """float32 [T, M, C, 16, 16] of such integers.
+    def quantised(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """float32 [M, C, h, w] of whole photos → int8 values of the same shape, and their exponents int32 [C]."""
+        return quantise(latents, torch.from_numpy(self.exponents))
 
-        In memory, what a tile's references have in one channel lies together, as matching reads it.
-        """
-        return dequantise(values.transpose(1, 2).contiguous().transpose(1, 2), torch.from_numpy(self.exponents))
+
+def dequantised_tiles(values: Tensor, exponents: Tensor) -> Tensor:
+    """int8 [T, M, C, 16, 16] → float32 [T, M, C, 16, 16].
+
+    In memory, what a tile's references have in one channel lies together, as matching reads it.
+    """
+    return dequantise(values.transpose(1, 2).contiguous().transpose(1, 2), exponents)
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,10 @@ class ReferencePhotos(Protocol):
     @property
     def bytes(self) -> int:
         """What they take beside the latents."""
+        ...
+
+    def key(self, entry: int) -> Hashable:
+        """Equal for entries of one photo, and for those only, whatever photos there are in the process."""
         ...
 
     def photo(self, entry: int) -> NDArray[np.uint8]:

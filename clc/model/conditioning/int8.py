@@ -17,7 +17,9 @@ def quantise(
     """
     if exponents is None:
         largest = latents.abs().amax(dim=(0, 2, 3)).clamp(min=2.0**-24)
-        exponents = torch.floor(torch.log2(_INT8_LIMIT / largest)).int()
+        # ⌊log2(127 / largest)⌋, without a logarithm, which machines round each in their own way.
+        mantissa, exponent = torch.frexp(largest)  # largest = mantissa · 2^exponent, mantissa in [1/2, 1)
+        exponents = torch.where(mantissa <= _INT8_LIMIT / 128, 7, 6).int() - exponent
     if finest is not None:
         exponents = torch.minimum(exponents, finest)
     scaled = torch.floor(latents * torch.exp2(exponents.float())[:, None, None] + 0.5)
