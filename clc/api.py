@@ -1,7 +1,7 @@
 """What a program uses: `clc.load` gives a codec for photos, `StoreDecoder` decodes with what a store holds."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from clc.codec.artifacts import find_latents, open_codec, other_latents, values_of
-from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header
+from clc.codec.artifacts import find_latents, open_codec, other_latents, read_model, values_of
+from clc.codec.bitstream import Bitstream, Header
 from clc.codec.codec import Codec
 from clc.codec.decisions.targets import Compressed, Target, compress_to
+from clc.codec.decoder import Decoder
 from clc.codec.encoder import Encoder
+from clc.codec.key_codec import KeyCodec
 from clc.codec.metadata_section import pack_metadata, read_metadata
 from clc.codec.size_limit import MAX_PIXELS
 from clc.codec.stream_file import read_stream
@@ -108,6 +110,7 @@ class StoreDecoder:
         self.max_pixels = max_pixels
         self.device = available_device(device)
         self._open = lru_cache(maxsize=_OPEN_CODECS)(self._open_codec)
+        self._open_alone = lru_cache(maxsize=_OPEN_CODECS)(self._open_key_codec)
 
     def __repr__(self) -> str:
         return f"StoreDecoder({self.store}, {self.device})"
@@ -116,13 +119,14 @@ class StoreDecoder:
         """A copy, here or in another process, reads the weights again."""
         return type(self), (self.store, str(self.device), self.max_pixels)
 
-    def decompress(self, data: bytes) -> Image.Image:
+    def decompress(self, data: bytes, keys: Sequence[bytes] = ()) -> Image.Image:
         """The picture in a stream; its `info` has `exif`, `xmp` and `icc_profile` where the stream carries them.
 
+        keys: in an archive, the streams of the key photos that it refers to, in order.
         Raises BitstreamError for one that is damaged, MissingArtifactError, with what to import, for one whose model
         or references are not in the store, CorruptArtifactError for references that are damaged.
         """
-        picture = Image.fromarray(self._pixels(data))
+        picture = Image.fromarray(self._pixels(data, tuple(keys)))
         metadata = metadata_of(data)
         said = {"exif": metadata.exif, "xmp": metadata.xmp, "icc_profile": metadata.profile}
         picture.info |= {name: content for name, content in said.items() if content is not None}
@@ -156,8 +160,10 @@ class StoreDecoder:
         write_atomically(target, encoded, overwrite=overwrite)
         return picture
 
-    def _pixels(self, data: bytes) -> NDArray[np.uint8]:
+    def _pixels(self, data: bytes, keys: tuple[bytes, ...]) -> NDArray[np.uint8]:
         header = Bitstream.from_bytes(data).header
+        if keys or not header.references:
+            return self._decoder(header.model_id, keys).decompress(data)
         try:
             return self._codec_for(header).decompress(data)
         except BitstreamError:
@@ -167,16 +173,25 @@ class StoreDecoder:
                     return self._open(header.model_id, header.dictionary_id, latents).decompress(data)
             raise
 
-    def _codec_for(self, header: Header) -> Codec:
-        return self._open(header.model_id, header.dictionary_id if header.references else None)
+    def _decoder(self, model: str, keys: tuple[bytes, ...]) -> Decoder:
+        return self._open_alone(model).decoder(keys)
 
-    def _open_codec(self, model: str, dictionary: str | None, latents: str | None = None) -> Codec:
+    def _codec_for(self, header: Header) -> Codec:
+        return self._open(header.model_id, header.dictionary_id)
+
+    def _open_codec(self, model: str, dictionary: str, latents: str | None = None) -> Codec:
         found = self.store.get(Kind.MODEL, model)
-        named = None if dictionary is None else self._references(dictionary)
+        named = self._references(dictionary)
         others = None if latents is None else self.store.get(Kind.LATENTS, latents)
-        if named is not None and named.kind is Kind.DICTIONARY and others is None:
+        if named.kind is Kind.DICTIONARY and others is None:
             others = find_latents(self.store, named, found)
-        return self._placed(open_codec(self.store, found, named, latents=others, max_pixels=self.max_pixels))
+        codec = open_codec(self.store, found, named, latents=others, max_pixels=self.max_pixels)
+        codec.model.to(self.device)
+        return codec
+
+    def _open_key_codec(self, model: str) -> KeyCodec:
+        network = read_model(self.store.get(Kind.MODEL, model)).to(self.device)
+        return KeyCodec(network, model, max_pixels=self.max_pixels)
 
     def _references(self, id: str) -> Version:
         """What a stream names: a version of kind `references`, or a dictionary with stored latents."""
@@ -188,17 +203,11 @@ class StoreDecoder:
             raise missing
 
     def _other_latents(self, header: Header) -> list[str]:
-        if not header.references:
-            return []
         dictionary = self._references(header.dictionary_id)
         if dictionary.kind is Kind.REFERENCES:
             return []
         model = self.store.get(Kind.MODEL, header.model_id)
         return [version.id for version in other_latents(self.store, dictionary, model)]
-
-    def _placed(self, codec: Codec) -> Codec:
-        codec.model.to(self.device)
-        return codec
 
 
 def available_device(name: str) -> torch.device:
@@ -325,8 +334,10 @@ class StoreCodec(StoreDecoder):
 
     def _encoder(self, references: bool) -> Encoder:
         if self._retrieving is None and references and self._takes_references():
-            self._retrieving = self._placed(self._open_retrieving())
-        return (self._retrieving or self._open(self.model.short_id, None)).encoder
+            self._retrieving = self._open_retrieving()
+        if self._retrieving is None:
+            return self._open_alone(self.model.short_id).encoder()
+        return self._retrieving.encoder
 
     def _takes_references(self) -> bool:
         try:
@@ -341,13 +352,20 @@ class StoreCodec(StoreDecoder):
         dictionary = self.dictionary or self.store.get(Kind.DICTIONARY, self.model.attributes["dictionary"])
         values_of(dictionary, self.model, store=self.store)  # a dictionary that is new to this model
         opened = open_encoder(self.store, self.model, dictionary, backbone=self._backbone, max_pixels=self.max_pixels)
+        opened[0].model.to(self.device)
         return opened[0]
+
+    def _decoder(self, model: str, keys: tuple[bytes, ...]) -> Decoder:
+        own = self._retrieving
+        if own is not None and own.model_id == model and not keys:
+            return own.decoder
+        return super()._decoder(model, keys)
 
     def _codec_for(self, header: Header) -> Codec:
         own = self._retrieving
         if own is None or own.latents is None or header.model_id != own.model_id:
             return super()._codec_for(header)
-        return own if header.dictionary_id in (NO_DICTIONARY, own.latents.dictionary_id) else super()._codec_for(header)
+        return own if header.dictionary_id == own.latents.dictionary_id else super()._codec_for(header)
 
 
 def _loaded_again(store: Store, model: str, dictionary: str | None, options: dict[str, Any]) -> StoreCodec:

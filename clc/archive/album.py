@@ -11,7 +11,6 @@ from PIL import Image
 from clc.archive.byte_ranges import open_ranges
 from clc.archive.container import ArchiveReader
 from clc.archive.contents import MemberRow, StreamRow
-from clc.errors import ArchiveError
 
 
 class StreamDecoder(Protocol):
@@ -24,8 +23,8 @@ class StreamDecoder(Protocol):
         """
 
 
-class AloneDecoder:
-    """Decodes streams that refer to no key photo, with the models of a store. Threads take turns."""
+class StoreStreamDecoder:
+    """Decodes streams of archives with the models of a store. Threads take turns."""
 
     def __init__(self, store: str | None = None, *, device: str = "cpu", max_pixels: int | None = None) -> None:
         self._store, self._device, self._max_pixels = store, device, max_pixels
@@ -33,20 +32,16 @@ class AloneDecoder:
         self._decoder: Any = None
 
     def decode(self, stream: bytes, keys: Sequence[bytes]) -> Image.Image:
-        """As the protocol says. Raises ArchiveError for a stream that has keys."""
-        if keys:
-            raise ArchiveError(
-                "this photo refers to key photos, which this release of CLC cannot decode; use a newer one"
-            )
+        """As the protocol says."""
         with self._lock:
             if self._decoder is None:
                 self._decoder = self._opened()
-            picture: Image.Image = self._decoder.decompress(stream)
+            picture: Image.Image = self._decoder.decompress(stream, keys)
             return picture
 
     def _opened(self) -> Any:
         from clc.api import StoreDecoder  # here: listing an archive does not wait for PyTorch
-        from clc.codec.codec import MAX_PIXELS
+        from clc.codec.size_limit import MAX_PIXELS
         from clc.store.shipped import LayeredStore
 
         return StoreDecoder(LayeredStore(self._store), self._device, self._max_pixels or MAX_PIXELS)
@@ -117,5 +112,6 @@ def open_album(
     (['a.png'], (64, 48))
     """
     return Album(
-        ArchiveReader(open_ranges(source, **storage_options)), AloneDecoder(store, device=device, max_pixels=max_pixels)
+        ArchiveReader(open_ranges(source, **storage_options)),
+        StoreStreamDecoder(store, device=device, max_pixels=max_pixels),
     )

@@ -1,32 +1,54 @@
-"""How the photos of an archive are coded: by one codec for each thread, all of one model."""
+"""How the photos of an archive are coded: by one codec, on several threads, alone or with key photos of the archive."""
 
 import hashlib
 import json
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clc.codec.decisions.targets import Compressed, Target
 
+if TYPE_CHECKING:
+    from clc.codec.key_codec import KeyCodec
+
+
+@dataclass(frozen=True)
+class CodedPhoto:
+    """The stream of a photo. used: places, among the key photos that were offered, of those that it refers to."""
+
+    compressed: Compressed
+    used: tuple[int, ...] = ()
+
+    @property
+    def data(self) -> bytes:
+        """The stream's bytes."""
+        return self.compressed.data
+
 
 class PhotoCoder(Protocol):
     """Codes photos for an archive; may be called from several threads at once.
 
-    settings: equal for coders that make the same streams of the same photos. max_pixels: of a photo.
+    settings: equal for coders that make the same streams of the same photos. max_pixels: of a photo. takes_keys:
+    whether photos can refer to others.
     """
 
     settings: "CodingSettings"
     max_pixels: int
 
+    @property
+    def takes_keys(self) -> bool: ...
+
     def prepare(self) -> None:
         """Make the thread that calls it ready."""
 
-    def code(self, pixels: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()) -> Compressed:
-        """The stream of uint8 [H, W, 3], which may refer to those of key photos.
+    def code(self, pixels: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()) -> CodedPhoto:
+        """The stream of uint8 [H, W, 3], which may refer to those of key photos where that pays.
 
         Raises ImageError for a photo that cannot be coded, TargetError for a target that cannot be met.
         """
@@ -36,12 +58,14 @@ class PhotoCoder(Protocol):
 class CodingSettings:
     """What, beside the photo, decides over its stream.
 
-    model: its whole id. size: bytes for all photos, instead of a target for each.
+    model: its whole id. size: bytes for all photos, instead of a target for each. references: whether photos may refer
+    to others.
     """
 
     model: str
     target: Target
     size: int | None = None
+    references: bool = True
 
     @property
     def digest(self) -> bytes:
@@ -51,9 +75,10 @@ class CodingSettings:
 
 
 class StoreCoder:
-    """Codes with a model of a store, every photo alone and without a dictionary, so that the archive needs neither.
+    """Codes with a model of a store and without a dictionary, so that the archive needs the model alone.
 
-    model: a name, as `clc.load` takes it. Raises MissingArtifactError if there is none of that name.
+    model: a name, as `clc.load` takes it. references: let photos refer to key photos of the archive.
+    Raises MissingArtifactError if there is none of that name.
     """
 
     def __init__(
@@ -62,18 +87,24 @@ class StoreCoder:
         target: Target,
         *,
         size: int | None = None,
+        references: bool = True,
         store: str | None = None,
         max_pixels: int | None = None,
     ) -> None:
         from clc.api import find_model
-        from clc.codec import codec as codec_module
+        from clc.codec.size_limit import MAX_PIXELS
         from clc.store.shipped import LayeredStore
 
-        self._store = LayeredStore(store)
-        self._model = find_model(self._store, model)
-        self.max_pixels = max_pixels or codec_module.MAX_PIXELS
-        self._thread = threading.local()
-        self.settings = CodingSettings(self._model.id, target, size)
+        self._model = find_model(LayeredStore(store), model)
+        self.max_pixels = max_pixels or MAX_PIXELS
+        self._lock = threading.Lock()
+        self._opened: KeyCodec | None = None
+        self.settings = CodingSettings(self._model.id, target, size, references)
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether photos can refer to others: if they may, and the model can."""
+        return self.settings.references and self._codec.takes_keys
 
     def prepare(self) -> None:
         """Photos side by side on one core each are faster than one photo on all."""
@@ -81,12 +112,26 @@ class StoreCoder:
 
         torch.set_num_threads(1)
 
-    def code(self, pixels: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()) -> Compressed:
+    def code(self, pixels: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()) -> CodedPhoto:
         """As the protocol says."""
-        assert not keys, "plans for this coder have every photo alone"
-        if not hasattr(self._thread, "codec"):
-            from clc.api import StoreCodec
+        coded, used = self._codec.compress_to(pixels, target, keys)
+        return CodedPhoto(coded, used)
 
-            self._thread.codec = StoreCodec(self._store, self._model, max_pixels=self.max_pixels)
-        compressed: Compressed = self._thread.codec.compress_to(pixels, target, references=False)
-        return compressed
+    @property
+    def _codec(self) -> "KeyCodec":
+        with self._lock:
+            if self._opened is None:
+                from clc.codec.artifacts import read_model
+                from clc.codec.key_codec import KeyCodec
+                from clc.dictionary.retrieval.align import PhotoAligner
+
+                aligner = partial(PhotoAligner, moved=finds_moved_cameras())
+                self._opened = KeyCodec(
+                    read_model(self._model), self._model.short_id, aligner=aligner, max_pixels=self.max_pixels
+                )
+            return self._opened
+
+
+def finds_moved_cameras() -> bool:
+    """Whether there are the libraries that find where a photo lies in one that was taken from elsewhere."""
+    return all(find_spec(library) is not None for library in ("skimage", "faiss"))

@@ -3,7 +3,7 @@
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,10 @@ from clc.archive.coding import PhotoCoder
 from clc.archive.container import ArchiveReader
 from clc.archive.framing import HEADER_BYTES, WORK_KEY_BYTES, header
 from clc.archive.inputs import InputPhoto, Inputs
-from clc.archive.packer import LeftStreams, Packer, PackSummary, open_photo
+from clc.archive.opened import open_photo
+from clc.archive.packer import LeftStreams, Packer, PackSummary
+from clc.archive.plan import ArchivePlan
+from clc.archive.planning import plan_for
 from clc.archive.records import FoundStream, whole_streams
 from clc.archive.size import SAMPLE, SizeBudget
 from clc.archive.writer import ArchiveWriter, locked
@@ -45,12 +48,13 @@ def create_archive(
     restart: bool = False,
     threads: int | None = None,
     report: Report = lambda _: None,
-    references: Mapping[str, tuple[str, ...]] | None = None,
+    plan: ArchivePlan | None = None,
 ) -> tuple[PackSummary, int]:
     """Pack photos into a new archive, whole or not there; what became of them, and the bytes of the archive.
 
     Until it is whole it is `part_of(output)`, which an interrupted run leaves and the next one goes on with.
-    restart: begin again instead if that was made with other settings. references: as for `Packer.pack`.
+    restart: begin again instead if that was made with other settings. plan: as for `Packer.pack`; by default, photos
+    are compared, where the coder takes key photos.
     Raises OutputError for an output that is there, without `overwrite`, or cannot be written; ArchiveError if another
     process makes it, or if what is left of it was made otherwise; ImageError if no photo could be packed.
     """
@@ -61,11 +65,11 @@ def create_archive(
         if not os.path.lexists(part) or not os.path.samestat(os.fstat(file.fileno()), os.stat(part)):
             raise ArchiveError(f"{output}: another process has just made it; name another file")
         left = _left_in(part, coder, restart)
-        end = max((extent.end for extent in left.extents.values()), default=0)
+        end = max((found.extent.end for found in left.streams.values()), default=0)
         os.ftruncate(file.fileno(), end)
         writer = ArchiveWriter(file, at=end)
         try:
-            summary = _packed(writer, inputs, coder, left, threads=threads, report=report, references=references)
+            summary = _packed(writer, inputs, coder, left, threads=threads, report=report, plan=plan)
             if not writer.members:
                 name, reason = summary.failed[0] if summary.failed else ("", "there are none")
                 why = reason if reason.startswith(name) else f"{name}: {reason}"
@@ -124,16 +128,19 @@ def _packed(
     archive: ArchiveReader | None = None,
     threads: int | None = None,
     report: Report,
-    references: Mapping[str, tuple[str, ...]] | None = None,
+    plan: ArchivePlan | None = None,
 ) -> PackSummary:
     import torch
 
     before = torch.get_num_threads()
+    threads = threads or len(os.sched_getaffinity(0))
     try:
-        budget = None if coder.settings.size is None else _budget(inputs, coder, coder.settings.size)
+        if plan is None:
+            plan = plan_for(inputs, coder, report, threads)
+        budget = None if coder.settings.size is None else _budget(inputs, coder, coder.settings.size, plan)
         packer = Packer(writer, coder, archive=archive, left=left, budget=budget, threads=threads)
         packer.summary.failed += inputs.unusable
-        return packer.pack(inputs, report, references)
+        return packer.pack(inputs, report, plan)
     finally:
         torch.set_num_threads(before)
 
@@ -155,8 +162,8 @@ def _left_in(part: Path, coder: PhotoCoder, restart: bool) -> LeftStreams:
     return LeftStreams(source, _by_label(iter(found)))
 
 
-def _by_label(found: Iterator[FoundStream]) -> dict:
-    return {(each.label.settings, each.label.original, each.label.name): each.extent for each in found}
+def _by_label(found: Iterator[FoundStream]) -> dict[tuple[bytes, bytes, str], FoundStream]:
+    return {(each.label.settings, each.label.original, each.label.name): each for each in found}
 
 
 def _check_sources(output: Path, inputs: Inputs) -> None:
@@ -176,11 +183,11 @@ def _full_disk(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _budget(inputs: Inputs, coder: PhotoCoder, size: int) -> SizeBudget:
-    pixels, photos, overhead = 0, 0, _FIXED_BYTES
+def _budget(inputs: Inputs, coder: PhotoCoder, size: int, plan: ArchivePlan) -> SizeBudget:
+    pixels, photos, overhead = 0.0, 0, _FIXED_BYTES
     for photo in inputs:
         if count := _pixels(photo):
-            pixels += count
+            pixels += count * plan[photo.name].share
             photos += 1
             overhead += _INDEX_BYTES + 2 * len(photo.name.encode())
     if overhead >= size:

@@ -29,10 +29,11 @@ FOOTER_BYTES = _FOOTER.size + _CRC.size
 class RecordKind(IntEnum):
     """What a record holds. A reader that meets another kind while it scans passes over it."""
 
-    STREAM = 1  # a `.clc` stream
+    STREAM = 1  # a `.clc` stream that was coded alone
     SAME = 2  # another name for the stream of an earlier record
     METADATA = 3
     INDEX = 4
+    REFERRING = 5  # a `.clc` stream that refers to others, which lie before it
 
 
 def header() -> bytes:
@@ -96,26 +97,43 @@ def parse_record_head(data: bytes) -> RecordHead | None:
 class Label:
     """What the record of a stream says of it, so that it can be found again without an index.
 
-    settings, original: the first 8 bytes of the SHA-256 of how it was coded and of the file that it was made from.
-    name: of the first member that shows it.
+    settings, original: the first 8 bytes of the SHA-256 of how it was coded and of what it was made from.
+    name: of the first member that shows it. keys: where the content of the streams lies that it refers to, in order.
     """
 
     settings: bytes
     original: bytes
     name: str
+    keys: tuple[int, ...] = ()
+
+    @property
+    def kind(self) -> RecordKind:
+        """Of the record of a stream so called."""
+        return RecordKind.REFERRING if self.keys else RecordKind.STREAM
 
     def pack(self) -> bytes:
         """Serialise."""
-        return self.settings[:WORK_KEY_BYTES] + self.original[:WORK_KEY_BYTES] + self.name.encode()
+        keys = b""
+        if self.keys:
+            keys = bytes([len(self.keys)]) + struct.pack(f"<{len(self.keys)}Q", *self.keys)
+        return self.settings[:WORK_KEY_BYTES] + self.original[:WORK_KEY_BYTES] + keys + self.name.encode()
 
     @classmethod
-    def parse(cls, label: bytes) -> "Label | None":
-        """None if it is no label of a stream."""
-        try:
-            name = label[2 * WORK_KEY_BYTES :].decode()
-        except UnicodeDecodeError:
+    def parse(cls, head: RecordHead) -> "Label | None":
+        """None if it is no label of a stream, or a damaged one."""
+        if head.kind not in (RecordKind.STREAM, RecordKind.SAME, RecordKind.REFERRING):
             return None
-        return cls(label[:WORK_KEY_BYTES], label[WORK_KEY_BYTES : 2 * WORK_KEY_BYTES], name) if name else None
+        label, at = head.label, 2 * WORK_KEY_BYTES
+        keys: tuple[int, ...] = ()
+        try:
+            if head.kind == RecordKind.REFERRING:
+                count = label[at]
+                keys = struct.unpack_from(f"<{count}Q", label, at + 1)
+                at += 1 + 8 * count
+            name = label[at:].decode()
+        except (UnicodeDecodeError, IndexError, struct.error):
+            return None
+        return cls(label[:WORK_KEY_BYTES], label[WORK_KEY_BYTES : 2 * WORK_KEY_BYTES], name, keys) if name else None
 
 
 @dataclass(frozen=True)

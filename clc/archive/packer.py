@@ -1,30 +1,29 @@
 """Photos into an archive: read, compared, coded and written side by side, a few in memory at a time."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
 from clc.archive.byte_ranges import ByteRanges
-from clc.archive.coding import PhotoCoder
+from clc.archive.coding import CodedPhoto, PhotoCoder
 from clc.archive.container import ArchiveReader
-from clc.archive.contents import Extent, MemberRow, sha256
+from clc.archive.contents import MemberRow, sha256
 from clc.archive.framing import WORK_KEY_BYTES, Label
 from clc.archive.inputs import InputPhoto
-from clc.archive.names import check_name, printable
+from clc.archive.opened import Opened, open_photo
+from clc.archive.plan import NO_PLAN, ArchivePlan, PlannedPhoto
+from clc.archive.records import FoundStream
 from clc.archive.size import Share, SizeBudget
 from clc.archive.writer import ArchiveWriter
 from clc.codec.bitstream import QUALITY_STEPS
 from clc.codec.decisions.targets import Metric, Target
-from clc.errors import ArchiveError, ImageError, TargetError
-from clc.images import decode
+from clc.errors import ImageError, TargetError
+from clc.model.limits import QUALITY_MAX
 from clc.runtime.prefetch import in_parallel
 
 _READERS = 2
+_DECIBELS = 0.08  # of a step of quality, about
 _SQUEEZE = 0.985  # of the bytes that are left: a rate is met within 2 %
 
 
@@ -32,11 +31,15 @@ _SQUEEZE = 0.985  # of the bytes that are left: a rate is met within 2 %
 class PackSummary:
     """What has become of the photos so far.
 
-    coded: streams made; same: photos that have the pixels of another; reused: streams found from an interrupted run;
-    already: photos that the archive had. failed: names of photos that are not in the archive, each with the reason.
+    looked_at: photos that were compared with others, before any is coded. coded: streams made; same: photos that have
+    the pixels of another; reused: streams found from an interrupted run; already: photos that the archive had.
+    referring: streams that refer to key photos. failed: names of photos that are not in the archive, each with the
+    reason.
     """
 
+    looked_at: int = 0
     coded: int = 0
+    referring: int = 0
     same: int = 0
     reused: int = 0
     already: int = 0
@@ -60,28 +63,16 @@ class LeftStreams:
     """Whole streams that an interrupted run left in the file, by what their records say."""
 
     source: ByteRanges
-    extents: Mapping[tuple[bytes, bytes, str], Extent]
+    streams: Mapping[tuple[bytes, bytes, str], FoundStream]
 
-    def find(self, label: Label) -> Extent | None:
+    def find(self, label: Label) -> FoundStream | None:
         """The stream that this label would be written for."""
-        return self.extents.get((label.settings[:WORK_KEY_BYTES], label.original[:WORK_KEY_BYTES], label.name))
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """A photo that was read. sha256: of its file; picture: of its pixels."""
-
-    photo: InputPhoto
-    sha256: bytes = b""
-    size: int = 0
-    pixels: NDArray[np.uint8] | None = None
-    picture: bytes = b""
-    reason: str = ""
+        return self.streams.get((label.settings[:WORK_KEY_BYTES], label.original[:WORK_KEY_BYTES], label.name))
 
 
 @dataclass(frozen=True)
 class _Key:
-    """The stream of a key photo, which others refer to."""
+    """The stream of a photo that others may refer to."""
 
     number: int
     stream: bytes
@@ -91,12 +82,12 @@ class _Key:
 class _Work:
     """A photo, and what there is to do for it: nothing more, take a stream that is there, or code it."""
 
-    opened: _Opened
+    opened: Opened
     stream: int | None = None  # one that the archive has already
-    left: Extent | None = None
+    left: FoundStream | None = None
     target: Target | None = None
     share: Share | None = None
-    coded: bytes = b""
+    coded: CodedPhoto | None = None
     reason: str = ""
     already: bool = False
     keys: tuple["_Key", ...] = ()
@@ -131,7 +122,7 @@ class Packer:
             bytes, int | str
         ] = {}  # by the SHA-256 of pixels: the stream's number, or why there is none
         self._names: set[str] = set()
-        self._references: Mapping[str, tuple[str, ...]] = {}
+        self._plan = NO_PLAN
         self._keys: dict[str, _Key | None] = {}  # those that are written
         self.summary = PackSummary()
 
@@ -139,17 +130,16 @@ class Packer:
         self,
         photos: Iterable[InputPhoto],
         report: Callable[[PackSummary], None] = lambda _: None,
-        references: Mapping[str, tuple[str, ...]] | None = None,
+        plan: ArchivePlan = NO_PLAN,
     ) -> PackSummary:
         """Pack them all, in their order; photos that cannot be packed are named in the summary.
 
-        report: called after each photo. references: names of photos, and of the key photos that they refer to
-        (`Plan.by_name`); key photos are packed first, and `photos` gone through twice. A photo whose key photos cannot
-        be packed is coded without them. Raises SourceError if a source cannot be read, OSError if the archive cannot
-        be written.
+        report: called after each photo. plan: who refers to whom; key photos are packed first, and `photos` gone
+        through twice. A photo whose key photos cannot be packed is coded without them.
+        Raises SourceError if a source cannot be read, OSError if the archive cannot be written.
         """
-        self._references = references or {}
-        self._keys = {key: None for keys in self._references.values() for key in keys}
+        self._plan = plan
+        self._keys = {key: None for planned in plan.photos.values() for key in planned.keys}
         if self._keys:
             self._pack((photo for photo in photos if photo.name in self._keys), report)
         self._pack((photo for photo in photos if photo.name not in self._keys), report)
@@ -167,7 +157,7 @@ class Packer:
             self._write(work)
             report(self.summary)
 
-    def _decide(self, opened: _Opened) -> _Work:
+    def _decide(self, opened: Opened) -> _Work:
         name = opened.photo.name
         if opened.reason:
             return _Work(opened, reason=opened.reason)
@@ -183,19 +173,28 @@ class Packer:
         if opened.picture in self._streams:
             return self._without_stream(_Work(opened))
         self._streams[opened.picture] = "it was not coded"
-        written = (self._keys[key] for key in self._references.get(name, ()))
+        planned = self._planned(opened)
+        written = (self._keys[key] for key in planned.keys)
         keys = tuple(key for key in written if key is not None)
         left = None if self._left is None else self._left.find(self._label(opened, keys))
-        if left is not None:
+        if left is not None and self._writer.has_streams(left.label.keys):
             return self._without_stream(_Work(opened, left=left, keys=keys))
         if self._budget is None:
-            return _Work(opened, target=self._coder.settings.target, keys=keys)
-        share = self._budget.share(_Work(opened).pixels)
-        return _Work(opened, target=Target(Metric.QUALITY, share.quality), share=share, keys=keys)
+            return _Work(opened, target=finer(self._coder.settings.target, planned.finer), keys=keys)
+        share = self._budget.share(self._weight(opened))
+        target = finer(Target(Metric.QUALITY, share.quality), planned.finer)
+        return _Work(opened, target=target, share=share, keys=keys)
+
+    def _planned(self, opened: Opened) -> PlannedPhoto:
+        return self._plan[opened.photo.name]
+
+    def _weight(self, opened: Opened) -> float:
+        """Pixels, as many as a photo has that takes as much as this one is planned to."""
+        return _Work(opened).pixels * self._planned(opened).share
 
     def _without_stream(self, work: _Work) -> _Work:
         if self._budget is not None:
-            self._budget.skip(work.pixels)
+            self._budget.skip(self._weight(work.opened))
         return work
 
     def _code(self, work: _Work) -> _Work:
@@ -206,7 +205,7 @@ class Packer:
             coded = self._coder.code(work.opened.pixels, work.target, [key.stream for key in work.keys])
         except (ImageError, TargetError) as error:
             return _Work(work.opened, reason=str(error), share=work.share)
-        return replace(work, coded=coded.data)
+        return replace(work, coded=coded)
 
     def _write(self, work: _Work) -> None:
         opened, summary = work.opened, self.summary
@@ -225,17 +224,19 @@ class Packer:
             self._add(opened, work.stream, label)
             summary.same += 1
         elif work.left is not None and self._left is not None:
-            stream = self._left.source.read(work.left.at, work.left.length)
-            number = self._writer.adopt_stream(stream, work.left.at, tuple(key.number for key in work.keys))
+            stream = self._left.source.read(work.left.extent.at, work.left.extent.length)
+            number = self._writer.adopt_stream(stream, work.left.extent.at, work.left.label.keys)
             self._written(opened, number, stream)
             summary.reused += 1
             summary.stream_bytes += len(stream)
-        elif work.coded:
-            parents = tuple(key.number for key in work.keys)
-            number = self._writer.add_stream(work.coded, self._label(opened, work.keys), parents)
-            self._written(opened, number, work.coded)
+        elif work.coded is not None:
+            data = work.coded.data
+            parents = tuple(work.keys[place].number for place in work.coded.used)
+            number = self._writer.add_stream(data, self._label(opened, work.keys), parents)
+            self._written(opened, number, data)
             summary.coded += 1
-            summary.stream_bytes += len(work.coded)
+            summary.referring += bool(parents)
+            summary.stream_bytes += len(data)
         else:
             found = self._streams[opened.picture]
             if isinstance(found, str):
@@ -247,46 +248,49 @@ class Packer:
 
     def _within_budget(self, work: _Work, share: Share, budget: SizeBudget) -> _Work:
         most = budget.most()
-        if len(work.coded) > most and work.opened.pixels is not None:
+        size = 0 if work.coded is None else len(work.coded.data)
+        if size > most and work.opened.pixels is not None:
             try:
                 target = Target(Metric.BPP, max(_SQUEEZE * most, 1) * 8 / work.pixels)
                 coded = self._coder.code(work.opened.pixels, target, [key.stream for key in work.keys])
-                work = replace(work, target=target, coded=coded.data)
+                work = replace(work, target=target, coded=coded)
+                size = len(coded.data)
             except TargetError:
                 work = _Work(work.opened, reason="no bytes are left for it; give a larger --size")
-        budget.spend(share, len(work.coded))
+                size = 0
+        budget.spend(share, size)
         return work
 
-    def _label(self, opened: _Opened, keys: tuple[_Key, ...] = ()) -> Label:
-        """Of a stream that refers to others, the hash of the original is one of theirs, too."""
+    def _label(self, opened: Opened, keys: tuple[_Key, ...] = ()) -> Label:
+        """What the stream is made of is hashed: the file, by how much it is finer, the key photos that are offered."""
         made_of = opened.sha256
-        if keys:
-            made_of = sha256(made_of + b"".join(sha256(key.stream) for key in keys))
+        planned = self._planned(opened)
+        if keys or planned.finer:
+            finer_by = round(planned.finer * QUALITY_STEPS).to_bytes(2, "little")
+            made_of = sha256(made_of + finer_by + b"".join(sha256(key.stream) for key in keys))
         return Label(self._coder.settings.digest, made_of, opened.photo.name)
 
-    def _written(self, opened: _Opened, number: int, stream: bytes) -> None:
+    def _written(self, opened: Opened, number: int, stream: bytes) -> None:
         self._streams[opened.picture] = number
         if opened.photo.name in self._keys:
             self._keys[opened.photo.name] = _Key(number, stream)
         self._add(opened, number)
 
-    def _add(self, opened: _Opened, stream: int, label: Label | None = None) -> None:
+    def _add(self, opened: Opened, stream: int, label: Label | None = None) -> None:
         photo = opened.photo
         member = MemberRow(photo.name, stream, opened.sha256, opened.size, photo.modified, photo.mode)
         self._writer.add_member(member, label)
 
 
-def open_photo(photo: InputPhoto, *, max_pixels: int) -> _Opened:
-    """Read, hash and decode a photo; the reason in it where that fails."""
-    try:
-        check_name(photo.name)
-        data = photo.read()
-        pixels = decode(data, name=printable(photo.name), max_pixels=max_pixels)
-    except (ArchiveError, ImageError) as error:
-        return _Opened(photo, reason=str(error))
-    picture = hashlib.sha256(repr(pixels.shape).encode())
-    picture.update(np.ascontiguousarray(pixels).data)
-    return _Opened(photo, hashlib.sha256(data).digest(), len(data), pixels, picture.digest())
+def finer(target: Target, quality: float) -> Target:
+    """A target that is better by so many steps of quality; a rate stays as it is.
+
+    >>> finer(Target.choose(quality=80), 30).value
+    100.0
+    """
+    if target.metric is Metric.QUALITY:
+        return replace(target, value=min(target.value + quality, QUALITY_MAX))
+    return replace(target, value=target.value + _DECIBELS * quality) if target.metric is Metric.PSNR else target
 
 
 def _same_coding(archive: ArchiveReader, coder: PhotoCoder) -> dict[bytes, int]:
@@ -300,18 +304,3 @@ def _same_coding(archive: ArchiveReader, coder: PhotoCoder) -> dict[bytes, int]:
         for member, row in archive.members()
         if row.quality == quality and coder.settings.model.startswith(row.model)
     }
-
-
-def duplicates(photos: Iterable[InputPhoto], *, max_pixels: int) -> Iterator[tuple[InputPhoto, str, str]]:
-    """Each photo, with the name of an earlier one that has the same pixels, and with why it cannot be packed; or "".
-
-    What a plan is made from; nothing is coded.
-    """
-    first: dict[bytes, str] = {}
-    reading = partial(open_photo, max_pixels=max_pixels)
-    for opened in in_parallel(reading, iter(photos), threads=_READERS, prepare=lambda: None):
-        if opened.reason:
-            yield opened.photo, "", opened.reason
-        else:
-            earlier = first.setdefault(opened.picture, opened.photo.name)
-            yield opened.photo, "" if earlier == opened.photo.name else earlier, ""

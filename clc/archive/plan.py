@@ -1,12 +1,8 @@
 """Which photos of an archive are coded alone, which are key photos, and which refer to key photos."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 
 class Role(StrEnum):
@@ -42,10 +38,6 @@ class Plan:
         """The photos that others refer to."""
         return frozenset(key for keys in self.references for key in keys)
 
-    def by_name(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """The references of those photos that have some, by the names of all photos."""
-        return {names[i]: tuple(names[key] for key in keys) for i, keys in enumerate(self.references) if keys}
-
     def role(self, photo: int) -> Role:
         """What one photo is."""
         if self.references[photo]:
@@ -53,11 +45,40 @@ class Plan:
         return Role.KEY if photo in self.keys else Role.ALONE
 
 
-class Planner(Protocol):
-    """Decides for a set of photos, by what it is told of each: uint8 [H, W, 3] thumbnails."""
+@dataclass(frozen=True)
+class PlannedPhoto:
+    """What is to become of one photo.
 
-    def __call__(self, thumbnails: Sequence[NDArray[np.uint8]]) -> Plan:
-        """The plan for these photos."""
+    keys: names of the key photos that it refers to. finer: by how much its quality is above the others', for a key
+    photo. share: bytes that it is predicted to take, of those that it would take alone at the others' quality.
+    """
+
+    keys: tuple[str, ...] = ()
+    finer: float = 0.0
+    share: float = 1.0
+
+    @property
+    def role(self) -> Role:
+        """What it is."""
+        return Role.REFERS if self.keys else Role.KEY if self.finer else Role.ALONE
+
+
+@dataclass(frozen=True)
+class ArchivePlan:
+    """What is to become of photos, by name; those that are not in it stand alone.
+
+    costs: of all photos that were compared, about the bits of each alone, in units of their own.
+    """
+
+    photos: Mapping[str, PlannedPhoto]
+    costs: Mapping[str, float]
+
+    def __getitem__(self, name: str) -> PlannedPhoto:
+        return self.photos.get(name, PlannedPhoto())
+
+
+NO_PLAN = ArchivePlan({}, {})
+"""Every photo stands alone."""
 
 
 def alone(photos: int) -> Plan:

@@ -1,6 +1,6 @@
 """Finding what an archive holds without its index: by the marks of its records."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from clc.archive.byte_ranges import ByteRanges
@@ -75,8 +75,10 @@ def _next_mark(source: ByteRanges, position: int) -> int:
 def whole_streams(source: ByteRanges, start: int) -> Iterator[FoundStream]:
     """The streams from `start` on that are whole by their own checksum."""
     for record in find_records(source, start):
-        label = Label.parse(record.head.label) if record.head.kind == RecordKind.STREAM else None
-        if label is not None and record.whole and _is_sound(source.read(record.content.at, record.content.length)):
+        label = Label.parse(record.head)
+        if label is None or record.head.kind == RecordKind.SAME:
+            continue
+        if record.whole and _is_sound(source.read(record.content.at, record.content.length)):
             yield FoundStream(label, record.content)
 
 
@@ -111,6 +113,7 @@ def salvage(source: ByteRanges) -> Iterator[Salvaged]:
     from clc.archive.container import ArchiveReader
 
     lengths: dict[int, int] = {}
+    keys: dict[int, tuple[int, ...]] = {}
     start = 0
     try:
         reader = ArchiveReader(source)
@@ -120,27 +123,36 @@ def salvage(source: ByteRanges) -> Iterator[Salvaged]:
         start = reader.footer.end
         for member, row in reader.members():
             lengths[row.extent.at] = row.extent.length
+            keys[row.extent.at] = tuple(reader.index.stream(number).extent.at for number in row.parents)
             try:
                 reader.streams(member.name)
-                keys = tuple(reader.index.stream(number).extent for number in row.parents)
-                yield Salvaged(member.name, row.extent, keys=keys, row=member)
+                referred = tuple(reader.index.stream(number).extent for number in row.parents)
+                yield Salvaged(member.name, row.extent, keys=referred, row=member)
             except ArchiveError:
                 yield Salvaged(member.name, None, "its bytes are not those that were packed", row=member)
     for record in find_records(source, start):
-        label = Label.parse(record.head.label)
+        label = Label.parse(record.head)
         if label is None:
             continue
-        if record.head.kind == RecordKind.STREAM:
+        if record.head.kind != RecordKind.SAME:
             lengths[record.content.at] = record.content.length
-            yield _judged(source, label.name, record.content, record.whole)
-        elif record.head.kind == RecordKind.SAME and record.whole:
+            keys[record.content.at] = label.keys
+            yield _judged(source, label.name, record.content, record.whole, label.keys, lengths)
+        elif record.whole:
             at = int.from_bytes(source.read(record.content.at, 8), "little")
-            yield _judged(source, label.name, Extent(at, lengths.get(at, 0)), at in lengths)
+            extent = Extent(at, lengths.get(at, 0))
+            yield _judged(source, label.name, extent, at in lengths, keys.get(at, ()), lengths)
 
 
-def _judged(source: ByteRanges, name: str, extent: Extent, whole: bool) -> Salvaged:
+def _judged(
+    source: ByteRanges, name: str, extent: Extent, whole: bool, keys: tuple[int, ...], lengths: Mapping[int, int]
+) -> Salvaged:
+    """keys: where the streams lie that it refers to. lengths: of the streams that were found."""
     if not whole:
         return Salvaged(name, None, "the archive is cut short inside it")
+    extents = tuple(Extent(at, lengths.get(at, 0)) for at in keys)
+    if not all(each.length and _is_sound(source.read(each.at, each.length)) for each in extents):
+        return Salvaged(name, None, "a photo that it refers to is damaged")
     if not _is_sound(source.read(extent.at, extent.length)):
         return Salvaged(name, None, "its bytes are damaged")
-    return Salvaged(name, extent)
+    return Salvaged(name, extent, keys=extents)

@@ -32,14 +32,15 @@ class Share:
 class SizeBudget:
     """The bytes that are left for the photos that are left.
 
-    size: of all streams. pixels: of all photos. code: bytes of one photo at a quality. sample: photos, uint8 [H, W, 3].
+    size: of all streams. pixels: of all photos, each weighed by its share in the plan. code: bytes of one photo at a
+    quality. sample: photos, uint8 [H, W, 3].
     Raises TargetError if the smallest quality is predicted to take more than a tenth too much.
     """
 
     def __init__(
         self,
         size: int,
-        pixels: int,
+        pixels: float,
         sample: Sequence[NDArray[np.uint8]],
         code: Callable[[NDArray[np.uint8], float], int],
     ) -> None:
@@ -57,7 +58,7 @@ class SizeBudget:
                 f"{least:,.0f}; give a larger --size"
             )
 
-    def share(self, pixels: int) -> Share:
+    def share(self, pixels: float) -> Share:
         """What the next photo, of so many pixels, is coded at."""
         wanted = _ROOM * (self._left - self._in_flight * self._scale) / (self._scale * max(self._pixels, pixels))
         quality = self._quality_of(wanted)
@@ -74,7 +75,7 @@ class SizeBudget:
             self._predicted += share.predicted
             self._actual += size
 
-    def skip(self, pixels: int) -> None:
+    def skip(self, pixels: float) -> None:
         """A photo needs no stream."""
         self._pixels -= pixels
 

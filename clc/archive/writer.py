@@ -47,6 +47,7 @@ class ArchiveWriter:
             self._streams = [archive.index.stream(number) for number in range(archive.index.streams)]
             self._members = [member for member, _ in archive.members()]
         self._names = {member.name for member in self._members}
+        self._numbers = {row.extent.at: number for number, row in enumerate(self._streams)}  # by where they lie
         self._models = {stream.model for stream in self._streams}
         if at == 0:
             self._write(header())
@@ -68,15 +69,31 @@ class ArchiveWriter:
         Raises BitstreamError if it is none, ArchiveError for parents that may not be.
         """
         row = self._row(stream, Extent(0, 0), parents)  # refused before anything is written
-        self._write(RecordHead(RecordKind.STREAM, label.pack(), len(stream)).pack())
-        self._streams.append(replace(row, extent=Extent(self._at, len(stream))))
+        label = replace(label, keys=tuple(self._streams[parent].extent.at for parent in parents))
+        self._write(RecordHead(label.kind, label.pack(), len(stream)).pack())
+        number = self._take(replace(row, extent=Extent(self._at, len(stream))))
         self._write(stream)
-        return len(self._streams) - 1
+        return number
 
-    def adopt_stream(self, stream: bytes, at: int, parents: tuple[int, ...] = ()) -> int:
-        """Take in a stream that is in the file already; its number until `close`. Raises as `add_stream`."""
-        self._streams.append(self._row(stream, Extent(at, len(stream)), parents))
-        return len(self._streams) - 1
+    def adopt_stream(self, stream: bytes, at: int, keys: tuple[int, ...] = ()) -> int:
+        """Take in a stream that is in the file already; its number until `close`.
+
+        keys: where the streams lie that it refers to, which are in the archive. Raises as `add_stream`.
+        """
+        if not self._numbers.keys() >= set(keys):
+            raise ArchiveError("a photo refers to key photos that are not in the archive")
+        row = self._row(stream, Extent(at, len(stream)), tuple(self._numbers[each] for each in keys))
+        return self._take(row)
+
+    def has_streams(self, keys: tuple[int, ...]) -> bool:
+        """Whether streams lie at all of these offsets that are in the archive."""
+        return self._numbers.keys() >= set(keys)
+
+    def _take(self, row: StreamRow) -> int:
+        number = len(self._streams)
+        self._streams.append(row)
+        self._numbers[row.extent.at] = number
+        return number
 
     def add_member(self, member: MemberRow, label: Label | None = None) -> None:
         """Give a stream a name.

@@ -1,8 +1,14 @@
 """Photos that refer to key photos: an encoder and a decoder for any set of these, of one model."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
+from clc.codec.bitstream import Bitstream
+from clc.codec.decisions.targets import Compressed, Target, compress_to
 from clc.codec.decoder import Decoder
 from clc.codec.encoder import Encoder
 from clc.codec.frozen_model import FrozenModel
@@ -12,9 +18,10 @@ from clc.codec.references.exact_decoder import ExactDecoder
 from clc.codec.references.key_photos import KeyLatents, KeyPhotos
 from clc.codec.references.lookup import ReferenceLookup
 from clc.codec.references.picture_cache import PictureCache
-from clc.codec.references.protocols import Aligner, NamedPhotos
-from clc.codec.size_limit import MAX_PIXELS
+from clc.codec.references.protocols import Aligner, Alignment, NamedPhotos
+from clc.codec.size_limit import MAX_PIXELS, check_image
 from clc.errors import BitstreamError
+from clc.model.limits import MAX_REFERENCES
 from clc.model.network import CompressionModel
 from clc.model.transforms.convolutional import ConvolutionalAnalysis
 
@@ -25,8 +32,7 @@ class KeyCodec:
     """Codes and decodes with one model, alone or with key photos, which are streams of the same model.
 
     aligner: makes what aligns a photo with key photos; without it there is only decoding with them.
-    pictures, latents: where decoded key photos and what is made of them are kept; several codecs may share them.
-    Not for use by several threads at once.
+    pictures: where decoded key photos are kept. Several threads may use it at once.
     """
 
     def __init__(
@@ -36,7 +42,6 @@ class KeyCodec:
         *,
         aligner: Callable[[NamedPhotos], Aligner] | None = None,
         pictures: PictureCache | None = None,
-        latents: AlignedLatents | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.model_id = model_id
@@ -45,7 +50,6 @@ class KeyCodec:
         self._exact = ExactDecoder(model, model_id, max_pixels)
         self._new_aligner = aligner
         self._pictures = shared_pictures() if pictures is None else pictures
-        self._latents = latents
         self._max_pixels = max_pixels
         self._alone = ReferenceLookup(model, None, None)
         self._opened = lru_cache(_OPEN_SETS)(self._open)
@@ -55,15 +59,34 @@ class KeyCodec:
         """Whether photos can refer to key photos: the prior alone is conditioned, and all of g_a and g_s is exact."""
         return self._model.config.takes_references and self._model.config.prior_only and can_be_coded(self._model)
 
-    def encoder(self, keys: Sequence[bytes] = ()) -> Encoder:
-        """For photos that may refer to the key photos in these streams.
+    def compress_to(
+        self, image: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()
+    ) -> tuple[Compressed, tuple[int, ...]]:
+        """Code uint8 [H, W, 3] to a target; the stream, and which of the key photos in `keys` it refers to, in order.
 
-        Raises BitstreamError for one that is damaged.
+        None are used where none is like it, or where that does not pay.
+        Raises what `clc.codec.decisions.targets.compress_to` raises, and BitstreamError for a damaged key photo.
         """
-        if not keys:
-            return Encoder(self._network, self._alone, max_pixels=self._max_pixels)
-        lookup, aligner = self._opened(tuple(keys))
-        return Encoder(self._network, lookup, aligner=aligner, max_pixels=self._max_pixels)
+        alignment = self._aligned(image, tuple(keys)) if keys else None
+        if alignment is None:
+            return compress_to(self.encoder(), image, target, references=False), ()
+        used = tuple(alignment.entries.tolist())
+        lookup, _ = self._opened(tuple(keys[place] for place in used))
+        renumbered = Alignment(np.arange(len(used)), alignment.corners)
+        encoder = Encoder(self._network, lookup, aligner=_Found(renumbered), max_pixels=self._max_pixels)
+        coded = compress_to(encoder, image, target)
+        return coded, used if Bitstream.from_bytes(coded.data).header.references else ()
+
+    def encoder(self) -> Encoder:
+        """For photos that are coded alone."""
+        return Encoder(self._network, self._alone, max_pixels=self._max_pixels)
+
+    def _aligned(self, image: NDArray[np.uint8], keys: tuple[bytes, ...]) -> Alignment | None:
+        check_image(image, self._max_pixels)
+        aligner = self._opened(keys)[1]
+        if aligner is None:
+            raise ValueError("a codec without an aligner codes photos alone")
+        return aligner.align(image, np.empty((0, 0), dtype=np.int64), MAX_REFERENCES)
 
     def decoder(self, keys: Sequence[bytes] = ()) -> Decoder:
         """For streams that refer to the key photos in these, in order. Raises BitstreamError for a damaged one."""
@@ -73,10 +96,22 @@ class KeyCodec:
     def _open(self, keys: tuple[bytes, ...]) -> tuple[ReferenceLookup, Aligner | None]:
         if not self.takes_keys:
             raise BitstreamError(f"model {self.model_id} takes no key photos; the stream is damaged")
-        if self._latents is None:
-            assert isinstance(self._model.g_a, ConvolutionalAnalysis), "takes_keys"
-            self._latents = AlignedLatents(self._model.g_a)
         photos = KeyPhotos(keys, self._exact, self._pictures)
         latents = KeyLatents(photos, keys, self._model, self.model_id)
         lookup = ReferenceLookup(self._model, latents, photos, self._latents)
         return lookup, None if self._new_aligner is None else self._new_aligner(photos)
+
+    @cached_property
+    def _latents(self) -> AlignedLatents:
+        assert isinstance(self._model.g_a, ConvolutionalAnalysis), "takes_keys"
+        return AlignedLatents(self._model.g_a)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An aligner for the one image that was aligned before."""
+
+    alignment: Alignment
+
+    def align(self, image: NDArray[np.uint8], candidates: NDArray[np.int64], number: int) -> Alignment:
+        return self.alignment

@@ -71,13 +71,13 @@ def unpack(
     if quality is not None and format not in _LOSSY:
         raise ProfileError(f"{format.value} is lossless and has no quality; leave out --quality")
 
-    from clc.archive.album import AloneDecoder
+    from clc.archive.album import StoreStreamDecoder
     from clc.archive.byte_ranges import open_ranges
     from clc.archive.unpacker import PictureFolder, select, unpack_salvaged
     from clc.archive.unpacker import unpack as unpack_members
 
     folder = PictureFolder(output_folder or _folder_of(archive), format, quality, force)
-    decoder = AloneDecoder(store, max_pixels=max_pixels)
+    decoder = StoreStreamDecoder(store, max_pixels=max_pixels)
     if salvage:
         results = unpack_salvaged(open_ranges(archive), decoder, folder, names or ())
         return _report(results, folder.root)
@@ -93,12 +93,12 @@ def verify(
     store: StoreOption = None,
 ) -> None:
     """Check every hash of an archive. Exits with 1 if something is wrong."""
-    from clc.archive.album import AloneDecoder
+    from clc.archive.album import StoreStreamDecoder
     from clc.archive.names import printable
     from clc.archive.soundness import verify_archive
 
     with _opened(archive, damaged_exits_with=1) as opened:
-        decoder = AloneDecoder(store, max_pixels=max_pixels) if decode else None
+        decoder = StoreStreamDecoder(store, max_pixels=max_pixels) if decode else None
         wrong = 0
         for name, problem in verify_archive(opened, decoder):
             if problem:

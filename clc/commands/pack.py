@@ -42,7 +42,7 @@ ModelOption = Annotated[
 ]
 ReferencesOption = Annotated[
     bool,
-    typer.Option(help="Let photos refer to key photos of the archive. No model of this release can: all stand alone."),
+    typer.Option(help="Let photos refer to key photos of the archive, where they resemble each other."),
 ]
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -75,9 +75,9 @@ def pack(
 
     with _interruptible():
         inputs = _find(photos)
-        coder = _coder(quality, psnr, size, model, max_pixels, store)
+        coder = _coder(quality, psnr, size, model, references, max_pixels, store)
         if dry_run:
-            return _print_plan(inputs, coder.max_pixels)
+            return _print_plan(inputs, coder)
         with _progress(inputs) as report:
             if output == STANDARD or is_special(Path(output)):
                 with _opened(output) as file:
@@ -106,7 +106,7 @@ def add(
 
     with _interruptible():
         inputs = _find(photos)
-        coder = _coder(quality, psnr, None, model, max_pixels, store)
+        coder = _coder(quality, psnr, None, model, references, max_pixels, store)
         with _progress(inputs) as report:
             summary, written = add_to_archive(archive, inputs, coder, report=report)
     _conclude(str(archive), summary, written)
@@ -140,6 +140,7 @@ def _coder(
     psnr: float | None,
     size: str | None,
     model: str | None,
+    references: bool,
     max_pixels: int | None,
     store: str | None,
 ) -> "StoreCoder":
@@ -148,11 +149,16 @@ def _coder(
         raise ProfileError("--size contradicts --quality and --psnr; give one of them")
 
     from clc.api import DEFAULT
-    from clc.archive.coding import StoreCoder
+    from clc.archive.coding import StoreCoder, finds_moved_cameras
     from clc.codec.decisions.targets import Target
 
     target = Target.choose(quality, None, psnr)
-    return StoreCoder(model or DEFAULT, target, size=wanted, store=store, max_pixels=max_pixels)
+    if references and not finds_moved_cameras():
+        print_error(
+            "photos of cameras that moved are coded alone: to find where they lie in each other takes scikit-image and "
+            "FAISS, pip install 'clc[build]'"
+        )
+    return StoreCoder(model or DEFAULT, target, size=wanted, references=references, store=store, max_pixels=max_pixels)
 
 
 @contextmanager
@@ -192,28 +198,44 @@ def _progress(inputs: "Inputs") -> Iterator[Callable[["PackSummary"], None]]:
 
         def report(summary: "PackSummary") -> None:
             elapsed = bar.tasks[0].elapsed or 0.0
-            rate = f"{summary.seen / elapsed:.2f} photos/s" if elapsed > 0 else ""
-            size = f"{summary.stream_bytes / 1e6:.2f} MB"
-            bar.update(task, completed=summary.seen, rate=rate, size=size)
+            done = summary.looked_at or summary.seen
+            rate = f"{done / elapsed:.2f} photos/s" if elapsed > 0 else ""
+            size = "compared" if summary.looked_at else f"{summary.stream_bytes / 1e6:.2f} MB"
+            bar.update(task, completed=done, rate=rate, size=size)
 
         yield report
 
 
-def _print_plan(inputs: "Inputs", max_pixels: int) -> None:
+def _print_plan(inputs: "Inputs", coder: "StoreCoder") -> None:
+    """Who refers to whom, and what all of it is expected to take: some photos are coded to tell."""
+    from clc.archive.expected import expected_bytes
     from clc.archive.names import printable
-    from clc.archive.packer import duplicates
-    from clc.archive.plan import alone
+    from clc.archive.opened import duplicates
+    from clc.archive.planning import plan_for
 
-    rows = [("photo", "plan")]
-    coded, failed = 0, list(inputs.unusable)
-    for photo, same, reason in duplicates(inputs, max_pixels=max_pixels):
+    with _progress(inputs) as report:
+        plan = plan_for(inputs, coder, report)
+    rows = [("photo", "plan", "quality", "refers to")]
+    coded: list[str] = []
+    failed = list(inputs.unusable)
+    for photo, same, reason in duplicates(inputs, max_pixels=coder.max_pixels):
         if reason:
             failed.append((photo.name, reason))
-            continue
-        coded += not same
-        rows.append((printable(photo.name), f"same picture as {printable(same)}" if same else str(alone(1).role(0))))
+        elif same:
+            rows.append((printable(photo.name), f"same picture as {printable(same)}", "", ""))
+        else:
+            planned = plan[photo.name]
+            coded.append(photo.name)
+            finer = f"+{planned.finer:g}" if planned.finer else ""
+            rows.append((printable(photo.name), str(planned.role), finer, ", ".join(map(printable, planned.keys))))
     print_columns(rows)
-    typer.echo(f"{len(rows) - 1} photos, {coded} to code; nothing is written")
+    summary = f"{len(rows) - 1} photos, {len(coded)} to code"
+    if coded and coder.settings.size is None:
+        planned_bytes, alone_bytes = expected_bytes(inputs, coder, plan, coded)
+        summary += f", about {planned_bytes:,.0f} bytes"
+        if plan.photos:
+            summary += f" instead of {alone_bytes:,.0f} with each alone"
+    typer.echo(f"{summary}; nothing is written")
     _fail_if(failed)
 
 
@@ -223,7 +245,8 @@ def _conclude(output: str, summary: "PackSummary", written: int) -> None:
         parts.append(
             f"{100 * summary.stream_bytes / summary.original_bytes:.1f} % of the files' {summary.original_bytes:,}"
         )
-    counts = {"the same as another": summary.same, "from the interrupted run": summary.reused}
+    counts = {"refer to key photos": summary.referring, "the same as another": summary.same}
+    counts |= {"from the interrupted run": summary.reused}
     counts |= {"in it already": summary.already, "not packed": len(summary.failed)}
     parts += [f"{count} {what}" for what, count in counts.items() if count]
     announce(output, ", ".join(parts))

@@ -1,0 +1,113 @@
+"""The plan of an archive: which photos are key photos, how much finer they are coded, and who refers to them.
+
+Nothing is coded for it. Thumbnails tell which photos resemble each other; what that saves was measured once, on
+reference photos of fixed and of handheld cameras (docs/archive.md). Costs are R + λD, in units of what a photo's bytes
+would be alone: a finer key photo also makes the photos better that refer to it.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clc.archive.coding import PhotoCoder, finds_moved_cameras
+from clc.archive.forest import PredictedBytes, plan_forest
+from clc.archive.inputs import InputPhoto
+from clc.archive.opened import Opened, open_photo
+from clc.archive.packer import PackSummary
+from clc.archive.plan import NO_PLAN, ArchivePlan, Plan, PlannedPhoto
+from clc.archive.resemblance import Resemblance, resemblance, thumbnail
+from clc.model.gain import lagrangian
+from clc.model.limits import MAX_REFERENCES, QUALITY_MAX, QUALITY_MIN
+from clc.runtime.prefetch import in_parallel
+
+_DISTORTION = 1.1  # λD of a photo that is coded alone, in units of its bytes: 1.0 to 1.3
+_LEAST, _SLOPE = 0.13, 0.92  # of the bytes: what a photo takes that a key photo explains all of, and how that grows
+_DECIBELS = 1.3  # by which a photo is better that a key photo, 30 steps finer, explains all of
+_RELATED = 0.9  # of its cost left: by less, a photo is not helped
+_PASSED_ON = 0.9  # of what a key photo gains by being finer, to a photo that it explains all of
+_RATE_PER_STEP = math.log(2.57) / 30  # of quality
+_DECIBELS_PER_STEP = 0.09
+_TYPICAL = 20.0  # steps that a key photo is finer, where it is not known yet how many will refer to it
+_MOST = 60.0
+
+
+def plan_for(
+    photos: Iterable[InputPhoto],
+    coder: PhotoCoder,
+    report: Callable[[PackSummary], None] = lambda _: None,
+    threads: int | None = None,
+) -> ArchivePlan:
+    """What is to become of photos: compared with each other, where the coder takes key photos.
+
+    report: called after each photo. Raises SourceError if a source cannot be read.
+    """
+    if not coder.takes_keys:
+        return NO_PLAN
+    threads = threads or len(os.sched_getaffinity(0))
+    names: list[str] = []
+    thumbnails: list[NDArray[np.uint8]] = []
+    pictures: set[bytes] = set()
+    reading = partial(_looked_at, max_pixels=coder.max_pixels)
+    for number, (opened, small) in enumerate(in_parallel(reading, iter(photos), threads=threads, prepare=_one_thread)):
+        report(PackSummary(looked_at=number + 1))
+        if small is not None and opened.picture not in pictures:
+            pictures.add(opened.picture)
+            names.append(opened.photo.name)
+            thumbnails.append(small)
+    if len(names) < 2:
+        return NO_PLAN
+    return planned(names, resemblance(thumbnails, moved=finds_moved_cameras(), threads=threads))
+
+
+def planned(names: Sequence[str], seen: Resemblance) -> ArchivePlan:
+    """The plan for photos of these names, by how they resemble each other."""
+    plan = plan_forest(_predicted(seen), most=MAX_REFERENCES)
+    finer = _finer(plan, seen)
+    result: dict[str, PlannedPhoto] = {}
+    for photo, keys in enumerate(plan.references):
+        if keys:
+            share = _LEAST + _SLOPE * float(seen.left[photo, list(keys)].min())
+            result[names[photo]] = PlannedPhoto(tuple(names[key] for key in keys), share=min(share, 1.0))
+    for key, steps in finer.items():
+        result[names[key]] = PlannedPhoto(finer=steps, share=math.exp(_RATE_PER_STEP * steps))
+    return ArchivePlan(result, dict(zip(names, seen.cost.tolist(), strict=True)))
+
+
+def _predicted(seen: Resemblance) -> PredictedBytes:
+    cost = seen.cost + 1e-6 * max(float(seen.cost.max()), 1.0)  # a photo of one colour still takes a file
+    explained = 1.0 - seen.left
+    rate = np.minimum(_LEAST + _SLOPE * seen.left, 1.0)
+    given = rate + _DISTORTION * 10 ** (-_DECIBELS * explained / 10)
+    given = np.where(seen.left < _RELATED, cost[:, None] * given, np.inf)
+    key = math.exp(_RATE_PER_STEP * _TYPICAL) + _DISTORTION * 10 ** (-_DECIBELS_PER_STEP * _TYPICAL / 10)
+    return PredictedBytes(cost * (1 + _DISTORTION), cost * key, given)
+
+
+def _finer(plan: Plan, seen: Resemblance) -> Mapping[int, float]:
+    """Steps of quality by which each key photo is finer than the others.
+
+    What is wrong in a key photo is wrong in the photos that refer to it, as far as it explains them: its own λ is that
+    of the others times one more than the photos that it passes its errors on to. So do video coders (macroblock tree).
+    """
+    helped = dict.fromkeys(plan.keys, 0.0)
+    for photo, keys in enumerate(plan.references):
+        if keys:
+            helped[keys[0]] += _PASSED_ON * (1.0 - float(seen.left[photo, keys[0]]))
+    per_step = math.log(lagrangian(QUALITY_MAX) / lagrangian(QUALITY_MIN)) / (QUALITY_MAX - QUALITY_MIN)
+    return {key: min(max(round(math.log1p(photos) / per_step), 1), _MOST) for key, photos in helped.items()}
+
+
+def _looked_at(photo: InputPhoto, *, max_pixels: int) -> tuple[Opened, NDArray[np.uint8] | None]:
+    opened = open_photo(photo, max_pixels=max_pixels)
+    small = None if opened.pixels is None else thumbnail(opened.pixels)
+    return opened.without_pixels(), small
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)

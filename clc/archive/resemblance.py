@@ -1,0 +1,142 @@
+"""Which photos of a folder resemble each other, and how much each explains of another: asked of thumbnails.
+
+Descriptions are those that dictionaries retrieve by, spatial pyramids of colours and oriented gradients. The nearest
+few of a photo are compared pixel by pixel, as they lie and, where that explains too little, as keypoints tell.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from clc.codec.decisions.block_costs import costs_after, costs_alone
+from clc.codec.references.warp import warp
+from clc.errors import BitstreamError
+from clc.runtime.prefetch import in_parallel
+
+if TYPE_CHECKING:
+    from clc.dictionary.retrieval.keypoints import Keypoints
+
+_LONGER_SIDE = 256
+_LEAST_SIDE = 32  # borders are repeated beyond: a description takes some cells of 8×8 pixels
+_CANDIDATES = 20  # of each photo
+_ROWS = 256  # of distances that are computed at once
+_EXPLAINED = 0.5  # of a photo's cost; if less is left, the camera has not moved
+_LEVELS = (1, 2, 4)
+_STILL = np.zeros((4, 2), dtype=np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class Resemblance:
+    """Of N photos. cost: [N], about the bits of each alone, in units of its own.
+
+    left: [N, N], row i, column k: the share of photo i's cost that photo k leaves; 1 where that was not looked at.
+    """
+
+    cost: NDArray[np.float64]
+    left: NDArray[np.float64]
+
+
+def thumbnail(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 [H, W, 3] → its means, with 32 to 256 pixels along each side."""
+    image = Image.fromarray(photo)
+    image.thumbnail((_LONGER_SIDE, _LONGER_SIDE), Image.Resampling.BOX, reducing_gap=None)
+    missing = [(0, max(0, _LEAST_SIDE - side)) for side in (image.height, image.width)]
+    return np.pad(np.asarray(image), (*missing, (0, 0)), mode="edge")
+
+
+def resemblance(thumbnails: Sequence[NDArray[np.uint8]], *, moved: bool = True, threads: int = 1) -> Resemblance:
+    """Compare photos by their thumbnails.
+
+    moved: find those that were taken from different places too, which takes scikit-image and FAISS.
+    """
+    alone = [costs_alone(each) for each in thumbnails]
+    cost = np.array([each.sum() for each in alone])
+    left = np.ones((len(thumbnails), len(thumbnails)))
+    comparison = _Comparison(thumbnails, alone, moved)
+    nearest = _nearest(_descriptions(thumbnails))
+    rows = in_parallel(
+        partial(comparison.shares, nearest=nearest), iter(range(len(thumbnails))), threads=threads, prepare=lambda: None
+    )
+    for photo, shares in enumerate(rows):
+        left[photo, nearest[photo]] = shares
+    np.fill_diagonal(left, 1.0)
+    return Resemblance(cost, left)
+
+
+class _Comparison:
+    """Compares thumbnails; keypoints are found once each."""
+
+    def __init__(
+        self, thumbnails: Sequence[NDArray[np.uint8]], alone: Sequence[NDArray[np.float64]], moved: bool
+    ) -> None:
+        self._thumbnails, self._alone, self._moved = thumbnails, alone, moved
+        self._keypoints: dict[int, Keypoints] = {}
+
+    def shares(self, photo: int, nearest: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What each of the nearest photos leaves of a photo's cost."""
+        return np.array([self._left(photo, int(other)) for other in nearest[photo]])
+
+    def _left(self, photo: int, other: int) -> float:
+        share = self._after(photo, other, _STILL) if self._same_size(photo, other) else 1.0
+        if not self._moved or share < _EXPLAINED or photo == other:
+            return share
+        from clc.dictionary.retrieval.keypoints import corners_by_keypoints  # takes long to import
+
+        height, width = self._thumbnails[photo].shape[:2]
+        corners = corners_by_keypoints(self._found(photo), self._found(other), height, width)
+        if corners is not None:
+            with suppress(BitstreamError):
+                share = min(share, self._after(photo, other, corners))
+        return share
+
+    def _after(self, photo: int, other: int, corners: NDArray[np.int32]) -> float:
+        own, alone = self._thumbnails[photo], self._alone[photo]
+        height, width = own.shape[:2]
+        seen = warp(self._thumbnails[other], corners, height, width, (height, width))
+        return float(np.minimum(costs_after(own, seen), alone).sum() / max(alone.sum(), 1e-9))
+
+    def _same_size(self, photo: int, other: int) -> bool:
+        return self._thumbnails[photo].shape == self._thumbnails[other].shape
+
+    def _found(self, photo: int) -> "Keypoints":
+        from clc.dictionary.retrieval.keypoints import find_keypoints
+
+        if photo not in self._keypoints:
+            self._keypoints[photo] = find_keypoints(self._thumbnails[photo])
+        return self._keypoints[photo]
+
+
+def _descriptions(thumbnails: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """[N, D]: every feature in its own standard deviations."""
+    import torch
+
+    from clc.dictionary.backbone import open_backbone
+    from clc.dictionary.stages.features import spatial_pyramid_pool
+    from clc.model.tiles import to_tensor
+
+    backbone = open_backbone("hog")
+    with torch.inference_mode():
+        rows = [spatial_pyramid_pool(backbone(to_tensor(each[None])), _LEVELS)[0].numpy() for each in thumbnails]
+    features = np.stack(rows)
+    described: NDArray[np.float32] = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-6)
+    return described
+
+
+def _nearest(descriptions: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The photos nearest to each, [N, up to 12], itself apart; of equals the first."""
+    count = len(descriptions)
+    squares = np.square(descriptions).sum(axis=1)
+    number = min(_CANDIDATES, count - 1)
+    nearest = np.empty((count, number), dtype=np.int64)
+    for start in range(0, count, _ROWS):
+        rows = slice(start, min(start + _ROWS, count))
+        distances = squares[None] - 2 * descriptions[rows] @ descriptions.T
+        distances[np.arange(rows.stop - start), np.arange(start, rows.stop)] = np.inf
+        nearest[rows] = np.argsort(distances, axis=1, kind="stable")[:, :number]
+    return nearest
