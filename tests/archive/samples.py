@@ -4,6 +4,7 @@ import io
 import threading
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clc.archive.byte_ranges import FileObject
-from clc.archive.coding import CodingSettings
+from clc.archive.coding import CodedPhoto, CodingSettings
 from clc.archive.container import ArchiveReader
 from clc.archive.contents import MemberRow, sha256
 from clc.archive.framing import Label
@@ -20,6 +21,7 @@ from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header
 from clc.codec.decisions.targets import Compressed, Target
 from clc.codec.lossless import lossless_file, read_lossless
 from clc.errors import ImageError
+from clc.images import open_source, read_photos
 
 MODEL = "0123456789abcdef"
 SETTINGS = b"settings"
@@ -28,6 +30,12 @@ SETTINGS = b"settings"
 def pixels(seed: int, height: int = 6, width: int = 9) -> NDArray[np.uint8]:
     """Noise, the same for the same seed."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def bundled_crops() -> list[NDArray[np.uint8]]:
+    """Parts, uint8 [160, 224, 3], of two photos that have nothing in common."""
+    photos = islice(read_photos(open_source("bundled"), skipped=[]), 2)
+    return [photo.pixels[40:200, 60:284] for photo in photos]
 
 
 def stream_of(picture: NDArray[np.uint8], quality: float = 50.0, model: str = MODEL) -> bytes:
@@ -69,6 +77,7 @@ class LosslessCoder:
     """Codes every photo as it is. pause: seconds that it takes for each, so that it can be interrupted."""
 
     max_pixels = 2**26
+    takes_keys = False
 
     def __init__(self, quality: float = 50.0, pause: float = 0.0) -> None:
         self.settings = CodingSettings(MODEL * 4, Target.choose(quality))
@@ -80,8 +89,8 @@ class LosslessCoder:
     def prepare(self) -> None:
         """Nothing to prepare."""
 
-    def code(self, picture: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()) -> Compressed:
-        """The stream of a picture; one of a single pixel is refused."""
+    def code(self, picture: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()) -> CodedPhoto:
+        """The stream of a picture, which refers to all keys; one of a single pixel is refused."""
         if picture.shape == (1, 1, 3):
             raise ImageError("image is too small for this coder")
         time.sleep(self.pause)
@@ -90,7 +99,8 @@ class LosslessCoder:
         data = stream_of(picture, self.settings.target.value)
         if keys:
             self.keys[data] = list(keys)
-        return Compressed(data, self.settings.target.value, 8 * len(data) / picture[..., 0].size, lossless=True)
+        coded = Compressed(data, self.settings.target.value, 8 * len(data) / picture[..., 0].size, lossless=True)
+        return CodedPhoto(coded, tuple(range(len(keys))))
 
 
 class LosslessDecoder:

@@ -19,6 +19,7 @@ from clc.archive.album import Album
 from clc.archive.creation import add_to_archive, create_archive, part_of
 from clc.archive.framing import HEADER_BYTES
 from clc.archive.inputs import InputPhoto, Inputs, find_inputs
+from clc.archive.plan import ArchivePlan, PlannedPhoto
 from clc.archive.soundness import verify_archive
 from clc.archive.writer import locked, open_archive
 from clc.errors import ArchiveError, ImageError, OutputError
@@ -140,11 +141,15 @@ def stop_after(count: int):
 
 
 class TestReferences:
-    REFERENCES: ClassVar = {f"photo-{seed}.png": ("photo-4.png", "photo-2.png") for seed in (0, 3)}
+    PLAN: ClassVar = ArchivePlan(
+        {f"photo-{seed}.png": PlannedPhoto(("photo-4.png", "photo-2.png")) for seed in (0, 3)}
+        | {"photo-4.png": PlannedPhoto(finer=20)},
+        {},
+    )
 
     def test_key_photos_come_first_and_the_coder_gets_their_streams(self, album: Path, folder: Path) -> None:
         coder = LosslessCoder()
-        create_archive(album, find_inputs([str(folder)]), coder, references=self.REFERENCES)
+        create_archive(album, find_inputs([str(folder)]), coder, plan=self.PLAN)
         archive = open_archive(album)
         assert archive.names[:2] == ("photo-2.png", "photo-4.png")
         assert archive.stream_row("photo-0.png").parents == archive.stream_row("photo-3.png").parents == (1, 0)
@@ -154,25 +159,25 @@ class TestReferences:
         assert_same(album, folder)
 
     def test_interrupted_it_goes_on(self, album: Path, folder: Path) -> None:
-        create_archive(album, find_inputs([str(folder)]), LosslessCoder(), references=self.REFERENCES)
+        create_archive(album, find_inputs([str(folder)]), LosslessCoder(), plan=self.PLAN)
         whole = album.read_bytes()
         with pytest.raises(Stop):
             create_archive(
                 album.with_name("b.clca"),
                 find_inputs([str(folder)]),
                 LosslessCoder(),
-                references=self.REFERENCES,
+                plan=self.PLAN,
                 report=stop_after(4),
             )
         summary, _ = create_archive(
-            album.with_name("b.clca"), find_inputs([str(folder)]), LosslessCoder(), references=self.REFERENCES
+            album.with_name("b.clca"), find_inputs([str(folder)]), LosslessCoder(), plan=self.PLAN
         )
         assert summary.reused == 4
         assert album.with_name("b.clca").read_bytes() == whole
 
     def test_without_its_key_photo_a_photo_is_coded_with_what_is_left(self, album: Path, folder: Path) -> None:
         (folder / "photo-4.png").write_bytes(b"no photo")
-        summary, _ = create_archive(album, find_inputs([str(folder)]), LosslessCoder(), references=self.REFERENCES)
+        summary, _ = create_archive(album, find_inputs([str(folder)]), LosslessCoder(), plan=self.PLAN)
         assert [name for name, _ in summary.failed] == ["photo-4.png"]
         assert open_archive(album).stream_row("photo-0.png").parents == (0,)
 

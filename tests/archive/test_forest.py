@@ -84,9 +84,6 @@ class TestPlan:
         assert [plan.role(photo) for photo in range(4)] == [Role.KEY, Role.REFERS, Role.KEY, Role.REFERS]
         assert alone(2).role(1) is Role.ALONE
 
-    def test_it_is_told_by_names(self) -> None:
-        assert Plan(((2, 1), (), ())).by_name("abc") == {"a": ("c", "b")}
-
     @pytest.mark.parametrize("references", [((0,),), ((1,), (0,)), ((), (0,), (1,)), ((5,), ())])
     def test_the_depth_is_one(self, references: tuple[tuple[int, ...], ...]) -> None:
         with pytest.raises(ValueError, match="no key photo"):

@@ -1,0 +1,100 @@
+"""An archive whose photos refer to key photos: packed, read, salvaged, gone on with, by the model that ships."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clc.archive.album import Album, StoreStreamDecoder
+from clc.archive.byte_ranges import FileObject
+from clc.archive.coding import StoreCoder
+from clc.archive.creation import create_archive, part_of
+from clc.archive.inputs import find_inputs
+from clc.archive.records import salvage
+from clc.archive.soundness import verify_archive
+from clc.archive.writer import open_archive
+from clc.codec.decisions.targets import Target
+from clc.images.psnr import psnr
+from tests.archive.samples import bundled_crops
+from tests.archive.test_creation import Stop, stop_after
+from tests.archive.test_planning import again
+
+CAMERA = [f"camera-{number}.png" for number in range(4)]
+
+
+def coder(references: bool = True, size: int | None = None) -> StoreCoder:
+    return StoreCoder("tiny", Target.choose(quality=40), references=references, size=size)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four photos of one camera, and a stranger."""
+    root = tmp_path_factory.mktemp("photos")
+    place, stranger = bundled_crops()
+    for seed, name in enumerate(CAMERA):
+        Image.fromarray(again(place, seed, noise=1.0)).save(root / name)
+    Image.fromarray(stranger).save(root / "stranger.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def album(folder: Path) -> Path:
+    path = folder.parent / "album.clca"
+    create_archive(path, find_inputs([str(folder)]), coder())
+    return path
+
+
+def test_three_refer_to_the_fourth_and_all_come_back(album: Path, folder: Path) -> None:
+    archive = open_archive(album)
+    parents = {name: archive.stream_row(name).parents for name in archive.names}
+    assert sorted(map(len, parents.values())) == [0, 0, 1, 1, 1]
+    assert parents["stranger.png"] == ()
+    assert not [problem for _, problem in verify_archive(archive, StoreStreamDecoder()) if problem]
+    with Album(open_archive(album), StoreStreamDecoder()) as photos:
+        for name in photos:
+            assert psnr(np.asarray(Image.open(folder / name)), photos.pixels(name)) > 27
+
+
+def test_it_is_much_smaller_than_with_each_alone(album: Path, folder: Path, tmp_path: Path) -> None:
+    _, alone = create_archive(tmp_path / "alone.clca", find_inputs([str(folder)]), coder(references=False))
+    assert album.stat().st_size < 0.85 * alone
+
+
+def test_interrupted_it_goes_on_to_the_same_bytes(album: Path, folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "again.clca"
+    with pytest.raises(Stop):
+        create_archive(path, find_inputs([str(folder)]), coder(), report=stop_after(3))
+    assert part_of(path).exists()
+    summary, _ = create_archive(path, find_inputs([str(folder)]), coder())
+    assert summary.reused >= 2
+    assert path.read_bytes() == album.read_bytes()
+
+
+def test_without_its_index_every_photo_is_found_with_its_key_photo(album: Path) -> None:
+    cut = album.read_bytes()[: open_archive(album).footer.index_at]
+    found = {each.name: each for each in salvage(FileObject(io.BytesIO(cut)))}
+    assert sorted(len(each.keys) for each in found.values()) == [0, 0, 1, 1, 1]
+    decoder = StoreStreamDecoder()
+    with Album(open_archive(album), decoder) as photos:
+        for name, each in found.items():
+            assert each.stream is not None
+            stream, *keys = (cut[extent.at : extent.end] for extent in (each.stream, *each.keys))
+            assert np.array_equal(np.asarray(decoder.decode(stream, keys)), photos.pixels(name))
+
+
+def test_where_a_key_photo_is_damaged_those_that_refer_to_it_are_lost_by_name(album: Path) -> None:
+    archive = open_archive(album)
+    key = next(archive.index.stream(row.parents[0]) for _, row in archive.members() if row.parents)
+    data = bytearray(album.read_bytes()[: archive.footer.index_at])
+    data[key.extent.at + key.extent.length // 2] ^= 1
+    lost = {each.name: each.reason for each in salvage(FileObject(io.BytesIO(bytes(data)))) if each.stream is None}
+    assert set(lost) == set(CAMERA)
+    assert sum("it refers to" in reason for reason in lost.values()) == 3
+
+
+def test_a_size_is_filled_and_not_exceeded(album: Path, folder: Path, tmp_path: Path) -> None:
+    wanted = 3 * album.stat().st_size // 2
+    _, size = create_archive(tmp_path / "sized.clca", find_inputs([str(folder)]), coder(size=wanted))
+    assert 0.8 * wanted < size <= wanted

@@ -1,0 +1,101 @@
+"""Photos that refer to key photos: what comes back, from whom, and what is refused."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from clc.api import find_model
+from clc.codec.artifacts import read_model
+from clc.codec.bitstream import Bitstream
+from clc.codec.decisions.targets import Target
+from clc.codec.key_codec import KeyCodec
+from clc.codec.references.picture_cache import PictureCache
+from clc.dictionary.retrieval.align import PhotoAligner
+from clc.errors import BitstreamError, MissingArtifactError
+from clc.store.shipped import LayeredStore
+from tests.archive.samples import bundled_crops
+from tests.archive.test_planning import again, scene
+
+TARGET = Target.choose(quality=40)
+FINER = Target.choose(quality=70)
+
+
+def opened() -> KeyCodec:
+    """With caches of its own."""
+    model = find_model(LayeredStore(None), "tiny")
+    return KeyCodec(read_model(model), model.short_id, aligner=PhotoAligner, pictures=PictureCache(None))
+
+
+@pytest.fixture(scope="module")
+def codec() -> KeyCodec:
+    return opened()
+
+
+@pytest.fixture(scope="module")
+def camera() -> list[NDArray[np.uint8]]:
+    return [again(bundled_crops()[0], seed, noise=1.0) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def keys(codec: KeyCodec, camera: list[NDArray[np.uint8]]) -> list[bytes]:
+    """Of a stranger, and of the camera."""
+    return [codec.compress_to(each, FINER)[0].data for each in (bundled_crops()[1], camera[0])]
+
+
+def test_it_takes_less_than_half_and_a_fresh_codec_decodes_it(
+    codec: KeyCodec, camera: list[NDArray[np.uint8]], keys: list[bytes]
+) -> None:
+    alone, _ = codec.compress_to(camera[1], TARGET)
+    coded, used = codec.compress_to(camera[1], TARGET, keys)
+    assert used == (1,)
+    assert len(coded.data) < len(alone.data) / 2
+    here = codec.decoder([keys[1]]).decompress(coded.data)
+    assert np.array_equal(opened().decoder([keys[1]]).decompress(coded.data), here)
+    error, error_alone = (
+        np.square(camera[1].astype(float) - each).mean() for each in (here, codec.decoder().decompress(alone.data))
+    )
+    assert error < 1.1 * error_alone
+
+
+def test_what_is_like_no_key_photo_is_coded_alone(codec: KeyCodec, keys: list[bytes]) -> None:
+    stranger = scene(9, 160, 224)
+    coded, used = codec.compress_to(stranger, TARGET, keys)
+    assert used == ()
+    assert coded.data == codec.compress_to(stranger, TARGET)[0].data
+
+
+def test_other_key_photos_are_refused_by_name(
+    codec: KeyCodec, camera: list[NDArray[np.uint8]], keys: list[bytes]
+) -> None:
+    coded, _ = codec.compress_to(camera[1], TARGET, keys)
+    for others in ([keys[0]], [keys[1], keys[0]]):
+        with pytest.raises(MissingArtifactError, match="references"):
+            codec.decoder(others).decompress(coded.data)
+
+
+def test_a_key_photo_that_refers_to_others_is_refused(
+    codec: KeyCodec, camera: list[NDArray[np.uint8]], keys: list[bytes]
+) -> None:
+    deeper, _ = codec.compress_to(camera[1], TARGET, keys)
+    with pytest.raises(BitstreamError, match="coded alone"):
+        codec.compress_to(camera[2], TARGET, [deeper.data])
+
+
+def test_references_cannot_be_tiles_of_key_photos(
+    codec: KeyCodec, camera: list[NDArray[np.uint8]], keys: list[bytes]
+) -> None:
+    stream = Bitstream.from_bytes(codec.compress_to(camera[1], TARGET, keys)[0].data)
+    assert stream.corners is not None
+    assert not stream.corners.any()
+    assert stream.entries.tolist() == [[0]]
+
+
+def test_threads_share_a_codec(codec: KeyCodec, camera: list[NDArray[np.uint8]], keys: list[bytes]) -> None:
+    photos = [again(camera[0], seed, 2.0) for seed in range(6)]
+    one_by_one = [codec.compress_to(photo, TARGET, keys)[0].data for photo in photos]
+    fresh = opened()
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda photo: fresh.compress_to(photo, TARGET, keys)[0].data, photos))
+    assert together == one_by_one
