@@ -53,6 +53,12 @@ class PhotoCoder(Protocol):
         Raises ImageError for a photo that cannot be coded, TargetError for a target that cannot be met.
         """
 
+    def decode(self, stream: bytes) -> NDArray[np.uint8]:
+        """The picture uint8 [H, W, 3] in a stream that was coded alone, by this model.
+
+        Raises BitstreamError for a damaged stream, MissingArtifactError for one of another model.
+        """
+
 
 @dataclass(frozen=True)
 class CodingSettings:
@@ -116,6 +122,10 @@ class StoreCoder:
         """As the protocol says."""
         coded, used = self._codec.compress_to(pixels, target, keys)
         return CodedPhoto(coded, used)
+
+    def decode(self, stream: bytes) -> NDArray[np.uint8]:
+        """As the protocol says."""
+        return self._codec.decoder().decompress(stream)
 
     @property
     def _codec(self) -> "KeyCodec":

@@ -136,7 +136,7 @@ def _packed(
     threads = threads or len(os.sched_getaffinity(0))
     try:
         if plan is None:
-            plan = plan_for(inputs, coder, report, threads)
+            plan = plan_for(inputs, coder, report, threads, archive)
         budget = None if coder.settings.size is None else _budget(inputs, coder, coder.settings.size, plan)
         packer = Packer(writer, coder, archive=archive, left=left, budget=budget, threads=threads)
         packer.summary.failed += inputs.unusable

@@ -139,11 +139,17 @@ class Packer:
         Raises SourceError if a source cannot be read, OSError if the archive cannot be written.
         """
         self._plan = plan
-        self._keys = {key: None for planned in plan.photos.values() for key in planned.keys}
+        self._keys = {key: self._key_there(key) for planned in plan.photos.values() for key in planned.keys}
         if self._keys:
             self._pack((photo for photo in photos if photo.name in self._keys), report)
         self._pack((photo for photo in photos if photo.name not in self._keys), report)
         return self.summary
+
+    def _key_there(self, name: str) -> _Key | None:
+        """A key photo that the archive has already; None for one that comes now."""
+        if self._archive is None or name not in self._archive:
+            return None
+        return _Key(self._archive.member(name).stream, self._archive.streams(name)[0])
 
     def _pack(self, photos: Iterator[InputPhoto], report: Callable[[PackSummary], None]) -> None:
         opened = in_parallel(

@@ -7,13 +7,14 @@ would be alone: a finer key photo also makes the photos better that refer to it.
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clc.archive.coding import PhotoCoder, finds_moved_cameras
+from clc.archive.container import ArchiveReader
 from clc.archive.forest import PredictedBytes, plan_forest
 from clc.archive.inputs import InputPhoto
 from clc.archive.opened import Opened, open_photo
@@ -33,6 +34,7 @@ _RATE_PER_STEP = math.log(2.57) / 30  # of quality
 _DECIBELS_PER_STEP = 0.09
 _TYPICAL = 20.0  # steps that a key photo is finer, where it is not known yet how many will refer to it
 _MOST = 60.0
+_FEW = 64  # photos of an archive that are all decoded to be compared with what is added
 
 
 def plan_for(
@@ -40,16 +42,22 @@ def plan_for(
     coder: PhotoCoder,
     report: Callable[[PackSummary], None] = lambda _: None,
     threads: int | None = None,
+    archive: ArchiveReader | None = None,
 ) -> ArchivePlan:
     """What is to become of photos: compared with each other, where the coder takes key photos.
 
-    report: called after each photo. Raises SourceError if a source cannot be read.
+    report: called after each photo. archive: to which they are added; its key photos may serve them too.
+    Raises SourceError if a source cannot be read, ArchiveError if a key photo is damaged.
     """
     if not coder.takes_keys:
         return NO_PLAN
     threads = threads or len(os.sched_getaffinity(0))
     names: list[str] = []
     thumbnails: list[NDArray[np.uint8]] = []
+    for name, stream in [] if archive is None else _key_photos(archive, coder.settings.model):
+        names.append(name)
+        thumbnails.append(thumbnail(coder.decode(stream)))
+    there = len(names)
     pictures: set[bytes] = set()
     reading = partial(_looked_at, max_pixels=coder.max_pixels)
     for number, (opened, small) in enumerate(in_parallel(reading, iter(photos), threads=threads, prepare=_one_thread)):
@@ -60,13 +68,28 @@ def plan_for(
             thumbnails.append(small)
     if len(names) < 2:
         return NO_PLAN
-    return planned(names, resemblance(thumbnails, moved=finds_moved_cameras(), threads=threads))
+    return planned(names, resemblance(thumbnails, moved=finds_moved_cameras(), threads=threads), there)
 
 
-def planned(names: Sequence[str], seen: Resemblance) -> ArchivePlan:
-    """The plan for photos of these names, by how they resemble each other."""
-    plan = plan_forest(_predicted(seen), most=MAX_REFERENCES)
-    finer = _finer(plan, seen)
+def _key_photos(archive: ArchiveReader, model: str) -> Iterator[tuple[str, bytes]]:
+    """Names and streams of the photos that others may refer to: those that some do already, or, where there are few,
+    all that were coded alone. By this model only.
+    """
+    rows = {row.extent.at: (member.name, row) for member, row in archive.members() if model.startswith(row.model)}
+    keys = {archive.index.stream(parent).extent.at for _, row in rows.values() for parent in row.parents}
+    alone = {at for at, (_, row) in rows.items() if not row.parents}
+    for at in sorted(alone if len(alone) <= _FEW else keys & alone):
+        name, row = rows[at]
+        yield name, archive.stream(row, name)
+
+
+def planned(names: Sequence[str], seen: Resemblance, there: int = 0) -> ArchivePlan:
+    """The plan for photos of these names, by how they resemble each other.
+
+    there: how many of them, the first, are coded already, alone: they cost nothing more, and can only be referred to.
+    """
+    plan = plan_forest(_predicted(seen, there), most=MAX_REFERENCES)
+    finer = {key: steps for key, steps in _finer(plan, seen).items() if key >= there}
     result: dict[str, PlannedPhoto] = {}
     for photo, keys in enumerate(plan.references):
         if keys:
@@ -77,13 +100,14 @@ def planned(names: Sequence[str], seen: Resemblance) -> ArchivePlan:
     return ArchivePlan(result, dict(zip(names, seen.cost.tolist(), strict=True)))
 
 
-def _predicted(seen: Resemblance) -> PredictedBytes:
+def _predicted(seen: Resemblance, there: int) -> PredictedBytes:
     cost = seen.cost + 1e-6 * max(float(seen.cost.max()), 1.0)  # a photo of one colour still takes a file
     explained = 1.0 - seen.left
     rate = np.minimum(_LEAST + _SLOPE * seen.left, 1.0)
     given = rate + _DISTORTION * 10 ** (-_DECIBELS * explained / 10)
     given = np.where(seen.left < _RELATED, cost[:, None] * given, np.inf)
     key = math.exp(_RATE_PER_STEP * _TYPICAL) + _DISTORTION * 10 ** (-_DECIBELS_PER_STEP * _TYPICAL / 10)
+    cost[:there], given[:there] = 0.0, np.inf
     return PredictedBytes(cost * (1 + _DISTORTION), cost * key, given)
 
 

@@ -102,6 +102,10 @@ class LosslessCoder:
         coded = Compressed(data, self.settings.target.value, 8 * len(data) / picture[..., 0].size, lossless=True)
         return CodedPhoto(coded, tuple(range(len(keys))))
 
+    def decode(self, stream: bytes) -> NDArray[np.uint8]:
+        """The picture in a stream."""
+        return read_lossless(Bitstream.from_bytes(stream).picture or b"", 6, 9)
+
 
 class LosslessDecoder:
     """Decodes what `LosslessCoder` made."""

@@ -10,7 +10,7 @@ from PIL import Image
 from clc.archive.album import Album, StoreStreamDecoder
 from clc.archive.byte_ranges import FileObject
 from clc.archive.coding import StoreCoder
-from clc.archive.creation import create_archive, part_of
+from clc.archive.creation import add_to_archive, create_archive, part_of
 from clc.archive.inputs import find_inputs
 from clc.archive.records import salvage
 from clc.archive.soundness import verify_archive
@@ -98,3 +98,18 @@ def test_a_size_is_filled_and_not_exceeded(album: Path, folder: Path, tmp_path: 
     wanted = 3 * album.stat().st_size // 2
     _, size = create_archive(tmp_path / "sized.clca", find_inputs([str(folder)]), coder(size=wanted))
     assert 0.8 * wanted < size <= wanted
+
+
+def test_what_is_added_refers_to_key_photos_that_are_there(album: Path, folder: Path, tmp_path: Path) -> None:
+    path, new = tmp_path / "grows.clca", tmp_path / "new"
+    path.write_bytes(album.read_bytes())
+    new.mkdir()
+    place, stranger = bundled_crops()
+    Image.fromarray(again(place, 99, noise=1.0)).save(new / "later.png")
+    Image.fromarray(stranger[::-1]).save(new / "upside-down.png")
+    add_to_archive(path, find_inputs([str(new)]), coder())
+    archive = open_archive(path)
+    key = {row.parents for _, row in open_archive(album).members() if row.parents}
+    assert {archive.stream_row("later.png").parents} == key
+    assert archive.stream_row("upside-down.png").parents == ()
+    assert not [problem for _, problem in verify_archive(archive, StoreStreamDecoder()) if problem]
