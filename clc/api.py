@@ -127,9 +127,7 @@ class StoreDecoder:
         or references are not in the store, CorruptArtifactError for references that are damaged.
         """
         picture = Image.fromarray(self._pixels(data, tuple(keys)))
-        metadata = metadata_of(data)
-        said = {"exif": metadata.exif, "xmp": metadata.xmp, "icc_profile": metadata.profile}
-        picture.info |= {name: content for name, content in said.items() if content is not None}
+        picture.info |= metadata_of(data).as_info()
         return picture
 
     def decompress_many(self, streams: Iterable[bytes]) -> Iterator[Image.Image]:

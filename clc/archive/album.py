@@ -11,6 +11,7 @@ from PIL import Image
 from clc.archive.byte_ranges import open_ranges
 from clc.archive.container import ArchiveReader
 from clc.archive.contents import MemberRow, StreamRow
+from clc.codec.metadata_section import read_items
 
 
 class StreamDecoder(Protocol):
@@ -50,7 +51,8 @@ class StoreStreamDecoder:
 class Album(Mapping[str, Image.Image]):
     """The photos of an archive by name. `clc.open` makes one; it is a context manager, and closes its file at the end.
 
-    Attribute `archive`: the index, and streams as they are. Photos are RGB. Threads may share one.
+    Attribute `archive`: the index, and streams as they are. Photos are RGB; their `info` has `exif`, `xmp` and
+    `icc_profile` where the archive keeps them. Threads may share one.
     Reading a photo raises KeyError for a name that is not there, ArchiveError or BitstreamError if it is damaged,
     MissingArtifactError, with what to import, if the model that it was coded with is not here.
     """
@@ -61,7 +63,9 @@ class Album(Mapping[str, Image.Image]):
 
     def __getitem__(self, name: str) -> Image.Image:
         stream, keys = self.archive.streams(name)
-        return self._decoder.decode(stream, keys)
+        picture = self._decoder.decode(stream, keys)
+        picture.info |= read_items(self.archive.member(name).carried).as_info()
+        return picture
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.archive.names)

@@ -13,9 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clc.codec.decisions.targets import Compressed, Target
+from clc.images.metadata import Carry
 
 if TYPE_CHECKING:
     from clc.codec.key_codec import KeyCodec
+
+
+_EVERYTHING = Carry()
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,14 @@ class CodingSettings:
     """What, beside the photo, decides over its stream.
 
     model: its whole id. size: bytes for all photos, instead of a target for each. references: whether photos may refer
-    to others.
+    to others. carry: what is kept of photos beside their pixels.
     """
 
     model: str
     target: Target
     size: int | None = None
     references: bool = True
+    carry: Carry = _EVERYTHING
 
     @property
     def digest(self) -> bytes:
@@ -83,7 +88,8 @@ class CodingSettings:
 class StoreCoder:
     """Codes with a model of a store and without a dictionary, so that the archive needs the model alone.
 
-    model: a name, as `clc.load` takes it. references: let photos refer to key photos of the archive.
+    model: a name, as `clc.load` takes it. references: let photos refer to key photos of the archive. carry: as for
+    `StoreCodec.compress`.
     Raises MissingArtifactError if there is none of that name.
     """
 
@@ -94,6 +100,7 @@ class StoreCoder:
         *,
         size: int | None = None,
         references: bool = True,
+        carry: Carry | None = None,
         store: str | None = None,
         max_pixels: int | None = None,
     ) -> None:
@@ -105,7 +112,7 @@ class StoreCoder:
         self.max_pixels = max_pixels or MAX_PIXELS
         self._lock = threading.Lock()
         self._opened: KeyCodec | None = None
-        self.settings = CodingSettings(self._model.id, target, size, references)
+        self.settings = CodingSettings(self._model.id, target, size, references, carry or _EVERYTHING)
 
     @property
     def takes_keys(self) -> bool:

@@ -66,6 +66,7 @@ class ArchiveReader:
             original_bytes=int(columns["original_bytes"][number]),
             modified=int(self.metadata.times[number]),
             mode=int(self.metadata.modes[number]),
+            carried=self.metadata.carried[number],
         )
 
     def stream_row(self, name: str) -> StreamRow:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clc.archive.carried import Carried, pack_carried
 from clc.archive.framing import HEADER_BYTES
 from clc.archive.names import MAX_NAME_BYTES, check_name
 from clc.archive.sections import Section, pack_sections, parse_sections, restored, transposed
@@ -48,8 +49,12 @@ class MetadataSection(IntEnum):
     NAMES = 1
     TIMES = 2
     MODES = 3
+    CARRIED = 64
+    CARRIED_LENGTHS = 65
+    CARRIED_BLOCKS = 66
 
 
+_CARRIED = (MetadataSection.CARRIED, MetadataSection.CARRIED_LENGTHS, MetadataSection.CARRIED_BLOCKS)
 _DIGESTS = frozenset({IndexSection.STREAM_DIGESTS, IndexSection.ORIGINAL_DIGESTS})
 
 
@@ -83,7 +88,8 @@ class StreamRow:
 class MemberRow:
     """One member: a name, its stream's number, and the file that it was made from.
 
-    modified: nanoseconds since 1970; mode: permission bits; 0 where there was no file.
+    modified: nanoseconds since 1970; mode: permission bits; 0 where there was no file. carried: items of EXIF, XMP and
+    profile (`clc.codec.metadata_section.pack_items`).
     """
 
     name: str
@@ -92,6 +98,7 @@ class MemberRow:
     original_bytes: int
     modified: int = 0
     mode: int = 0
+    carried: bytes = b""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,17 +151,19 @@ class Metadata:
     names: tuple[str, ...]
     times: NDArray[np.int64]
     modes: NDArray[np.uint16]
+    carried: Carried
 
 
 def pack_metadata(members: list[MemberRow]) -> bytes:
     """The metadata of all members, in their order."""
-    return pack_sections(
-        {
-            MetadataSection.NAMES: b"".join(member.name.encode() + b"\0" for member in members),
-            MetadataSection.TIMES: transposed(np.array([member.modified for member in members], np.int64), "<i8"),
-            MetadataSection.MODES: transposed(np.array([member.mode for member in members], np.int64), "<u2"),
-        }
-    )
+    sections: dict[int, bytes] = {
+        MetadataSection.NAMES: b"".join(member.name.encode() + b"\0" for member in members),
+        MetadataSection.TIMES: transposed(np.array([member.modified for member in members], np.int64), "<i8"),
+        MetadataSection.MODES: transposed(np.array([member.mode for member in members], np.int64), "<u2"),
+    }
+    if carried := pack_carried([member.carried for member in members]):
+        sections |= dict(zip(_CARRIED, carried, strict=True))
+    return pack_sections(sections)
 
 
 def parse_metadata(data: bytes, members: int) -> Metadata:
@@ -176,6 +185,7 @@ def parse_metadata(data: bytes, members: int) -> Metadata:
         names=tuple(each),
         times=_column(sections, MetadataSection.TIMES, "<i8", members).astype(np.int64),
         modes=_column(sections, MetadataSection.MODES, "<u2", members).astype(np.uint16),
+        carried=Carried(members, *map(sections.get, _CARRIED)),
     )
 
 

@@ -44,6 +44,7 @@ def describe_members(archive: ArchiveReader) -> Iterator[dict[str, object]]:
             "bytes": row.extent.length,
             "original_bytes": member.original_bytes,
             "modified": _time(member.modified),
+            "carried_bytes": len(member.carried),
             "model": row.model,
             "stream": member.stream,
             "refers_to": list(row.parents),

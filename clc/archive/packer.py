@@ -18,6 +18,7 @@ from clc.archive.size import Share, SizeBudget
 from clc.archive.writer import ArchiveWriter
 from clc.codec.bitstream import QUALITY_STEPS
 from clc.codec.decisions.targets import Metric, Target
+from clc.codec.metadata_section import pack_items
 from clc.errors import ImageError, TargetError
 from clc.model.limits import QUALITY_MAX
 from clc.runtime.prefetch import in_parallel
@@ -153,7 +154,7 @@ class Packer:
 
     def _pack(self, photos: Iterator[InputPhoto], report: Callable[[PackSummary], None]) -> None:
         opened = in_parallel(
-            partial(open_photo, max_pixels=self._coder.max_pixels),
+            partial(open_photo, max_pixels=self._coder.max_pixels, carry=self._coder.settings.carry),
             photos,
             threads=min(_READERS, self._threads),
             prepare=lambda: None,
@@ -284,7 +285,8 @@ class Packer:
 
     def _add(self, opened: Opened, stream: int, label: Label | None = None) -> None:
         photo = opened.photo
-        member = MemberRow(photo.name, stream, opened.sha256, opened.size, photo.modified, photo.mode)
+        carried = pack_items(opened.metadata)
+        member = MemberRow(photo.name, stream, opened.sha256, opened.size, photo.modified, photo.mode, carried)
         self._writer.add_member(member, label)
 
 

@@ -59,7 +59,7 @@ def plan_for(
         thumbnails.append(thumbnail(coder.decode(stream)))
     there = len(names)
     pictures: set[bytes] = set()
-    reading = partial(_looked_at, max_pixels=coder.max_pixels)
+    reading = partial(_looked_at, coder=coder)
     for number, (opened, small) in enumerate(in_parallel(reading, iter(photos), threads=threads, prepare=_one_thread)):
         report(PackSummary(looked_at=number + 1))
         if small is not None and opened.picture not in pictures:
@@ -125,8 +125,8 @@ def _finer(plan: Plan, seen: Resemblance) -> Mapping[int, float]:
     return {key: min(max(round(math.log1p(photos) / per_step), 1), _MOST) for key, photos in helped.items()}
 
 
-def _looked_at(photo: InputPhoto, *, max_pixels: int) -> tuple[Opened, NDArray[np.uint8] | None]:
-    opened = open_photo(photo, max_pixels=max_pixels)
+def _looked_at(photo: InputPhoto, *, coder: PhotoCoder) -> tuple[Opened, NDArray[np.uint8] | None]:
+    opened = open_photo(photo, max_pixels=coder.max_pixels, carry=coder.settings.carry)
     small = None if opened.pixels is None else thumbnail(opened.pixels)
     return opened.without_pixels(), small
 

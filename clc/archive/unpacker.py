@@ -14,8 +14,10 @@ from clc.archive.container import ArchiveReader
 from clc.archive.contents import MemberRow
 from clc.archive.names import check_name, file_names, printable
 from clc.archive.records import Salvaged, salvage
+from clc.codec.metadata_section import read_items
 from clc.errors import ArchiveError, ClcError, OutputError
 from clc.images.encode import PictureFormat, encode, suffix_of
+from clc.images.metadata import Metadata
 from clc.runtime.files import check_output, make_folder, write_atomically
 
 _PERMISSIONS = 0o777
@@ -52,11 +54,13 @@ class PictureFolder:
         return path
 
     def write(self, file: str, pixels: np.ndarray, row: MemberRow | None) -> Path:
-        """Write a picture, with the time and the permissions that the photo had. Raises OutputError if that fails."""
+        """Write a picture, with what the photo carried, its time and permissions. Raises OutputError if that fails."""
         path = self.place(file)
         make_folder(path.parent)
         name = printable(file)
-        write_atomically(path, encode(pixels, self.format, name=name, quality=self.quality), overwrite=self.overwrite)
+        metadata = Metadata() if row is None else read_items(row.carried)
+        encoded = encode(pixels, self.format, name=name, quality=self.quality, metadata=metadata)
+        write_atomically(path, encoded, overwrite=self.overwrite)
         try:
             if row is not None and row.mode:
                 path.chmod(row.mode & _PERMISSIONS & ~_umask())

@@ -21,13 +21,19 @@ def pack_metadata(metadata: Metadata) -> bytes | None:
     >>> read_metadata(pack_metadata(Metadata(xmp=b"<x/>"))).xmp
     b'<x/>'
     """
+    items = pack_items(metadata)
+    return pack_number(len(items)) + zlib.compress(items, 9) if items else None
+
+
+def pack_items(metadata: Metadata) -> bytes:
+    """What the section holds, not compressed; empty if there is nothing to hold."""
     items = b""
     for kind, name in enumerate(_ITEMS, 1):
         content = getattr(metadata, name)
         if content is not None:
             assert len(content) <= _LIMITS[name], (name, len(content))
             items += bytes([kind]) + pack_number(len(content)) + content
-    return pack_number(len(items)) + zlib.compress(items, 9) if items else None
+    return items
 
 
 def read_metadata(section: bytes | None) -> Metadata:
@@ -44,10 +50,11 @@ def read_metadata(section: bytes | None) -> Metadata:
         raise BitstreamError(f"section metadata cannot be decompressed: {error}") from error
     if len(items) != size or not decompressor.eof or decompressor.unused_data:
         raise BitstreamError(f"section metadata does not hold the {size:,} bytes that it declares")
-    return _items(items)
+    return read_items(items)
 
 
-def _items(items: bytes) -> Metadata:
+def read_items(items: bytes) -> Metadata:
+    """The inverse of `pack_items`. Raises BitstreamError for what is damaged."""
     found: dict[str, bytes] = {}
     position = last = 0
     while position < len(items):

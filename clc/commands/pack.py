@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clc.archive.coding import StoreCoder
     from clc.archive.inputs import Inputs
     from clc.archive.packer import PackSummary
+    from clc.images.metadata import Carry
 
 PhotosArgument = Annotated[
     list[str],
@@ -45,6 +46,12 @@ ReferencesOption = Annotated[
     typer.Option(help="Let photos refer to key photos of the archive, where they resemble each other."),
 ]
 
+StripOption = Annotated[bool, typer.Option("--strip", help="Keep no EXIF and XMP.")]
+StripGpsOption = Annotated[bool, typer.Option("--strip-gps", help="Keep EXIF and XMP without the position.")]
+KeepProfileOption = Annotated[
+    bool, typer.Option("--keep-profile", help="Leave colours as they are and keep their profile. Default: sRGB.")
+]
+
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _INTERRUPTED = 130
@@ -58,6 +65,9 @@ def pack(
     size: SizeOption = None,
     model: ModelOption = None,
     references: ReferencesOption = True,
+    strip: StripOption = False,
+    strip_gps: StripGpsOption = False,
+    keep_profile: KeepProfileOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and write nothing.")] = False,
     force: Annotated[
         bool,
@@ -72,10 +82,12 @@ def pack(
     others are packed, and the exit code is 2.
     """
     from clc.archive.creation import create_archive, stream_archive
+    from clc.images.metadata import Carry
 
     with _interruptible():
         inputs = _find(photos)
-        coder = _coder(quality, psnr, size, model, references, max_pixels, store)
+        carry = Carry(strip=strip, strip_gps=strip_gps, keep_profile=keep_profile)
+        coder = _coder(quality, psnr, size, model, references, carry, max_pixels, store)
         if dry_run:
             return _print_plan(inputs, coder)
         with _progress(inputs) as report:
@@ -95,6 +107,9 @@ def add(
     psnr: PsnrOption = None,
     model: ModelOption = None,
     references: ReferencesOption = True,
+    strip: StripOption = False,
+    strip_gps: StripGpsOption = False,
+    keep_profile: KeepProfileOption = False,
     max_pixels: MaxPixelsOption = None,
     store: StoreOption = None,
 ) -> None:
@@ -103,10 +118,12 @@ def add(
     Nothing that is in the file is changed: interrupted, the archive is as it was, and the same command goes on.
     """
     from clc.archive.creation import add_to_archive
+    from clc.images.metadata import Carry
 
     with _interruptible():
         inputs = _find(photos)
-        coder = _coder(quality, psnr, None, model, references, max_pixels, store)
+        carry = Carry(strip=strip, strip_gps=strip_gps, keep_profile=keep_profile)
+        coder = _coder(quality, psnr, None, model, references, carry, max_pixels, store)
         with _progress(inputs) as report:
             summary, written = add_to_archive(archive, inputs, coder, report=report)
     _conclude(str(archive), summary, written)
@@ -141,6 +158,7 @@ def _coder(
     size: str | None,
     model: str | None,
     references: bool,
+    carry: "Carry",
     max_pixels: int | None,
     store: str | None,
 ) -> "StoreCoder":
@@ -158,7 +176,9 @@ def _coder(
             "photos of cameras that moved are coded alone: to find where they lie in each other takes scikit-image and "
             "FAISS, pip install 'clc[build]'"
         )
-    return StoreCoder(model or DEFAULT, target, size=wanted, references=references, store=store, max_pixels=max_pixels)
+    return StoreCoder(
+        model or DEFAULT, target, size=wanted, references=references, carry=carry, store=store, max_pixels=max_pixels
+    )
 
 
 @contextmanager

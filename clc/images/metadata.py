@@ -52,6 +52,11 @@ class Metadata:
     def __bool__(self) -> bool:
         return any((self.exif, self.xmp, self.profile))
 
+    def as_info(self) -> dict[str | tuple[int, int], bytes]:
+        """What there is of it, by the names that Pillow has for it."""
+        said = {"exif": self.exif, "xmp": self.xmp, "icc_profile": self.profile}
+        return {name: content for name, content in said.items() if content is not None}
+
 
 def carried(
     image: Image.Image, carry: Carry, *, size: tuple[int, int], profile: bytes | None, to_srgb: bool

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,8 +22,10 @@ from clc.archive.framing import HEADER_BYTES
 from clc.archive.inputs import InputPhoto, Inputs, find_inputs
 from clc.archive.plan import ArchivePlan, PlannedPhoto
 from clc.archive.soundness import verify_archive
+from clc.archive.unpacker import PictureFolder, unpack
 from clc.archive.writer import locked, open_archive
 from clc.errors import ArchiveError, ImageError, OutputError
+from clc.images.metadata import Carry
 from tests.archive.samples import LosslessCoder, LosslessDecoder, pixels, stream_of, write_photos
 
 
@@ -115,6 +118,26 @@ class TestCreating:
     def test_two_at_once_are_refused(self, album: Path, folder: Path) -> None:
         with locked(part_of(album), create=True), pytest.raises(ArchiveError, match="another process"):
             create_archive(album, find_inputs([str(folder)]), LosslessCoder())
+
+    def test_exif_comes_back_and_equal_blocks_are_held_once(self, album: Path, folder: Path, tmp_path: Path) -> None:
+        exif = Image.Exif()
+        exif[271] = "A camera " * 30
+        for seed in range(6):
+            Image.fromarray(pixels(seed)).save(folder / f"photo-{seed}.png", exif=exif)
+        create_archive(album, find_inputs([str(folder)]), LosslessCoder())
+        row = open_archive(album).member("photo-3.png")
+        assert len(row.carried) > 270
+        with Album(open_archive(album), LosslessDecoder()) as photos:
+            assert photos["photo-3.png"].getexif()[271] == exif[271]
+        results = unpack(open_archive(album), LosslessDecoder(), PictureFolder(tmp_path / "out"), ["photo-5.png"])
+        (unpacked,) = results
+        assert Image.open(unpacked.path).getexif()[271] == exif[271]
+        kept = album.stat().st_size
+        stripped = LosslessCoder()
+        stripped.settings = replace(stripped.settings, carry=Carry(strip=True))
+        create_archive(album, find_inputs([str(folder)]), stripped, overwrite=True)
+        assert open_archive(album).member("photo-3.png").carried == b""
+        assert 0 < kept - album.stat().st_size < 300
 
     def test_two_photos_of_one_name_are_not_both_packed(self, album: Path) -> None:
         held = Inputs([InputPhoto("a", data=_png(1)), InputPhoto("a", data=_png(2))])
