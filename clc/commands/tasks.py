@@ -46,7 +46,8 @@ def plan(
         return [Task(STANDARD, STANDARD)]
     if STANDARD in arguments:
         raise OutputError("standard input has no name to make an output's from; give it alone, or with its output")
-    tasks = []
+    tasks: list[Task] = []
+    empty: list[str] = []
     for argument in arguments:
         place = Path(argument)
         if not place.is_dir():
@@ -54,12 +55,14 @@ def plan(
             continue
         names = list(inside(place))
         if not names:
-            remark(printable(argument), "there is nothing in it for this command")
+            empty.append(argument)
         for name in names:
             output = _derived(Path(name), (folder or place) / Path(name).parent, suffix)
             tasks.append(Task(str(place / name), str(output)))
     if not tasks:
-        raise SourceError(f"{', '.join(arguments)}: there is nothing in it for this command; name files, or a folder")
+        raise SourceError(f"{', '.join(arguments)}: there is nothing in it for this command; name files or folders")
+    for argument in empty:
+        remark(printable(argument), "there is nothing in it for this command")
     return tasks
 
 
