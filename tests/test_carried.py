@@ -228,6 +228,33 @@ def test_pillow_opens_and_saves_streams(world: World, tmp_path: Path, monkeypatc
     pillow_plugin._codec.cache_clear()
 
 
+def test_what_pillow_is_told_to_save_beside_a_picture_is_carried(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLC_STORE", world.store.url)
+    pillow_plugin._codec.cache_clear()
+    source = Image.fromarray(smooth(64, 80))
+    source.info["exif"] = exif()
+    other = Image.Exif()
+    other[0x010F] = "Beacon"
+    path = tmp_path / "a.clc"
+    source.save(path, exif=other, xmp=xmp(), icc_profile=DISPLAY_P3, keep_profile=True, references=False)
+    with Image.open(path) as image:
+        assert image.getexif()[0x010F] == "Beacon"
+        assert (image.info["xmp"], image.info["icc_profile"]) == (xmp(), DISPLAY_P3)
+    source.save(path, exif=b"", references=False)
+    with Image.open(path) as image:
+        assert "exif" not in image.info
+    assert source.info == {"exif": exif()}
+    pillow_plugin._codec.cache_clear()
+
+
+def test_pillow_saves_one_picture_only(tmp_path: Path) -> None:
+    image = Image.fromarray(smooth(64, 80))
+    with pytest.raises(ImageError, match="holds one picture"):
+        image.save(tmp_path / "a.clc", save_all=True, append_images=[image])
+
+
 @pytest.mark.parametrize("first", ["clc", "PIL.Image, clc"])
 def test_pillow_opens_a_stream_without_its_model_and_without_torch(tmp_path: Path, first: str) -> None:
     header = Header("0123456789abcdef", NO_DICTIONARY, 300, 200, 50.0, 0, 0)

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 
 from clc.errors import ImageError
 from clc.images.colour import to_srgb
+from clc.images.further_data import further_data
 from clc.images.isobmff import is_heif, picture_properties
 from clc.images.jpeg_damage import DamagedJpegError, without_damage
 from clc.images.losses import comment_losses, picture_losses
@@ -50,6 +51,7 @@ DECODER_FAILURES = (
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC = 262
 _DNG_VERSION = 50706
+_SOLID = 255
 _OPAQUE_MODES = ("L", "RGB", "CMYK", "LAB")
 
 
@@ -152,12 +154,16 @@ def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, d
     opaque, alpha = _opaque(image, ImageOps.exif_transpose(image), name)
     converted = to_srgb(opaque, image, data, properties, keep_profile=carry is not None and carry.keep_profile)
     shown = converted.image if alpha is None else _on_white(converted.image, alpha)
+    if alpha is None and image.has_transparency_data:
+        remarks.append("its transparent level is left out")
+    elif alpha is not None and np.asarray(alpha).min() < _SOLID:
+        remarks.append("transparency became white")
     remarks += converted.remarks
     if carry is None:
         return DecodedPhoto(np.asarray(shown), Metadata(), tuple(remarks))
     metadata, left = carried(image, carry, size=shown.size, profile=converted.profile, to_srgb=converted.from_profile)
     if not carry.strip:
-        remarks += comment_losses(image)
+        remarks += (*comment_losses(image), *further_data(image, data))
     return DecodedPhoto(np.asarray(shown), metadata, (*remarks, *left))
 
 

@@ -20,14 +20,14 @@ def picture_losses(image: Image.Image, data: bytes, properties: PicturePropertie
     bits = _sample_bits(image, data, properties)
     if bits > 8:
         yield f"{bits} bits a sample became 8"
-    if image.has_transparency_data or image.mode in ("La", "RGBa"):
-        yield "transparency became white"
     if _has_gain_map(image, data, properties):
         yield "its HDR gain map is left out"
     elif _frames(image) > 1:
         yield "only the first of its pictures is used"
     if any(name in (xmp_of(image) or b"") for name in _MOTION):
         yield "its video is left out"
+    if properties.has_auxiliary:
+        yield "its auxiliary pictures (such as depth) are left out"
 
 
 def comment_losses(image: Image.Image) -> Iterator[str]:

@@ -85,12 +85,12 @@ def test_strict_makes_the_first_that_would_be_left_out_an_error(clc: Call, monke
 
 def test_streams_and_pictures_do_not_depend_on_how_many_are_coded_at_once(clc: Call) -> None:
     made = []
-    for jobs in (1, 2, 5):
-        assert clc("compress", "in", "-O", f"out{jobs}", "--jobs", jobs)[0] == 0
+    for jobs in (1, 3):
+        assert clc("compress", "in", "-O", f"out{jobs}", "--jobs", jobs, *PLAIN)[0] == 0
         assert clc("decompress", f"out{jobs}", "-O", f"back{jobs}", "--jobs", jobs)[0] == 0
         pictures = {path.name: path.read_bytes() for path in Path(f"back{jobs}").rglob("*.png")}
         made.append((streams(f"out{jobs}"), pictures))
-    assert made[0] == made[1] == made[2]
+    assert made[0] == made[1]
     assert len(set(made[0][0].values())) == 5
 
 
