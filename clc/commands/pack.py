@@ -12,7 +12,7 @@ import typer
 
 from clc.commands.codec import MaxPixelsOption
 from clc.commands.columns import print_columns
-from clc.commands.options import StoreOption
+from clc.commands.options import StoreOption, StrictOption
 from clc.commands.progress import progress
 from clc.commands.standard import STANDARD, announce, read_standard_input
 from clc.errors import OutputError, ProfileError
@@ -65,6 +65,7 @@ def pack(
         typer.Option("--force", help="Replace an archive that is there, or what is left of one made otherwise."),
     ] = False,
     max_pixels: MaxPixelsOption = None,
+    strict: StrictOption = False,
     store: StoreOption = None,
 ) -> None:
     """Pack photos into one archive, from which each is read by itself.
@@ -97,6 +98,7 @@ def add(
     model: ModelOption = None,
     references: ReferencesOption = True,
     max_pixels: MaxPixelsOption = None,
+    strict: StrictOption = False,
     store: StoreOption = None,
 ) -> None:
     """Add photos to an archive. Those that it has already are left out; one of another content is refused.
