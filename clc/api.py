@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
@@ -24,13 +23,14 @@ from clc.codec.key_codec import KeyCodec
 from clc.codec.metadata_section import pack_metadata, read_metadata
 from clc.codec.size_limit import MAX_PIXELS
 from clc.codec.stream_file import read_stream
-from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError, TargetError
+from clc.errors import BitstreamError, ImageError, MissingArtifactError, TargetError
 from clc.images import PictureFormat, encode, format_of
 from clc.images.decode import DecodedPhoto
-from clc.images.forms import ImageLike, photo_from
+from clc.images.forms import ImageLike, StreamLike, photo_from, stream_from
 from clc.images.metadata import Carry, Metadata
 from clc.images.psnr import psnr as psnr_of
 from clc.model.config import ModelConfig
+from clc.runtime.device import available_device
 from clc.runtime.files import check_output, write_atomically
 from clc.runtime.remarks import remark
 from clc.runtime.side_by_side import SideBySide
@@ -121,22 +121,24 @@ class StoreDecoder(SideBySide):
         """A copy, here or in another process, reads the weights again."""
         return type(self), (self.store, str(self.device), self.max_pixels)
 
-    def decompress(self, data: bytes, keys: Sequence[bytes] = ()) -> Image.Image:
+    def decompress(self, data: StreamLike, keys: Sequence[bytes] = ()) -> Image.Image:
         """The picture in a stream; its `info` has `exif`, `xmp` and `icc_profile` where the stream carries them.
 
+        data: its bytes, or a file opened in binary mode.
         keys: in an archive, the streams of the key photos that it refers to, in order.
         Raises BitstreamError for one that is damaged, MissingArtifactError, with what to import, for one whose model
         or references are not in the store, CorruptArtifactError for references that are damaged.
         """
+        data = stream_from(data)
         picture = Image.fromarray(self._pixels(data, tuple(keys)))
         metadata = metadata_of(data)
         said = {"exif": metadata.exif, "xmp": metadata.xmp, "icc_profile": metadata.profile}
         picture.info |= {name: content for name, content in said.items() if content is not None}
         return picture
 
-    def decompress_many(self, streams: Iterable[bytes], *, jobs: int | None = None) -> Iterator[Image.Image]:
+    def decompress_many(self, streams: Iterable[StreamLike], *, jobs: int | None = None) -> Iterator[Image.Image]:
         """`decompress` for each stream, side by side as `for_each` says; pictures in the order of the streams."""
-        return self.for_each(StoreDecoder.decompress, streams, jobs=jobs)
+        return self.for_each(lambda decoder, stream: decoder.decompress(stream), streams, jobs=jobs)
 
     def decompress_file(
         self,
@@ -210,17 +212,6 @@ class StoreDecoder(SideBySide):
             return []
         model = self.store.get(Kind.MODEL, header.model_id)
         return [version.id for version in other_latents(self.store, dictionary, model)]
-
-
-def available_device(name: str) -> torch.device:
-    """The device "cpu", "cuda" or "cuda:N". Raises ProfileError for another name or one that is not there."""
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (":" in name and not number.isdecimal()):
-        raise ProfileError(f"unknown device {name!r}; use cpu, cuda or cuda:N")
-    count = torch.cuda.device_count()
-    if kind == "cuda" and int(number or 0) >= count:
-        raise ProfileError(f"device {name} is not there: PyTorch finds {count} CUDA devices; use another, or cpu")
-    return torch.device(name)
 
 
 class StoreCodec(StoreDecoder):
@@ -333,7 +324,7 @@ class StoreCodec(StoreDecoder):
                 return error
             if not measure:
                 return compressed
-            return replace(compressed, psnr=psnr_of(photo.pixels, codec._pixels(compressed.data)))
+            return replace(compressed, psnr=psnr_of(photo.pixels, codec._pixels(compressed.data, ())))
 
         return self.for_each(coded, images, jobs=jobs)
 

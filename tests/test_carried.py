@@ -119,11 +119,22 @@ def test_every_form_of_a_photo_gives_the_same_stream(codec: StoreCodec, tmp_path
         (torch.zeros(3, 4, 4), r"a tensor is uint8 \[3, H, W\], not torch.float32"),
         (np.zeros((4, 4, 3)), r"an image is uint8 \[H, W, 3\], not float64"),
         (b"", "empty"),
+        ("a\0b.png", "cannot be read: embedded null byte"),
+        (np.zeros((4, 4), np.uint8), r"an image is uint8 \[H, W, 3\], not uint8 \[4, 4\]"),
     ],
 )
 def test_other_forms_are_refused(codec: StoreCodec, image: object, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         codec.compress(image, references=False)
+
+
+def test_streams_come_as_bytes_and_files(codec: StoreCodec) -> None:
+    data = codec.compress(smooth(64, 80), references=False)
+    pictures = [codec.decompress(each) for each in (data, bytearray(data), memoryview(data), io.BytesIO(data))]
+    assert len({picture.tobytes() for picture in pictures}) == 1
+    for other, message in (("a.clc", "from str"), (None, "from NoneType"), (io.StringIO("?"), "binary mode")):
+        with pytest.raises(BitstreamError, match=message):
+            codec.decompress(other)  # type: ignore[arg-type]
 
 
 def test_a_picture_is_given_what_its_stream_carries(codec: StoreCodec) -> None:

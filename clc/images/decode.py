@@ -115,8 +115,8 @@ def read_photo(path: Path | str, *, max_pixels: int = MAX_PIXELS, carry: Carry |
     """`decode_photo` of the file at `path`. Raises ImageError, also if the file is missing or unreadable."""
     try:
         data = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: there is a NUL in the name
+        raise ImageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return decode_photo(data, name=str(path), max_pixels=max_pixels, carry=carry)
 
 
