@@ -17,6 +17,7 @@ from clc.runtime.exit import print_error
 from clc.runtime.remarks import printable
 
 Result = TypeVar("Result")
+_INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -48,26 +49,36 @@ class Batch:
         """Write what `finish` makes of each task's result, and sum up. A task whose result is an error is named, the
         others are done.
 
-        Raises the error of a single task; leaves with exit code 1 if some of several failed.
+        Raises the error of a single task; leaves with exit code 1 if some of several failed, 130 if interrupted.
         """
         started = time.monotonic()
-        several = len(self.tasks) > 1
-        with progress("photos", len(self.tasks), shown=several and not self.quiet) as report:
-            for task, result in zip(self.tasks, results, strict=True):
-                try:
-                    if isinstance(result, ClcError):
-                        raise result
-                    self._write(task, finish(task, result))
-                except ClcError as error:
-                    if not several or not _concerns_one(error, result):
-                        raise
-                    self._failed += 1
-                    print_error(_naming(task.source, str(error)))
-                report(self._done + self._failed, f"{self._after / 1e6:.2f} MB")
-        if several and not self.quiet:
+        try:
+            with progress("photos", len(self.tasks), shown=self._several and not self.quiet) as report:
+                for task, result in zip(self.tasks, results, strict=True):
+                    self._conclude(task, result, finish)
+                    report(self._done + self._failed, f"{self._after / 1e6:.2f} MB")
+        except KeyboardInterrupt:
+            print_error(f"interrupted after {self._done} of {len(self.tasks)} files; these are whole")
+            raise typer.Exit(_INTERRUPTED) from None
+        if self._several and not self.quiet:
             typer.echo(self._summary(time.monotonic() - started))
         if self._failed:
             raise typer.Exit(1)
+
+    @property
+    def _several(self) -> bool:
+        return len(self.tasks) > 1
+
+    def _conclude(self, task: Task, result: Result | ClcError, finish: Callable[[Task, Result], Finished]) -> None:
+        try:
+            if isinstance(result, ClcError):
+                raise result
+            self._write(task, finish(task, result))
+        except ClcError as error:
+            if not self._several or not (error is result or isinstance(error, OutputError)):
+                raise
+            self._failed += 1
+            print_error(_naming(task.source, str(error)))
 
     def _write(self, task: Task, finished: Finished) -> None:
         before = _size(task.source)
@@ -97,10 +108,6 @@ def _size(source: str) -> int:
         return 0 if source == STANDARD else os.path.getsize(source)
     except OSError:  # it was read, and is gone
         return 0
-
-
-def _concerns_one(error: ClcError, result: object) -> bool:
-    return error is result or isinstance(error, OutputError)
 
 
 def _naming(source: str, message: str) -> str:

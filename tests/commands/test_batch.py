@@ -3,8 +3,11 @@
 import os
 import pty
 import re
+import shutil
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -172,6 +175,24 @@ def test_a_terminal_shows_how_far_it_is_and_output_goes_where_it_is_sent() -> No
     assert b"/5" in shown
     assert b"out/" not in shown
     assert len(Path("lines").read_text().splitlines()) == 6
+
+
+def test_interrupted_it_leaves_whole_files_alone() -> None:
+    for number in range(60):
+        shutil.copy("in/photo-1.png", f"in/copy-{number}.png")
+    command = [sys.executable, "-m", "clc", "compress", "in", "-O", "out", *map(str, PLAIN)]
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # shells start what runs in the background without
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeding)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert re.fullmatch(r"clc: interrupted after \d+ of 65 files; these are whole\n", err)
+    written = list(Path("out").rglob("*"))
+    assert 0 < len([path for path in written if path.is_file()]) < 65
+    for path in written:
+        assert path.is_dir() or Bitstream.from_bytes(path.read_bytes()).header.width == 80
 
 
 class TestLibrary:
