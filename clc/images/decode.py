@@ -21,7 +21,7 @@ from clc.images.colour import to_srgb
 from clc.images.further_data import further_data
 from clc.images.isobmff import is_heif, picture_properties
 from clc.images.jpeg_damage import DamagedJpegError, without_damage
-from clc.images.losses import comment_losses, picture_losses
+from clc.images.losses import LIES_BEHIND, comment_losses, picture_losses
 from clc.images.metadata import Carry, Metadata, carried
 from clc.images.pixel_limit import without_pixel_limit
 from clc.runtime.remarks import remark
@@ -163,7 +163,7 @@ def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, d
         return DecodedPhoto(np.asarray(shown), Metadata(), tuple(remarks))
     metadata, left = carried(image, carry, size=shown.size, profile=converted.profile, to_srgb=converted.from_profile)
     if not carry.strip:
-        remarks += (*comment_losses(image), *further_data(image, data))
+        remarks += (*comment_losses(image), *further_data(image, data, behind=not {*remarks} & {*LIES_BEHIND}))
     return DecodedPhoto(np.asarray(shown), metadata, (*remarks, *left))
 
 

@@ -51,10 +51,13 @@ _GEOTIFF = frozenset([33550, 33922, 34264, 34735, 34736, 34737])
 _LAYERS = 37724
 
 
-def further_data(image: Image.Image, data: bytes) -> Iterator[str]:
-    """What is left out of an opened file, each in a few words. data: the file."""
+def further_data(image: Image.Image, data: bytes, *, behind: bool = True) -> Iterator[str]:
+    """What is left out of an opened file, each in a few words.
+
+    data: the file. behind: look behind the picture; False if it is known what lies there.
+    """
     if image.format in ("JPEG", "MPO"):
-        yield from _of_jpeg(data, one_picture=image.format == "JPEG")
+        yield from _of_jpeg(data, behind=behind and image.format == "JPEG")
     elif image.format == "PNG":
         chunks, end = _png_chunks(data)
         yield from _named("chunks", _PNG_CREDENTIALS, chunks, _PNG_CHUNKS)
@@ -67,7 +70,7 @@ def further_data(image: Image.Image, data: bytes) -> Iterator[str]:
         yield f"its further boxes ({', '.join(boxes)}) are left out"
 
 
-def _of_jpeg(data: bytes, *, one_picture: bool) -> Iterator[str]:
+def _of_jpeg(data: bytes, *, behind: bool) -> Iterator[str]:
     *found, (last, _, end) = segments(data)
     unknown = set()
     for marker, content, _ in found:
@@ -80,7 +83,7 @@ def _of_jpeg(data: bytes, *, one_picture: bool) -> Iterator[str]:
         yield _CREDENTIALS
     if others := sorted(unknown - {""}):
         yield f"its further segments ({', '.join(others)}) are left out"
-    if one_picture and last == _END_OF_IMAGE:
+    if behind and last == _END_OF_IMAGE:
         yield from _behind(data, end + 2)
 
 

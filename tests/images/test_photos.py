@@ -283,7 +283,8 @@ class TestLosses:
 
     def test_a_motion_photo_is_said(self) -> None:
         attributes = ' xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="1"'
-        assert read(encoded(smooth(), "JPEG", xmp=xmp(attributes=attributes))).remarks == ("its video is left out",)
+        file = encoded(smooth(), "JPEG", xmp=xmp(attributes=attributes)) + box(b"ftyp", b"mp42") + bytes(99)
+        assert read(file).remarks == ("its video is left out",)
 
     def test_auxiliary_pictures_are_said(self) -> None:
         def heif(auxiliary: bytes) -> bytes:
