@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
@@ -23,15 +23,17 @@ from clc.codec.key_codec import KeyCodec
 from clc.codec.metadata_section import pack_metadata, read_metadata
 from clc.codec.size_limit import MAX_PIXELS
 from clc.codec.stream_file import read_stream
-from clc.errors import BitstreamError, MissingArtifactError, ProfileError
+from clc.errors import BitstreamError, ImageError, MissingArtifactError, TargetError
 from clc.images import PictureFormat, encode, format_of
 from clc.images.decode import DecodedPhoto
-from clc.images.forms import ImageLike, photo_from
+from clc.images.forms import ImageLike, StreamLike, photo_from, stream_from
 from clc.images.metadata import Carry, Metadata
+from clc.images.psnr import psnr as psnr_of
 from clc.model.config import ModelConfig
+from clc.runtime.device import available_device
 from clc.runtime.files import check_output, write_atomically
-from clc.runtime.prefetch import prefetched
 from clc.runtime.remarks import remark
+from clc.runtime.side_by_side import SideBySide
 from clc.store import Kind, Store, Version, short_id
 from clc.store.shipped import LayeredStore
 
@@ -92,7 +94,7 @@ def find_model(store: Store, name: str = DEFAULT) -> Version:
     return store.get(Kind.MODEL, name)
 
 
-class StoreDecoder:
+class StoreDecoder(SideBySide):
     """Decodes streams with the models and dictionaries that they name, which it looks up in a store.
 
     It needs no alias, search library or backbone. The codecs used last stay open.
@@ -106,9 +108,9 @@ class StoreDecoder:
     """
 
     def __init__(self, store: Store, device: str = "cpu", max_pixels: int = MAX_PIXELS) -> None:
+        super().__init__(available_device(device))
         self.store = store
         self.max_pixels = max_pixels
-        self.device = available_device(device)
         self._open = lru_cache(maxsize=_OPEN_CODECS)(self._open_codec)
         self._open_alone = lru_cache(maxsize=_OPEN_CODECS)(self._open_key_codec)
 
@@ -119,20 +121,22 @@ class StoreDecoder:
         """A copy, here or in another process, reads the weights again."""
         return type(self), (self.store, str(self.device), self.max_pixels)
 
-    def decompress(self, data: bytes, keys: Sequence[bytes] = ()) -> Image.Image:
+    def decompress(self, data: StreamLike, keys: Sequence[bytes] = ()) -> Image.Image:
         """The picture in a stream; its `info` has `exif`, `xmp` and `icc_profile` where the stream carries them.
 
+        data: its bytes, or a file opened in binary mode.
         keys: in an archive, the streams of the key photos that it refers to, in order.
         Raises BitstreamError for one that is damaged, MissingArtifactError, with what to import, for one whose model
         or references are not in the store, CorruptArtifactError for references that are damaged.
         """
+        data = stream_from(data)
         picture = Image.fromarray(self._pixels(data, tuple(keys)))
         picture.info |= metadata_of(data).as_info()
         return picture
 
-    def decompress_many(self, streams: Iterable[bytes]) -> Iterator[Image.Image]:
-        """`decompress` for each stream, one by one as they are taken."""
-        return map(self.decompress, streams)
+    def decompress_many(self, streams: Iterable[StreamLike], *, jobs: int | None = None) -> Iterator[Image.Image]:
+        """`decompress` for each stream, side by side as `for_each` says; pictures in the order of the streams."""
+        return self.for_each(lambda decoder, stream: decoder.decompress(stream), streams, jobs=jobs)
 
     def decompress_file(
         self,
@@ -206,17 +210,6 @@ class StoreDecoder:
             return []
         model = self.store.get(Kind.MODEL, header.model_id)
         return [version.id for version in other_latents(self.store, dictionary, model)]
-
-
-def available_device(name: str) -> torch.device:
-    """The device "cpu", "cuda" or "cuda:N". Raises ProfileError for another name or one that is not there."""
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (":" in name and not number.isdecimal()):
-        raise ProfileError(f"unknown device {name!r}; use cpu, cuda or cuda:N")
-    count = torch.cuda.device_count()
-    if kind == "cuda" and int(number or 0) >= count:
-        raise ProfileError(f"device {name} is not there: PyTorch finds {count} CUDA devices; use another, or cpu")
-    return torch.device(name)
 
 
 class StoreCodec(StoreDecoder):
@@ -297,11 +290,41 @@ class StoreCodec(StoreDecoder):
         psnr: float | None = None,
         references: bool = True,
         carry: Carry | None = None,
+        jobs: int | None = None,
     ) -> Iterator[bytes]:
-        """`compress` for each image, one by one as the streams are taken; the next file is read meanwhile."""
+        """`compress` for each image, side by side as `for_each` says; streams in the order of the images.
+
+        Raises what `compress` raises: for an image, where its turn has come.
+        """
         target = Target.choose(quality, bpp, psnr)
-        photos = prefetched(self._photo(image, carry) for image in images)
-        return (self.compress_photo(each, target, references=references).data for each in photos)
+        return map(_data_of, self.compress_each(images, target, references=references, carry=carry, jobs=jobs))
+
+    def compress_each(
+        self,
+        images: Iterable[ImageLike],
+        target: Target,
+        *,
+        references: bool = True,
+        carry: Carry | None = None,
+        jobs: int | None = None,
+        measure: bool = False,
+    ) -> Iterator[Compressed | ImageError | TargetError]:
+        """What `compress_many` and `clc compress` are made of: an image that cannot be coded gives its error.
+
+        measure: decode each stream again, and measure the PSNR of the picture.
+        """
+
+        def coded(codec: StoreCodec, image: ImageLike) -> Compressed | ImageError | TargetError:
+            try:
+                photo = codec._photo(image, carry)
+                compressed = codec.compress_photo(photo, target, references=references)
+            except (ImageError, TargetError) as error:
+                return error
+            if not measure:
+                return compressed
+            return replace(compressed, psnr=psnr_of(photo.pixels, codec._pixels(compressed.data, ())))
+
+        return self.for_each(coded, images, jobs=jobs)
 
     def compress_file(
         self,
@@ -364,6 +387,12 @@ class StoreCodec(StoreDecoder):
         if own is None or own.latents is None or header.model_id != own.model_id:
             return super()._codec_for(header)
         return own if header.dictionary_id == own.latents.dictionary_id else super()._codec_for(header)
+
+
+def _data_of(compressed: Compressed | ImageError | TargetError) -> bytes:
+    if isinstance(compressed, Compressed):
+        return compressed.data
+    raise compressed
 
 
 def _loaded_again(store: Store, model: str, dictionary: str | None, options: dict[str, Any]) -> StoreCodec:

@@ -1,7 +1,8 @@
 """The `clc` command.
 
-Exit codes: 0 success; 1 something checked is not as it should be (`verify`), or a bug, with a traceback; 2 a mistake in
-the call or in what it was given, with one line that says what to do (after the usage, if the call is malformed);
+Exit codes: 0 success; 1 something checked is not as it should be (`verify`), or some of several photos failed, each
+named, or a bug, with a traceback; 2 a mistake in the call or in what it was given, with one line that says what to do
+(after the usage, if the call is malformed);
 2 as well, with one line, if standard output cannot be written, once all else is done, or without a working directory;
 128 + n training stopped by signal n, after it wrote a checkpoint, or an archive's packing was interrupted.
 """

@@ -2,21 +2,25 @@
 
 Opening reads the header alone; the picture is decoded when its pixels are first asked for, with the models and
 dictionaries of the default store. Saving takes `quality`, `bpp` or `psnr`, and `references`, `strip`, `strip_gps` and
-`keep_profile`, as `clc compress` does.
+`keep_profile`, as `clc compress` does, and `exif`, `xmp` and `icc_profile` in place of those that the image has, as
+Pillow's own formats do.
 """
 
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
 
-from clc.errors import ClcError
+from clc.errors import ClcError, ImageError
 
 if TYPE_CHECKING:
     from clc.api import StoreCodec
 
 _FORMAT, _MAGIC = "CLC", b"CLC"
+_DESCRIBES = ("exif", "xmp", "icc_profile")
 _lock = threading.Lock()  # a codec is not for several threads at once
 
 
@@ -61,9 +65,29 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     said = image.encoderinfo
     carry = Carry(**{name: bool(said.get(name, False)) for name in ("strip", "strip_gps", "keep_profile")})
     target = {name: said[name] for name in ("quality", "bpp", "psnr") if name in said}
-    with _lock:
+    with _lock, _described(image, said):
         data = _codec().compress(image, references=said.get("references", True), carry=carry, **target)
     file.write(data)
+
+
+def _save_all(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    if image.encoderinfo.get("append_images") or getattr(image, "n_frames", 1) > 1:
+        raise ImageError("a .clc file holds one picture; save each to a file of its own, without save_all")
+    _save(image, file, filename)
+
+
+@contextmanager
+def _described(image: Image.Image, said: Mapping[str, Any]) -> Iterator[None]:
+    """The image as if its file had said what the caller does; nothing of what is given empty."""
+    before = image.info
+    given = {name: said[name] for name in _DESCRIBES if name in said}
+    if isinstance(given.get("exif"), Image.Exif):
+        given["exif"] = given["exif"].tobytes()
+    image.info = {name: value for name, value in (before | given).items() if value or name not in given}
+    try:
+        yield
+    finally:
+        image.info = before
 
 
 @lru_cache(maxsize=1)
@@ -77,5 +101,6 @@ def register() -> None:
     """Make Pillow know `.clc` files."""
     Image.register_open(_FORMAT, ClcImageFile, lambda prefix: prefix.startswith(_MAGIC))
     Image.register_save(_FORMAT, _save)
+    Image.register_save_all(_FORMAT, _save_all)
     Image.register_extension(_FORMAT, ".clc")
     Image.register_mime(_FORMAT, "image/x-clc")

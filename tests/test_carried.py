@@ -119,11 +119,22 @@ def test_every_form_of_a_photo_gives_the_same_stream(codec: StoreCodec, tmp_path
         (torch.zeros(3, 4, 4), r"a tensor is uint8 \[3, H, W\], not torch.float32"),
         (np.zeros((4, 4, 3)), r"an image is uint8 \[H, W, 3\], not float64"),
         (b"", "empty"),
+        ("a\0b.png", "cannot be read: embedded null byte"),
+        (np.zeros((4, 4), np.uint8), r"an image is uint8 \[H, W, 3\], not uint8 \[4, 4\]"),
     ],
 )
 def test_other_forms_are_refused(codec: StoreCodec, image: object, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         codec.compress(image, references=False)
+
+
+def test_streams_come_as_bytes_and_files(codec: StoreCodec) -> None:
+    data = codec.compress(smooth(64, 80), references=False)
+    pictures = [codec.decompress(each) for each in (data, bytearray(data), memoryview(data), io.BytesIO(data))]
+    assert len({picture.tobytes() for picture in pictures}) == 1
+    for other, message in (("a.clc", "from str"), (None, "from NoneType"), (io.StringIO("?"), "binary mode")):
+        with pytest.raises(BitstreamError, match=message):
+            codec.decompress(other)  # type: ignore[arg-type]
 
 
 def test_a_picture_is_given_what_its_stream_carries(codec: StoreCodec) -> None:
@@ -226,6 +237,33 @@ def test_pillow_opens_and_saves_streams(world: World, tmp_path: Path, monkeypatc
         decoded = clc.api.load(store=world.store).decompress((tmp_path / "a.clc").read_bytes())
         np.testing.assert_array_equal(np.asarray(image), np.asarray(decoded))
     pillow_plugin._codec.cache_clear()
+
+
+def test_what_pillow_is_told_to_save_beside_a_picture_is_carried(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLC_STORE", world.store.url)
+    pillow_plugin._codec.cache_clear()
+    source = Image.fromarray(smooth(64, 80))
+    source.info["exif"] = exif()
+    other = Image.Exif()
+    other[0x010F] = "Beacon"
+    path = tmp_path / "a.clc"
+    source.save(path, exif=other, xmp=xmp(), icc_profile=DISPLAY_P3, keep_profile=True, references=False)
+    with Image.open(path) as image:
+        assert image.getexif()[0x010F] == "Beacon"
+        assert (image.info["xmp"], image.info["icc_profile"]) == (xmp(), DISPLAY_P3)
+    source.save(path, exif=b"", references=False)
+    with Image.open(path) as image:
+        assert "exif" not in image.info
+    assert source.info == {"exif": exif()}
+    pillow_plugin._codec.cache_clear()
+
+
+def test_pillow_saves_one_picture_only(tmp_path: Path) -> None:
+    image = Image.fromarray(smooth(64, 80))
+    with pytest.raises(ImageError, match="holds one picture"):
+        image.save(tmp_path / "a.clc", save_all=True, append_images=[image])
 
 
 @pytest.mark.parametrize("first", ["clc", "PIL.Image, clc"])

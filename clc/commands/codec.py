@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from clc.commands.options import BackboneOption, OverwriteOption, StoreOption
-from clc.commands.standard import STANDARD, announce, read_standard_input, write_output
-from clc.commands.tasks import Task, carry_out, check, plan
-from clc.errors import ClcError, ImageError, OutputError, ProfileError, TargetError
+from clc.commands.batch import Batch, Finished
+from clc.commands.options import BackboneOption, JobsOption, OverwriteOption, QuietOption, StoreOption, StrictOption
+from clc.commands.standard import STANDARD, StandardInput, read_standard_input
+from clc.commands.tasks import Task, check, plan
+from clc.errors import ClcError, OutputError, ProfileError
 from clc.images.encode import PictureFormat, encode, format_of, suffix_of
 
 MaxPixelsOption = Annotated[
@@ -27,9 +28,9 @@ def compress(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE",
-            help="Images, each of which goes to a .clc file beside it; or one image and the name of its stream, which "
-            "ends in .clc. - is standard input or output.",
+            metavar="PHOTO",
+            help="Images, and folders of them, each of which goes to a .clc file beside it; or one image and the name "
+            "of its stream, which ends in .clc. - is standard input or output.",
         ),
     ],
     output_folder: FolderOption = None,
@@ -53,53 +54,61 @@ def compress(
     keep_profile: Annotated[
         bool, typer.Option("--keep-profile", help="Leave colours as they are and carry their profile. Default: sRGB.")
     ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Decode each stream again, and print the PSNR. Takes twice as long.")
+    ] = False,
+    jobs: JobsOption = None,
+    quiet: QuietOption = False,
+    strict: StrictOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Compress images to .clc files. Several are independent: one that fails is named, the others are done."""
+    """Compress images to .clc files, which get the times of theirs.
+
+    Several are independent: one that fails is named, the others are done, and the exit code is 1.
+    """
     if not references and (dictionary or backbone):
         raise ProfileError("--no-references uses no dictionary; leave out --dictionary and --backbone")
-    tasks = plan(files, folder=output_folder, suffix=_STREAM_SUFFIX, names_output=_names_stream)
+    tasks = plan(files, folder=output_folder, suffix=_STREAM_SUFFIX, names_output=_names_stream, inside=_photos_in)
     check(tasks, folder=output_folder, overwrite=force)
 
     from clc.api import DEFAULT, load
-    from clc.codec.decisions.targets import Target
+    from clc.codec.decisions.targets import Compressed, Target
     from clc.codec.size_limit import MAX_PIXELS
-    from clc.images.decode import decode_photo, read_photo
     from clc.images.metadata import Carry
 
-    carry = Carry(strip=strip, strip_gps=strip_gps, keep_profile=keep_profile)
-    limit = max_pixels or MAX_PIXELS
     target = Target.choose(quality, bpp, psnr)
     codec = load(
         model or DEFAULT,
         store=store,
         dictionary=dictionary,
         backbone=backbone,
-        max_pixels=limit,
+        max_pixels=max_pixels or MAX_PIXELS,
     )
 
-    def compress_one(task: Task) -> None:
-        piped = task.source == STANDARD
-        if piped:
-            photo = decode_photo(read_standard_input(), name="standard input", max_pixels=limit, carry=carry)
-        else:
-            photo = read_photo(task.source, max_pixels=limit, carry=carry)
-        written = codec.compress_photo(photo, target, references=references)
-        write_output(task.output, written.data, overwrite=force)
+    def finish(_: Task, written: Compressed) -> Finished:
         measured = f", {written.psnr:.2f} dB" if written.psnr is not None else ""
         size = f"{len(written.data)} bytes, {written.bpp:.4f} bpp"
-        announce(task.output, f"{size}{measured}, quality {written.quality:g}, {_coded_with(written.data)}")
+        message = f"{size}{measured}, quality {written.quality:g}, {_coded_with(written.data)}"
+        return Finished(written.data, message, written.psnr)
 
-    carry_out(tasks, compress_one, spared=(ImageError, OutputError, TargetError))
+    results = codec.compress_each(
+        [StandardInput() if task.source == STANDARD else task.source for task in tasks],
+        target,
+        references=references,
+        carry=Carry(strip=strip, strip_gps=strip_gps, keep_profile=keep_profile),
+        jobs=jobs,
+        measure=measure,
+    )
+    Batch(tasks, overwrite=force, quiet=quiet).run(results, finish)
 
 
 def decompress(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE",
-            help="Streams, each of which goes to a picture beside it; or one stream and the name of its picture. "
-            "- is standard input or output.",
+            metavar="STREAM",
+            help="Streams, and folders of them, each of which goes to a picture beside it; or one stream and the name "
+            "of its picture. - is standard input or output.",
         ),
     ],
     output_folder: FolderOption = None,
@@ -109,17 +118,22 @@ def decompress(
         typer.Option(case_sensitive=False, help="Of the pictures. Default: what the output's name says, else png."),
     ] = None,
     max_pixels: MaxPixelsOption = None,
+    jobs: JobsOption = None,
+    quiet: QuietOption = False,
+    strict: StrictOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Decode .clc files to pictures, with the models and dictionaries that they name.
+    """Decode .clc files to pictures, which get their times, with the models and dictionaries that they name.
 
     PNG, TIFF and WebP are lossless; JPEG is written at quality 95, AVIF at quality 90, both 4:4:4.
+    Several are independent: one that fails is named, the others are done, and the exit code is 1.
     """
     tasks = plan(
         files,
         folder=output_folder,
         suffix=suffix_of(format or PictureFormat.PNG),
         names_output=lambda name: not _is_stream_name(name),
+        inside=_streams_in,
     )
     formats = {task: format or _format_of(task.output) for task in tasks}
     check(tasks, folder=output_folder, overwrite=force)
@@ -130,17 +144,19 @@ def decompress(
     from clc.codec.size_limit import MAX_PIXELS
     from clc.store.shipped import LayeredStore
 
+    def decode(decoder: StoreDecoder, task: Task) -> Finished | ClcError:
+        try:
+            stream = _read(task.source)
+            picture = decoder.decompress(stream)
+            metadata = metadata_of(stream, task.source)
+            encoded = encode(np.asarray(picture), formats[task], name=task.output, metadata=metadata)
+        except ClcError as error:
+            return error
+        return Finished(encoded, f"{picture.width}x{picture.height}")
+
     decoder = StoreDecoder(LayeredStore(store), max_pixels=max_pixels or MAX_PIXELS)
-
-    def decompress_one(task: Task) -> None:
-        stream = _read(task.source)
-        picture = decoder.decompress(stream)
-        metadata = metadata_of(stream, task.source)
-        encoded = encode(np.asarray(picture), formats[task], name=task.output, metadata=metadata)
-        write_output(task.output, encoded, overwrite=force)
-        announce(task.output, f"{picture.width}x{picture.height}")
-
-    carry_out(tasks, decompress_one, spared=(ClcError,))
+    results = decoder.for_each(decode, tasks, jobs=jobs)
+    Batch(tasks, overwrite=force, quiet=quiet).run(results, lambda _, finished: finished)
 
 
 def info(stream: Annotated[str, typer.Argument(help="A .clc file, an archive, or - for standard input.")]) -> None:
@@ -156,13 +172,30 @@ def info(stream: Annotated[str, typer.Argument(help="A .clc file, an archive, or
 
 
 def _coded_with(data: bytes) -> str:
-    """The versions that a stream needs, for people."""
+    """The versions that a stream needs, and what else is in it, for people."""
     from clc.codec.bitstream import Bitstream
 
-    header = Bitstream.from_bytes(data).header
-    return f"model {header.model_id}, " + (
-        f"dictionary {header.dictionary_id}" if header.references else "no references"
-    )
+    stream = Bitstream.from_bytes(data)
+    header = stream.header
+    said = [f"model {header.model_id}"]
+    said.append(f"dictionary {header.dictionary_id}" if header.references else "no references")
+    if stream.picture is not None:
+        said.append("without loss")
+    if stream.metadata is not None:
+        said.append(f"{len(stream.metadata)} bytes of metadata")
+    return ", ".join(said)
+
+
+def _photos_in(folder: Path) -> list[str]:
+    from clc.images.sources.folder import FolderSource
+
+    return FolderSource(folder).image_ids()
+
+
+def _streams_in(folder: Path) -> list[str]:
+    from clc.images.sources.folder import FolderSource
+
+    return FolderSource(folder, lambda name, _: None if _is_stream_name(name) else "not a .clc file").image_ids()
 
 
 def _beginning(stream: str) -> bytes:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from clc.commands.options import StoreOption
+from clc.commands.options import StoreOption, StrictOption
 from clc.errors import ProfileError, SourceError
 from clc.store import Kind
 
@@ -35,6 +35,7 @@ def evaluate(
     ] = None,
     qualities: Annotated[str, typer.Option(help="Of CLC, ascending, with commas.")] = _QUALITIES,
     alias: Annotated[str, typer.Option(help="Alias that is moved to the results.")] = "latest",
+    strict: StrictOption = False,
     store: StoreOption = None,
 ) -> None:
     """Measure a model on photos beside other codecs: print the table, and store it for `clc report`.

@@ -38,3 +38,10 @@ StrictOption = Annotated[
         "--strict", callback=_make_strict, help="A file of the source that would be left out ends the command instead."
     ),
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", "-j", min=1, help="Photos at once, each on one core; they come out the same. Default: all cores."
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but what went wrong or was lost.")]

@@ -12,7 +12,8 @@ import typer
 
 from clc.commands.codec import MaxPixelsOption
 from clc.commands.columns import print_columns
-from clc.commands.options import StoreOption
+from clc.commands.options import StoreOption, StrictOption
+from clc.commands.progress import progress
 from clc.commands.standard import STANDARD, announce, read_standard_input
 from clc.errors import OutputError, ProfileError
 from clc.runtime.exit import print_error
@@ -74,6 +75,7 @@ def pack(
         typer.Option("--force", help="Replace an archive that is there, or what is left of one made otherwise."),
     ] = False,
     max_pixels: MaxPixelsOption = None,
+    strict: StrictOption = False,
     store: StoreOption = None,
 ) -> None:
     """Pack photos into one archive, from which each is read by itself.
@@ -111,6 +113,7 @@ def add(
     strip_gps: StripGpsOption = False,
     keep_profile: KeepProfileOption = False,
     max_pixels: MaxPixelsOption = None,
+    strict: StrictOption = False,
     store: StoreOption = None,
 ) -> None:
     """Add photos to an archive. Those that it has already are left out; one of another content is refused.
@@ -206,24 +209,13 @@ def _opened(output: str) -> Iterator:
 
 @contextmanager
 def _progress(inputs: "Inputs") -> Iterator[Callable[["PackSummary"], None]]:
-    """A line on the terminal that stderr is, if it is one: photos, rate, bytes so far, time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    with progress("pack", inputs.count) as report:
 
-    console = Console(stderr=True)
-    rate = TextColumn("{task.fields[rate]}  {task.fields[size]}")
-    columns = (BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
-        task = bar.add_task("pack", total=inputs.count, rate="", size="")
-
-        def report(summary: "PackSummary") -> None:
-            elapsed = bar.tasks[0].elapsed or 0.0
-            done = summary.looked_at or summary.seen
-            rate = f"{done / elapsed:.2f} photos/s" if elapsed > 0 else ""
+        def say(summary: "PackSummary") -> None:
             size = "compared" if summary.looked_at else f"{summary.stream_bytes / 1e6:.2f} MB"
-            bar.update(task, completed=done, rate=rate, size=size)
+            report(summary.looked_at or summary.seen, size)
 
-        yield report
+        yield say
 
 
 def _print_plan(inputs: "Inputs", coder: "StoreCoder") -> None:

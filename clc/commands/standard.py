@@ -1,6 +1,7 @@
 """`-`: standard input where a command reads a file, standard output where it writes one."""
 
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import typer
 
 from clc.errors import OutputError, SourceError
 from clc.runtime.files import FileKey, file_key, write_atomically
+from clc.runtime.remarks import printable, remark
 
 STANDARD = "-"
 _INPUT, _OUTPUT = 0, 1  # their descriptors
@@ -23,10 +25,24 @@ def read_standard_input() -> bytes:
         raise SourceError(f"standard input cannot be read: {error.strerror or error}; name a file") from error
 
 
-def write_output(name: str, data: bytes, *, overwrite: bool) -> None:
-    """Write standard output or a file, the latter as `write_atomically` does. Raises OutputError if that fails."""
+class StandardInput:
+    """Standard input as a file that is read when its turn has come."""
+
+    name = "standard input"
+
+    def read(self) -> bytes:
+        """As `read_standard_input`."""
+        return read_standard_input()
+
+
+def write_output(name: str, data: bytes, *, overwrite: bool, like: str | None = None) -> None:
+    """Write standard output or a file, the latter as `write_atomically` does. Raises OutputError if that fails.
+
+    like: the input, whose modification time a file gets.
+    """
     if name != STANDARD:
-        return write_atomically(Path(name), data, overwrite=overwrite)
+        write_atomically(Path(name), data, overwrite=overwrite)
+        return None if like in (None, STANDARD) else _keep_time(str(like), name)
     binary = getattr(sys.stdout, "buffer", None)
     if binary is None:
         raise OutputError("standard output is closed; name a file")
@@ -39,7 +55,7 @@ def write_output(name: str, data: bytes, *, overwrite: bool) -> None:
 
 def announce(name: str, message: str) -> None:
     """Say what an output is: on stdout, or on stderr where stdout is the output, also as /dev/stdout."""
-    typer.echo(f"{name}: {message}", err=name == STANDARD or _is_standard_output(name))
+    typer.echo(f"{printable(name)}: {message}", err=name == STANDARD or _is_standard_output(name))
 
 
 def source_key(name: str) -> FileKey | None:
@@ -50,6 +66,15 @@ def source_key(name: str) -> FileKey | None:
 def output_key(name: str) -> FileKey | None:
     """`file_key` of an output."""
     return file_key(_OUTPUT if name == STANDARD else Path(name))
+
+
+def _keep_time(source: str, output: str) -> None:
+    try:
+        there = os.stat(source), os.stat(output)
+        if all(stat.S_ISREG(each.st_mode) for each in there):
+            os.utime(output, ns=(there[1].st_atime_ns, there[0].st_mtime_ns))
+    except OSError as error:
+        remark(printable(output), f"the time of its input could not be kept: {error.strerror or error}")
 
 
 def _is_standard_output(name: str) -> bool:

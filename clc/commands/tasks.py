@@ -4,16 +4,14 @@ One rule above all: nothing that the user has is lost, unless `--force` says so,
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
-
 from clc.commands.standard import STANDARD, output_key, source_key
-from clc.errors import ClcError, OutputError
-from clc.runtime.exit import print_error
+from clc.errors import OutputError, SourceError
 from clc.runtime.files import FileKey, check_output, is_special, make_folder
+from clc.runtime.remarks import printable, remark
 
 
 @dataclass(frozen=True)
@@ -25,25 +23,51 @@ class Task:
 
 
 def plan(
-    arguments: Sequence[str], *, folder: Path | None, suffix: str, names_output: Callable[[str], bool]
+    arguments: Sequence[str],
+    *,
+    folder: Path | None,
+    suffix: str,
+    names_output: Callable[[str], bool],
+    inside: Callable[[Path], Iterable[str]],
 ) -> list[Task]:
     """Tasks from what was typed: `INPUT OUTPUT`, or inputs alone, whose outputs lie beside them or in a folder.
 
+    An input that is a folder stands for what is in it; in the folder of the outputs, theirs lie in the same folders.
     suffix: what the names of outputs end in that are not given.
     names_output: whether the second of two arguments is the output, by its name; not asked where that is plain.
-    Raises OutputError if there is no name for an output.
+    inside: the inputs in a folder, as paths below it.
+    Raises OutputError if there is no name for an output, SourceError if there are no inputs.
     """
     if folder is None and len(arguments) == 2 and _is_output(arguments[1], names_output):
+        if os.path.isdir(arguments[0]):
+            raise OutputError(f"{arguments[0]} is a folder, whose files do not go to one; use -O FOLDER, or `clc pack`")
         return [Task(arguments[0], arguments[1])]
     if folder is None and list(arguments) == [STANDARD]:
         return [Task(STANDARD, STANDARD)]
     if STANDARD in arguments:
         raise OutputError("standard input has no name to make an output's from; give it alone, or with its output")
-    return [Task(source, str(_derived(Path(source), folder, suffix))) for source in arguments]
+    tasks: list[Task] = []
+    empty: list[str] = []
+    for argument in arguments:
+        place = Path(argument)
+        if not place.is_dir():
+            tasks.append(Task(argument, str(_derived(place, folder or place.parent, suffix))))
+            continue
+        names = list(inside(place))
+        if not names:
+            empty.append(argument)
+        for name in names:
+            output = _derived(Path(name), (folder or place) / Path(name).parent, suffix)
+            tasks.append(Task(str(place / name), str(output)))
+    if not tasks:
+        raise SourceError(f"{', '.join(arguments)}: there is nothing in it for this command; name files or folders")
+    for argument in empty:
+        remark(printable(argument), "there is nothing in it for this command")
+    return tasks
 
 
 def check(tasks: Sequence[Task], *, folder: Path | None, overwrite: bool) -> None:
-    """Refuse all tasks if one output must not be written; make the folder for them if none is refused by its name.
+    """Refuse all tasks if one output must not be written; make the folders for them if none is refused by its name.
 
     Raises OutputError if an output is also an input, or that of two inputs, and for what `check_output` refuses.
     """
@@ -62,32 +86,11 @@ def check(tasks: Sequence[Task], *, folder: Path | None, overwrite: bool) -> Non
                 "outputs that you name"
             )
     if folder is not None:
-        make_folder(folder)
+        for parent in {Path(task.output).parent for task in tasks}:
+            make_folder(parent)
     for task in tasks:
         if task.output != STANDARD:
             check_output(Path(task.output), overwrite=overwrite)
-
-
-def carry_out(tasks: Sequence[Task], work: Callable[[Task], None], *, spared: tuple[type[ClcError], ...]) -> None:
-    """Do all tasks. Of several, one that fails with a `spared` error is named on stderr, and the others are done.
-
-    Raises the error of a single task, and what is not spared; leaves with exit code 2 if one of several failed.
-    """
-    if len(tasks) == 1:
-        return work(tasks[0])
-    failed = False
-    for task in tasks:
-        try:
-            work(task)
-        except spared as error:
-            failed = True
-            print_error(_naming(task.source, str(error)))
-    if failed:
-        raise typer.Exit(2)
-
-
-def _naming(source: str, message: str) -> str:
-    return message if message.startswith((f"{Path(source)}:", f"{Path(source)} ")) else f"{source}: {message}"
 
 
 def _is_output(name: str, names_output: Callable[[str], bool]) -> bool:
@@ -96,5 +99,5 @@ def _is_output(name: str, names_output: Callable[[str], bool]) -> bool:
     return name == STANDARD or is_special(Path(name)) or names_output(name)
 
 
-def _derived(source: Path, folder: Path | None, suffix: str) -> Path:
-    return (source.parent if folder is None else folder) / f"{source.stem}{suffix}"
+def _derived(source: Path, folder: Path, suffix: str) -> Path:
+    return folder / f"{source.stem}{suffix}"

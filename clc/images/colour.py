@@ -18,6 +18,7 @@ from clc.images.icc_profile import (
     ADOBE_RGB,
     SRGB,
     Chromaticities,
+    bmp_profile,
     cicp_of,
     colour_space,
     matrix_profile,
@@ -120,7 +121,7 @@ def _tone_mapped(image: Image.Image, code: int, transfer: Transfer, keep: bool) 
 
 def _stated(image: Image.Image, data: bytes, properties: PictureProperties) -> _Stated:
     codes = _png_codes(data) if image.format == "PNG" else None
-    profile = image.info.get("icc_profile") or properties.profile
+    profile = image.info.get("icc_profile") or properties.profile or bmp_profile(data)
     if codes is None and profile:
         transfer = cicp_of(profile)
         if transfer is not None and transfer[1] in tuple(Transfer):

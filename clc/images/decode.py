@@ -18,9 +18,10 @@ from PIL import Image, ImageOps
 
 from clc.errors import ImageError
 from clc.images.colour import to_srgb
+from clc.images.further_data import further_data
 from clc.images.isobmff import is_heif, picture_properties
 from clc.images.jpeg_damage import DamagedJpegError, without_damage
-from clc.images.losses import comment_losses, picture_losses
+from clc.images.losses import LIES_BEHIND, comment_losses, picture_losses
 from clc.images.metadata import Carry, Metadata, carried
 from clc.images.pixel_limit import without_pixel_limit
 from clc.runtime.remarks import remark
@@ -50,6 +51,7 @@ DECODER_FAILURES = (
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC = 262
 _DNG_VERSION = 50706
+_SOLID = 255
 _OPAQUE_MODES = ("L", "RGB", "CMYK", "LAB")
 
 
@@ -113,8 +115,8 @@ def read_photo(path: Path | str, *, max_pixels: int = MAX_PIXELS, carry: Carry |
     """`decode_photo` of the file at `path`. Raises ImageError, also if the file is missing or unreadable."""
     try:
         data = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: there is a NUL in the name
+        raise ImageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return decode_photo(data, name=str(path), max_pixels=max_pixels, carry=carry)
 
 
@@ -152,12 +154,16 @@ def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, d
     opaque, alpha = _opaque(image, ImageOps.exif_transpose(image), name)
     converted = to_srgb(opaque, image, data, properties, keep_profile=carry is not None and carry.keep_profile)
     shown = converted.image if alpha is None else _on_white(converted.image, alpha)
+    if alpha is None and image.has_transparency_data:
+        remarks.append("its transparent level is left out")
+    elif alpha is not None and np.asarray(alpha).min() < _SOLID:
+        remarks.append("transparency became white")
     remarks += converted.remarks
     if carry is None:
         return DecodedPhoto(np.asarray(shown), Metadata(), tuple(remarks))
     metadata, left = carried(image, carry, size=shown.size, profile=converted.profile, to_srgb=converted.from_profile)
     if not carry.strip:
-        remarks += comment_losses(image)
+        remarks += (*comment_losses(image), *further_data(image, data, behind=not {*remarks} & {*LIES_BEHIND}))
     return DecodedPhoto(np.asarray(shown), metadata, (*remarks, *left))
 
 

@@ -1,4 +1,4 @@
-"""A photo in whatever form a program has it."""
+"""A photo, or a stream of one, in whatever form a program has it."""
 
 import os
 import sys
@@ -8,13 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clc.errors import ImageError
+from clc.errors import BitstreamError, ImageError
 from clc.images.decode import MAX_PIXELS, DecodedPhoto, decode_photo, opened_photo, read_photo
 from clc.images.metadata import Carry, Metadata
 
 ImageLike: TypeAlias = Image.Image | NDArray[np.uint8] | str | os.PathLike[str] | bytes | BinaryIO | Any
 """A picture; its pixels uint8 [H, W, 3]; the file that it is in, by name, opened, or as bytes; or a tensor
 uint8 [3, H, W]. Files by the rules of `clc.images.decode`."""
+
+
+StreamLike: TypeAlias = bytes | bytearray | memoryview | BinaryIO
+"""A `.clc` stream: its bytes, or the file that it is in, opened."""
 
 
 def photo_from(image: ImageLike, *, max_pixels: int = MAX_PIXELS, carry: Carry | None = None) -> DecodedPhoto:
@@ -31,6 +35,19 @@ def photo_from(image: ImageLike, *, max_pixels: int = MAX_PIXELS, carry: Carry |
     if not isinstance(image, np.ndarray) and hasattr(image, "read"):
         return decode_photo(_read(image), name=_name(image), max_pixels=max_pixels, carry=carry)
     return DecodedPhoto(_array(image), Metadata())
+
+
+def stream_from(stream: StreamLike) -> bytes:
+    """The bytes of a stream in any of the forms of `StreamLike`. Raises BitstreamError for another form."""
+    if isinstance(stream, bytes | bytearray | memoryview):
+        return bytes(stream)
+    try:
+        data: object = stream.read()
+    except (AttributeError, OSError, ValueError) as error:
+        raise BitstreamError(f"no stream can be read from {type(stream).__name__}: {error}; give its bytes") from error
+    if not isinstance(data, bytes):
+        raise BitstreamError(f"{type(stream).__name__} gives {type(data).__name__}; open it in binary mode")
+    return data
 
 
 def _array(image: object) -> NDArray[np.uint8]:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _HEADER = 128
+_BMP_HEADER = 14  # bytes of the file's, which the picture's follows
+_BMP_COLOUR_SPACE, _BMP_PROFILE = _BMP_HEADER + 56, _BMP_HEADER + 112
 _D50 = np.array([0.9642, 1.0, 0.8249])
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
@@ -151,3 +153,11 @@ def _fixed(numbers: NDArray[np.float64] | tuple[float, ...]) -> bytes:
 def _text(text: str) -> bytes:
     encoded = text.encode("utf-16-be")
     return b"mluc" + struct.pack(">III2s2sII", 0, 1, 12, b"en", b"US", len(encoded), 28) + encoded
+
+
+def bmp_profile(data: bytes) -> bytes | None:
+    """The profile in a BMP file, which Pillow does not read (BITMAPV5HEADER, PROFILE_EMBEDDED); None without any."""
+    if data[:2] != b"BM" or data[_BMP_COLOUR_SPACE : _BMP_COLOUR_SPACE + 4] != b"DEBM":
+        return None
+    offset, size = struct.unpack_from("<II", data, _BMP_PROFILE)
+    return data[_BMP_HEADER + offset : _BMP_HEADER + offset + size]

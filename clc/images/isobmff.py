@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _MOST_BOXES = 10_000
+_PICTURE_BOXES = {b"ftyp", b"meta", b"mdat", b"moov", b"free", b"skip", b"wide", b"jP  ", b"jp2h", b"jp2c"}
 _GAIN_MAPS = (b"tmap", b"hdrgainmap")
 
 
@@ -15,12 +16,14 @@ _GAIN_MAPS = (b"tmap", b"hdrgainmap")
 class PictureProperties:
     """Of the primary picture. codes: ColourPrimaries and TransferCharacteristics (H.273); bits: of a sample.
 
+    has_auxiliary: whether there are auxiliary pictures, such as its depth, beside its alpha and a gain map.
     profile: of JPEG 2000, whose ICC profile Pillow does not read.
     """
 
     codes: tuple[int, int] | None = None
     bits: int | None = None
     has_gain_map: bool = False
+    has_auxiliary: bool = False
     profile: bytes | None = None
 
 
@@ -50,6 +53,17 @@ def picture_properties(data: bytes) -> PictureProperties:
         return PictureProperties()
 
 
+def further_boxes(data: bytes) -> list[str]:
+    """Kinds of the outermost boxes that hold neither picture nor what is said of it elsewhere."""
+    if data[4:8] not in (b"jP  ", b"ftyp"):
+        return []
+    try:
+        kinds = {kind for kind, _ in _boxes(data)}
+    except (struct.error, ValueError):
+        return []
+    return sorted(kind.decode("latin-1") for kind in kinds - _PICTURE_BOXES)
+
+
 def _properties(data: bytes) -> PictureProperties:
     if data[4:8] == b"jP  ":
         colour = _find(_find(data, b"jp2h") or b"", b"colr") or b""
@@ -74,7 +88,14 @@ def _properties(data: bytes) -> PictureProperties:
             bits = max(content[5 : 5 + content[4]])
         elif kind == b"av1C" and bits is None:
             bits = (8, 10, 10, 12)[content[2] >> 5 & 3]
-    return PictureProperties(codes, bits, has_gain_map)
+    has_auxiliary = any(kind == b"auxC" and not _is_known_auxiliary(content) for kind, content in listed)
+    return PictureProperties(codes, bits, has_gain_map, has_auxiliary)
+
+
+def _is_known_auxiliary(content: bytes) -> bool:
+    """Whether that is alpha (ISO/IEC 23008-12, 6.6.2.1.1) or a gain map, of which more is said elsewhere."""
+    name = content[4:].partition(b"\0")[0]
+    return name.endswith((b"auxid:1", b"auxiliary:alpha")) or any(each in name for each in _GAIN_MAPS)
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -48,7 +48,7 @@ def without_damage(data: bytes) -> tuple[bytes, str | None]:
         found = _complaint(data)
     if found is not None and _TRAILING.search(found):
         # Some cameras pad the scan with zeros. Anything else there is data that the decoder lost its place in.
-        end = _segments(data)[-1][2]
+        end = segments(data)[-1][2]
         found = _complaint(data[:end].rstrip(b"\0") + _END)
     if found is None:
         try:
@@ -75,7 +75,7 @@ def _complaint(data: bytes) -> str | None:
 
 
 def _components(data: bytes) -> int:
-    return next((content[5] for marker, content, _ in _segments(data) if marker in _FRAMES and len(content) > 5), 0)
+    return next((content[5] for marker, content, _ in segments(data) if marker in _FRAMES and len(content) > 5), 0)
 
 
 def _cut_short(data: bytes) -> str | None:
@@ -84,9 +84,9 @@ def _cut_short(data: bytes) -> str | None:
     Pillow says so where a file lacks its end marker, and fills nothing. The few bytes in its place, which no Huffman
     code begins with, let it look ahead.
     """
-    if any(marker in _PROGRESSIVE for marker, *_ in _segments(data)):
+    if any(marker in _PROGRESSIVE for marker, *_ in segments(data)):
         return "progressive with unusual sampling of its colours, which cannot be checked; save it again"
-    picture = data[: _segments(data)[-1][2]]
+    picture = data[: segments(data)[-1][2]]
     try:
         with without_pixel_limit(), Image.open(io.BytesIO(picture + b"\xff\x00" * 8), formats=["JPEG"]) as image:
             image.load()
@@ -100,7 +100,7 @@ def _missing_scans(data: bytes) -> str | None:
     progressive = False
     # The lowest bit of each coefficient of each component that is there; None where nothing is.
     lowest: dict[int, list[int | None]] = {}
-    for marker, content, _ in _segments(data):
+    for marker, content, _ in segments(data):
         if marker in _FRAMES:
             progressive = marker in _PROGRESSIVE
             lowest = {content[6 + 3 * i]: [None] * _COEFFICIENTS for i in range(content[5])}
@@ -119,7 +119,7 @@ def _missing_scans(data: bytes) -> str | None:
     return None
 
 
-def _segments(data: bytes) -> list[tuple[int, bytes, int]]:
+def segments(data: bytes) -> list[tuple[int, bytes, int]]:
     """The marker segments of the first picture, their contents, and where they begin; coded data is passed over.
 
     The last one is the end marker, or what there is instead of it: marker 0 at the end of the data.

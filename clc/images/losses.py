@@ -7,6 +7,9 @@ from PIL import Image
 from clc.images.isobmff import PictureProperties
 from clc.images.metadata import GAIN_MAP_NAMES, xmp_of
 
+LIES_BEHIND = ("its HDR gain map is left out", "its video is left out")
+"""What is said of what lies behind the picture in a JPEG file."""
+
 _GAIN_MAPS = (*GAIN_MAP_NAMES, b"urn:iso:std:iso:ts:21496")
 _MOTION = (b"MotionPhoto", b"MicroVideo")
 _TIFF_BITS, _IPTC = 258, 33723
@@ -20,14 +23,14 @@ def picture_losses(image: Image.Image, data: bytes, properties: PicturePropertie
     bits = _sample_bits(image, data, properties)
     if bits > 8:
         yield f"{bits} bits a sample became 8"
-    if image.has_transparency_data or image.mode in ("La", "RGBa"):
-        yield "transparency became white"
     if _has_gain_map(image, data, properties):
-        yield "its HDR gain map is left out"
+        yield LIES_BEHIND[0]
     elif _frames(image) > 1:
         yield "only the first of its pictures is used"
     if any(name in (xmp_of(image) or b"") for name in _MOTION):
-        yield "its video is left out"
+        yield LIES_BEHIND[1]
+    if properties.has_auxiliary:
+        yield "its auxiliary pictures (such as depth) are left out"
 
 
 def comment_losses(image: Image.Image) -> Iterator[str]:

@@ -108,7 +108,7 @@ def exif_of(image: Image.Image) -> bytes | None:
 
 def xmp_of(image: Image.Image) -> bytes | None:
     """The XMP of an opened file; None without any."""
-    xmp = image.info.get("xmp")
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     if xmp is None and image.format == "TIFF":
         xmp = getattr(image, "tag_v2", {}).get(TIFF_XMP)
     if isinstance(xmp, str):

@@ -37,9 +37,12 @@ def in_parallel(
     """
     with ThreadPoolExecutor(max_workers=threads, initializer=prepare) as pool:
         coming: deque[Future[Result]] = deque()
-        for item in items:
-            coming.append(pool.submit(function, item))
-            if len(coming) > threads:  # one more than are at work, so that none has to wait for the next item
+        try:
+            for item in items:
+                coming.append(pool.submit(function, item))
+                if len(coming) > threads:  # one more than are at work, so that none has to wait for the next item
+                    yield coming.popleft().result()
+            while coming:
                 yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # a caller that stops early waits for what has begun alone

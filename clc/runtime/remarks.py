@@ -36,12 +36,13 @@ def is_strict() -> bool:
 
 
 def printable(name: str) -> str:
-    r"""A file's name as text that any output takes: bytes that are not UTF-8 as \xNN.
+    r"""A file's name as text on one line that any output takes: bytes that are not UTF-8 as \xNN, line ends as \n.
 
     >>> printable("caf\udce9.png")
     'caf\\xe9.png'
     """
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 class Summary(logging.Handler):
@@ -57,7 +58,7 @@ class Summary(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._photos: dict[str, dict[str, None]] = {}  # of each remark; a source that is read twice says all twice
+        self._photos: dict[str, set[str]] = {}  # of each remark; a source that is read twice says all twice
 
     def __enter__(self) -> "Summary":
         self._propagates, logger.propagate = logger.propagate, False
@@ -69,11 +70,12 @@ class Summary(logging.Handler):
         logger.propagate = self._propagates
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._photos.setdefault(str(record.__dict__["what"]), {})[str(record.__dict__["photo"])] = None
+        self._photos.setdefault(str(record.__dict__["what"]), set()).add(str(record.__dict__["photo"]))
 
     def lines(self) -> list[str]:
-        """What happened, and to which photos; the first few are named."""
-        return [_line(what, list(photos)) for what, photos in self._photos.items()]
+        """What happened, and to which photos; the first few are named. In an order that threads do not change."""
+        photos = sorted((sorted(names), what) for what, names in self._photos.items())
+        return [_line(what, names) for names, what in photos]
 
 
 def _line(what: str, photos: list[str]) -> str:

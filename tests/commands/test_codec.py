@@ -61,7 +61,7 @@ class TestCompress:
         before = contents()
         code, out, _ = clc("compress", "a.png", "b.png", *PLAIN)
         assert code == 0
-        assert [line.split(":")[0] for line in out.splitlines()] == ["a.clc", "b.clc"]
+        assert [line.split(":")[0] for line in out.splitlines()[:-1]] == ["a.clc", "b.clc"]
         after = contents()
         assert {name: after[name] for name in before} == before
         assert after["a.clc"] == after["b.clc"]
@@ -137,8 +137,9 @@ class TestCompress:
         Path("text.png").write_text("this is not a picture")
         Path("folder").mkdir()
         code, out, err = clc("compress", "text.png", "a.png", "none.png", "folder", "b.png", *PLAIN)
-        assert code == 2
-        assert [line.split(":")[0] for line in out.splitlines()] == ["a.clc", "b.clc"]
+        assert code == 1
+        assert [line.split(":")[0] for line in out.splitlines()[:-1]] == ["a.clc", "b.clc"]
+        assert out.splitlines()[-1].startswith("2 of 4 files, ")
         assert [line.split(":")[1].strip() for line in err.splitlines()] == ["text.png", "none.png", "folder"]
         assert {"a.clc", "b.clc"} < set(contents())
         assert "text.clc" not in contents()
@@ -147,16 +148,21 @@ class TestCompress:
     def test_an_image_without_a_quality_that_meets_the_target_is_named_and_the_others_are_done(self, clc: Call) -> None:
         Image.new("RGB", (64, 64)).save("black.png")
         code, out, err = clc("compress", "a.png", "black.png", "--no-references", "--psnr", 32)
-        assert (code, out.split(":")[0]) == (2, "a.clc")
+        assert (code, out.split(":")[0]) == (1, "a.clc")
         assert err.startswith("clc: black.png: no quality")
 
     def test_a_mistake_in_an_option_is_said_once(self, clc: Call) -> None:
         assert_refused(clc("compress", "a.png", "b.png", "--bpp", -1), "bpp")
         assert_refused(clc("compress", "a.png", "b.png", "--backbone", "vgg"), "vgg")
 
-    def test_a_folder_alone_is_one_line(self, clc: Call) -> None:
+    def test_a_folder_without_photos_is_one_line(self, clc: Call) -> None:
         Path("folder").mkdir()
-        assert_refused(clc("compress", "folder", *PLAIN), "folder: cannot be read")
+        assert_refused(clc("compress", "folder", *PLAIN), "folder: there is nothing in it")
+        assert_refused(clc("decompress", "folder"), "folder: there is nothing in it")
+
+    def test_a_folder_does_not_go_to_one_stream(self, clc: Call) -> None:
+        Path("folder").mkdir()
+        assert_refused(clc("compress", "folder", "x.clc", *PLAIN), "folder is a folder", "-O FOLDER")
 
     def test_a_folder_as_output_is_refused_with_the_option_for_it(self, clc: Call) -> None:
         Path("folder").mkdir()
@@ -266,7 +272,8 @@ class TestDecompress:
     def test_a_damaged_stream_is_named_and_the_others_are_done(self, clc: Call, stream: str) -> None:
         Path("broken.clc").write_bytes(Path(stream).read_bytes()[:-9])
         code, out, err = clc("decompress", "broken.clc", stream, "none.clc")
-        assert (code, out) == (2, "a.png: 80x64\n")
+        assert code == 1
+        assert out.startswith("a.png: 80x64\n1 of 3 files, ")
         assert ["broken.clc" in err.splitlines()[0], "none.clc" in err.splitlines()[1]] == [True, True]
         assert "broken.png" not in contents()
 

@@ -135,3 +135,31 @@ def xmp(inside: str = "", attributes: str = "") -> bytes:
         'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/" '
         f'xmp:Rating="4"{attributes}>{inside}</rdf:Description></rdf:RDF></x:xmpmeta>'
     ).encode()
+
+
+def jpeg_with(*segments: tuple[int, bytes]) -> bytes:
+    """A JPEG file with these segments, each a marker's second byte and a content, behind its first marker."""
+    file = encoded(smooth(), "JPEG")
+    packed = [bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content for marker, content in segments]
+    return file[:2] + b"".join(packed) + file[2:]
+
+
+def webp_with(kind: bytes, content: bytes) -> bytes:
+    """A WebP file with another chunk of an even size at its end."""
+    file = encoded(smooth(), "WEBP") + kind + struct.pack("<I", len(content)) + content
+    return file[:4] + struct.pack("<I", len(file) - 8) + file[8:]
+
+
+def bmp_with(profile: bytes, image: NDArray[np.uint8]) -> bytes:
+    """A BMP file with an embedded profile (BITMAPV5HEADER); its rows must be multiples of 4 bytes."""
+    height, width = image.shape[:2]
+    rows = np.ascontiguousarray(image[::-1, :, ::-1]).tobytes()
+    header = struct.pack("<IiiHHIIiiII", 124, width, height, 1, 24, 0, len(rows), 2835, 2835, 0, 0) + bytes(16)
+    header += b"DEBM" + bytes(48) + struct.pack("<4I", 4, 124 + len(rows), len(profile), 0)
+    size = 14 + len(header) + len(rows) + len(profile)
+    return b"BM" + struct.pack("<IHHI", size, 0, 0, 14 + len(header)) + header + rows + profile
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """A box of ISO/IEC 14496-12."""
+    return struct.pack(">I", 8 + len(content)) + kind + content

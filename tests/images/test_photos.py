@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 from clc.errors import ImageError
 from clc.images.decode import DecodedPhoto, decode, decode_photo
 from clc.images.encode import PictureFormat, encode
 from clc.images.icc_profile import SRGB, matrix_profile, primaries, profile_of_codes
+from clc.images.isobmff import PictureProperties, picture_properties
+from clc.images.losses import picture_losses
 from clc.images.metadata import Carry, Metadata
 from clc.images.tone_mapping import Transfer, tone_mapped
 from tests.images.photo_files import (
@@ -21,6 +23,8 @@ from tests.images.photo_files import (
     DISPLAY_P3,
     LIGHT_OF_CMYK,
     WIDE,
+    bmp_with,
+    box,
     camera_srgb,
     chunk,
     cmyk_profile,
@@ -28,10 +32,12 @@ from tests.images.photo_files import (
     exif,
     exif_with_thumbnail,
     grey_profile,
+    jpeg_with,
     pixels,
     png,
     smooth,
     srgb_profile,
+    webp_with,
     xmp,
 )
 
@@ -124,7 +130,7 @@ class TestProfile:
     def test_grey_alpha_with_a_grey_profile_is_converted(self) -> None:
         photo = read(encoded(Image.new("LA", (4, 4), (100, 255)), "PNG", icc_profile=grey_profile(1.0)))
         assert photo.pixels[0, 0, 0] > 160
-        assert photo.remarks == ("transparency became white",)
+        assert photo.remarks == ()
 
     def test_a_grey_profile_cannot_be_kept(self) -> None:
         photo = read(encoded(Image.new("L", (4, 4), 99), "PNG", icc_profile=grey_profile(1.0)), keep_profile=True)
@@ -160,6 +166,11 @@ class TestProfile:
         grown = int.from_bytes(file[header : header + 4], "big") + len(box) - length
         file = file[:header] + struct.pack(">I", grown) + file[header + 4 : colour] + box + file[colour + length :]
         assert np.abs(decode(file, name="jp2") - to_srgb(pixels(), "Adobe RGB")).max() < 3
+
+    def test_a_profile_of_bmp_is_found(self) -> None:
+        plain = read(encoded(smooth(), "PNG", icc_profile=DISPLAY_P3))
+        np.testing.assert_array_equal(read(bmp_with(DISPLAY_P3, smooth())).pixels, plain.pixels)
+        assert read(bmp_with(DISPLAY_P3, smooth()), keep_profile=True).metadata.profile == DISPLAY_P3
 
 
 class TestStatedColours:
@@ -240,6 +251,14 @@ class TestLosses:
     def test_transparency_is_said(self) -> None:
         assert read(encoded(Image.new("RGBA", (4, 4), (1, 2, 3, 4)), "PNG")).remarks == ("transparency became white",)
 
+    @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF"])
+    def test_of_a_transparency_that_is_nowhere_nothing_is_said(self, kind: str) -> None:
+        assert read(encoded(Image.fromarray(smooth()).convert("RGBA"), kind)).remarks == ()
+
+    def test_a_transparent_level_of_16_bit_grey_is_said(self) -> None:
+        file = encoded(Image.fromarray(np.full((4, 4), 30_000, dtype=np.uint16)), "PNG", transparency=30_000)
+        assert "its transparent level is left out" in read(file).remarks
+
     @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
     def test_16_bits_are_said(self, kind: str) -> None:
         grey = Image.fromarray(np.full((4, 4), 30_000, dtype=np.uint16))
@@ -264,7 +283,58 @@ class TestLosses:
 
     def test_a_motion_photo_is_said(self) -> None:
         attributes = ' xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="1"'
-        assert read(encoded(smooth(), "JPEG", xmp=xmp(attributes=attributes))).remarks == ("its video is left out",)
+        file = encoded(smooth(), "JPEG", xmp=xmp(attributes=attributes)) + box(b"ftyp", b"mp42") + bytes(99)
+        assert read(file).remarks == ("its video is left out",)
+
+    def test_auxiliary_pictures_are_said(self) -> None:
+        def heif(auxiliary: bytes) -> bytes:
+            properties = box(b"iprp", box(b"ipco", box(b"auxC", bytes(4) + auxiliary + b"\0")))
+            return box(b"ftyp", b"heic\0\0\0\0heic") + box(b"meta", bytes(4) + properties)
+
+        for name in (b"urn:mpeg:hevc:2015:auxid:2", b"urn:com:apple:photo:2018:aux:portraiteffectsmatte"):
+            properties = picture_properties(heif(name))
+            said = tuple(picture_losses(Image.new("RGB", (4, 4)), b"", properties))
+            assert said == ("its auxiliary pictures (such as depth) are left out",)
+        for name in (b"urn:mpeg:hevc:2015:auxid:1", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"):
+            assert picture_properties(heif(name)) == PictureProperties()
+
+    @pytest.mark.parametrize(
+        "file",
+        [jpeg_with((0xEB, b"JP\0\1\0\0\0\1jumb")), png(smooth(), caBX=b"jumb"), webp_with(b"C2PA", b"jumb")],
+        ids=["JPEG", "PNG", "WebP"],
+    )
+    def test_content_credentials_are_said(self, file: bytes) -> None:
+        assert read(file).remarks == ("its content credentials (C2PA) are left out",)
+        assert read(file, strip=True).remarks == ()
+        assert decode_photo(file, name="photo").remarks == ()
+
+    @pytest.mark.parametrize(
+        ("file", "said"),
+        [
+            (jpeg_with((0xE5, b"?"), (0xE2, b"FPXR\0")), "segments (APP2, APP5)"),
+            (png(smooth(), abCd=b"?"), "chunks (abCd)"),
+            (webp_with(b"abCd", b"??"), "chunks (abCd)"),
+            (encoded(smooth(), "JPEG2000") + box(b"uuid", bytes(16)), "boxes (uuid)"),
+            (encoded(smooth(), "AVIF") + box(b"mpvd", bytes(16)), "boxes (mpvd)"),
+            (encoded(smooth(), "TIFF", tiffinfo={269: "a scan"}), "TIFF tags (269)"),
+        ],
+        ids=["JPEG", "PNG", "WebP", "JPEG 2000", "AVIF", "TIFF"],
+    )
+    def test_blocks_of_single_programs_are_said(self, file: bytes, said: str) -> None:
+        assert read(file).remarks == (f"its further {said} are left out",)
+
+    def test_the_map_and_the_layers_of_a_tiff_file_are_said(self) -> None:
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[33550], tags[37724] = (1.0, 1.0, 0.0), b"layers"
+        tags.tagtype |= {33550: 12, 37724: 7}
+        said = ("its place on a map (GeoTIFF) is left out", "its layers are left out")
+        assert read(encoded(smooth(), "TIFF", tiffinfo=tags)).remarks == said
+
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+    def test_data_behind_a_picture_is_said(self, kind: str) -> None:
+        file = encoded(smooth(), kind)
+        assert read(file + b"SEFT" * 9).remarks == ("data behind its picture is left out",)
+        assert read(file + bytes(9)).remarks == ()
 
     def test_comments_are_said(self) -> None:
         assert read(encoded(smooth(), "JPEG", comment=b"by hand")).remarks == (
@@ -453,8 +523,10 @@ def test_unknown_chunks_are_passed_over() -> None:
 
 def test_every_test_that_the_documentation_names_is_there() -> None:
     root = Path(__file__).parents[2]
-    files = ("tests/images/test_photos.py", "tests/images/test_source.py", "tests/test_carried.py")
-    tests = "".join((root / file).read_text("utf-8") for file in (*files, "tests/dictionary/test_stages.py"))
+    files: tuple[str, ...] = ("tests/images/test_photos.py", "tests/images/test_source.py", "tests/test_carried.py")
+    files += ("tests/dictionary/test_stages.py", "tests/codec/test_troublemakers.py", "tests/codec/test_safety.py")
+    files += ("tests/commands/test_batch.py", "tests/test_api.py", "tests/runtime/test_output_stream.py")
+    tests = "".join((root / file).read_text("utf-8") for file in files)
     named = re.findall(r"`(test_\w+)`", (root / "docs/photos.md").read_text("utf-8"))
     assert len(named) > 40
     assert [name for name in named if f"def {name}(" not in tests] == []

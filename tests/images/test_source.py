@@ -323,6 +323,25 @@ class TestUrls:
         with pytest.raises(SourceError, match=spec.split("://")[0]):
             ids(spec)
 
+    @pytest.mark.parametrize("spec", ["folder:failing://photos", "parquet:failing://photos.parquet"])
+    def test_what_a_library_of_a_file_system_raises_is_a_source_error(self, spec):
+        fsspec.register_implementation("failing", FailingFileSystem, clobber=True)
+        with pytest.raises(SourceError, match="NoCredentialsError: log in"):
+            ids(spec)
+
+
+class NoCredentialsError(Exception):
+    """As libraries of cloud storage raise it."""
+
+
+class FailingFileSystem(fsspec.AbstractFileSystem):
+    protocol = "failing"
+
+    def _fail(self, *arguments, **options):
+        raise NoCredentialsError("NoCredentialsError: log in")
+
+    isdir = info = ls = open = _fail
+
 
 class TestSpecification:
     @pytest.mark.parametrize(

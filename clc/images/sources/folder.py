@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from clc.errors import SourceError
@@ -18,15 +18,18 @@ class FolderSource:
     Photos are told by their names and by their first bytes (`clc.images.sources.recognise`). What is left out is said
     (`clc.runtime.remarks`): other files, what cannot be read, folders that are symbolic links, and files that are
     links out of the folder: what lies outside does not belong to the collection and may change without it.
+
+    why_not: instead, by name and first bytes, why a file is left out; None if it is not.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, why_not: Callable[[str, bytes], str | None] = why_not_a_photo) -> None:
         self.folder = folder
         self.spec = f"folder:{folder}"
+        self._why_not = why_not
 
     def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
         """Raises SourceError if the folder cannot be read, or for what would be left out, where that is not to be."""
-        for image_id in sorted(self._image_ids())[start:stop]:
+        for image_id in self.image_ids()[start:stop]:
             try:
                 data = (self.folder / image_id).read_bytes()
             except OSError as error:
@@ -34,7 +37,11 @@ class FolderSource:
                 data = b""  # it was counted: other photos keep their positions
             yield EncodedPhoto(image_id, data, source=self.spec, licence="unknown")
 
-    def _image_ids(self) -> Iterator[str]:
+    def image_ids(self) -> list[str]:
+        """Those of all photos, sorted. Raises SourceError as `encoded` does."""
+        return sorted(self._found())
+
+    def _found(self) -> Iterator[str]:
         try:
             root = self.folder.resolve(strict=True)
             os.listdir(root)
@@ -47,7 +54,7 @@ class FolderSource:
                     self._leave_out(self._id(parent, name), "a linked folder; copy its photos, or name it as a source")
             for name in sorted(names):
                 image_id = self._id(parent, name)
-                reason = _why_left_out(os.path.join(parent, name), root)
+                reason = _why_left_out(os.path.join(parent, name), root, self._why_not)
                 if reason is None:
                     yield image_id
                 else:
@@ -64,7 +71,7 @@ class FolderSource:
         self._leave_out(folder, f"a folder that cannot be listed: {error.strerror or error}")
 
 
-def _why_left_out(path: str, root: Path) -> str | None:
+def _why_left_out(path: str, root: Path, why_not: Callable[[str, bytes], str | None]) -> str | None:
     """Why a file of a folder is not handed out; None if it is."""
     try:
         os.path.basename(path).encode()
@@ -78,7 +85,7 @@ def _why_left_out(path: str, root: Path) -> str | None:
         if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root):
             return "a link out of the folder; copy what it leads to"
         with open(path, "rb", buffering=0) as file:
-            return why_not_a_photo(path, file.read(FIRST_BYTES))
+            return why_not(path, file.read(FIRST_BYTES))
     except OSError as error:
         if not os.path.islink(path):
             return f"cannot be read: {error.strerror or error}"

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from clc.errors import SourceError
 from clc.images.photo import EncodedPhoto
-from clc.images.sources.remote_folder import open_url
+from clc.images.sources.remote_folder import open_url, remote_failures
 
 REQUIRED_COLUMNS = ("image",)
 _TEXT_COLUMNS = ("image_id", "source", "licence", "split", "scene")
@@ -52,7 +52,8 @@ class ParquetSource:
         if isinstance(self.path, Path):
             return self.path.open("rb")
         filesystem, path = open_url(self.path, self.spec)
-        opened: AbstractContextManager[Any] = filesystem.open(path)
+        with remote_failures(f"{self.spec}: cannot be opened"):
+            opened: AbstractContextManager[Any] = filesystem.open(path)
         return opened
 
     def _photo_columns(self, schema: pa.Schema) -> list[str]:

@@ -1,6 +1,7 @@
 """A folder on any file system that fsspec knows, named by its URL, as a photo source."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import fsspec
@@ -21,38 +22,36 @@ class RemoteFolderSource:
         self.url = url
         self.spec = f"folder:{url}"
         filesystem, root = open_url(url, self.spec)
-        try:
+        with remote_failures(f"{self.spec}: cannot be listed"):
             if not filesystem.isdir(root):
                 raise SourceError(f"{self.spec}: there is no such folder")
-        except OSError as error:
-            raise SourceError(f"{self.spec}: cannot be listed: {error}") from error
 
     def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
         """Raises SourceError if the folder cannot be read, or for what would be left out, where that is not to be."""
         filesystem, root = open_url(self.url, self.spec)
         for image_id, path in self._photos(filesystem, root)[start:stop]:
+            data = b""  # of one that cannot be read; it was counted: other photos keep their positions
             try:
-                data = filesystem.cat_file(path)
-            except OSError as error:
-                leave_out(image_id, f"cannot be read: {error}", self.spec)
-                data = b""  # it was counted: other photos keep their positions
+                with remote_failures("cannot be read"):
+                    data = filesystem.cat_file(path)
+            except SourceError as error:
+                leave_out(image_id, str(error), self.spec)
             yield EncodedPhoto(image_id, data, source=self.spec, licence="unknown")
 
     def _photos(self, filesystem: Any, root: str) -> list[tuple[str, str]]:
         photos = []
         base = root.rstrip("/")
-        try:
+        with remote_failures(f"{self.spec}: cannot be listed"):
             paths = filesystem.find(root)
-        except OSError as error:
-            raise SourceError(f"{self.spec}: cannot be listed: {error}") from error
         for path in paths:
             image_id = path.removeprefix(base).lstrip("/")
-            try:
-                reason = why_not_a_photo(image_id, b"")
-                if reason is not None:
-                    reason = why_not_a_photo(image_id, filesystem.cat_file(path, 0, FIRST_BYTES))
-            except OSError as error:
-                reason = f"cannot be read: {error}"
+            reason = why_not_a_photo(image_id, b"")
+            if reason is not None:
+                try:
+                    with remote_failures("cannot be read"):
+                        reason = why_not_a_photo(image_id, filesystem.cat_file(path, 0, FIRST_BYTES))
+                except SourceError as error:
+                    reason = str(error)
             if reason is None:
                 photos.append((image_id, path))
             else:
@@ -65,10 +64,19 @@ def is_url(where: str) -> bool:
     return "://" in where
 
 
+@contextmanager
+def remote_failures(what: str) -> Iterator[None]:
+    """What a file system raises, as SourceError: each raises what its own library does."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
 def open_url(url: str, spec: str) -> tuple[Any, str]:
     """The file system of a URL, and the path in it. Raises SourceError if it cannot be opened."""
-    try:
+    with remote_failures(f"{spec}: cannot be opened"):
         filesystem, path = fsspec.core.url_to_fs(url)
-    except (ImportError, OSError, ValueError) as error:
-        raise SourceError(f"{spec}: cannot be opened: {error}") from error
     return filesystem, path
