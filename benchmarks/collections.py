@@ -3,8 +3,9 @@
 For each scene of the pack `collection-sites`, the photos of split `reference` become a dictionary, and those of split
 `test` are coded with it, at each quality: with references as coded pictures of several qualities, with lossless ones
 as earlier releases stored them, and alone. Beside that stands AVIF (4:4:4) of each photo at the same PSNR, and AVIF as
-a video (libaom's inter coding): what one more frame takes after the three reference photos nearest to it. `kept` is
-what a decoder has to keep beside the model, `pays after` how many photos it takes until all of it is less than AVIF.
+a video (libaom's inter coding), and x265 where it is on PATH: what one more frame takes after the three reference
+photos nearest to it. `kept` is what a decoder has to keep beside the model, `pays after` how many photos it takes until
+all of it is less than AVIF.
 
 `--split reference` codes reference photos instead, each without the dictionary knowing it: to choose designs by.
 """
