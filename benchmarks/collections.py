@@ -12,20 +12,19 @@ all of it is less than AVIF.
 
 import argparse
 import dataclasses
-import io
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from benchmarks.data import pack
 from benchmarks.printing import print_machine, print_table
+from benchmarks.rivals import Pictures, Rival, at_decibels, rivals
 from clc.api import DEFAULT, find_model
 from clc.codec.artifacts import open_codec, reference_latents
 from clc.codec.codec import Codec
@@ -42,6 +41,7 @@ _PROFILE = "collection"
 _PACK = "collection-sites"
 _SCENES = ("museum", "ams", "pond", "handheld")
 _VIDEO_REFERENCES = 3
+_VIDEOS = ("AVIF video", "x265")
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,17 @@ class Way:
 
 @dataclass(frozen=True)
 class Point:
-    """Of one photo: bytes kept for all photos, its own, its PSNR, and bytes of its rivals at that PSNR."""
+    """Of one photo: bytes kept for all photos, its own, its PSNR, and bytes of its rivals at that PSNR.
+
+    x265 is not a number where it is not there.
+    """
 
     kept: float
     bytes: float
     decibels: float
     avif: float
     video: float
+    x265: float
 
 
 @dataclass(frozen=True)
@@ -129,22 +133,25 @@ def _measure_scene(scene: str, model: Version, store: Store, options: argparse.N
             for quality in options.qualities:
                 rows.setdefault((way.name, quality), []).append(_measured(photo.pixels, way, quality, nearest))
     print(f"{scene}: {number} photos of split {options.split}, model {model.short_id}\n")
-    heading = ("references", "kept", "quality", "bytes a photo", "dB", "AVIF", "AVIF video", "pays after")
+    heading = ("references", "kept", "quality", "bytes a photo", "dB", "AVIF", *_VIDEOS, "pays after")
     print_table(heading, [(name, *_row(quality, points)) for (name, quality), points in rows.items()])
 
 
 def _measured(photo: NDArray[np.uint8], way: Way, quality: float, nearest: Sequence[NDArray[np.uint8]]) -> Point:
     data = way.codec.compress(photo, quality=quality, references=way.kept > 0)
     decibels = psnr(photo, way.codec.decompress(data))
-    avif = at_psnr(lambda quality: _avif([photo], quality), photo, decibels)
-    video = at_psnr(lambda quality: _video(nearest, photo, quality), photo, decibels)
-    return Point(way.kept, len(data), decibels, avif, video)
+    own = {rival.name: rival for rival in rivals()}
+    avif = at_decibels(lambda quality: own["AVIF"].code(quality, [photo]), 1, 99, [photo], decibels)
+    after = [_one_more(own[name], nearest, photo, decibels) if name in own else math.nan for name in _VIDEOS]
+    return Point(way.kept, len(data), decibels, avif, *after)
 
 
 def _row(quality: float, points: Sequence[Point]) -> tuple[str, ...]:
-    kept, size, decibels, avif, video = np.mean([dataclasses.astuple(point) for point in points], axis=0).tolist()
+    means = np.mean([dataclasses.astuple(point) for point in points], axis=0).tolist()
+    kept, size, decibels, avif, video, x265 = means
     pays = f"{math.ceil(kept / (avif - size)):,}" if avif > size else "never"
-    return f"{kept:,.0f}", f"{quality:g}", f"{size:,.0f}", f"{decibels:.2f}", f"{avif:,.0f}", f"{video:,.0f}", pays
+    others = (f"{each:,.0f}" for each in (avif, video, x265))
+    return f"{kept:,.0f}", f"{quality:g}", f"{size:,.0f}", f"{decibels:.2f}", *others, pays
 
 
 def _ways(shown: PhotoSource, model: Version, store: Store, options: argparse.Namespace) -> list[Way]:
@@ -176,44 +183,14 @@ def _way(name: str, store: Store, model: Version, dictionary: Version, values: V
     return Way(name, kept, open_encoder(store, model, dictionary, values=values)[0])
 
 
-def at_psnr(code: Callable[[int], tuple[int, NDArray[np.uint8]]], photo: NDArray[np.uint8], decibels: float) -> float:
-    """Bytes at a PSNR, interpolated in log bytes between neighbouring qualities; those of an end beyond it."""
-    known: dict[int, tuple[int, float]] = {}
+def _one_more(rival: Rival, before: Pictures, photo: NDArray[np.uint8], decibels: float) -> float:
+    """Bytes that a video takes more with the photo behind those pictures, at the photo's PSNR."""
 
-    def at(quality: int) -> tuple[int, float]:
-        if quality not in known:
-            size, shown = code(quality)
-            known[quality] = size, psnr(photo, shown)
-        return known[quality]
+    def added(quality: int) -> tuple[int, Pictures]:
+        size, shown = rival.code(quality, [*before, photo])
+        return max(1, size - rival.code(quality, before)[0]), shown[-1:]
 
-    low, high = 1, 99
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if at(middle)[1] < decibels else (low, middle)
-    (small, worse), (large, better) = at(low), at(high)
-    share = min(max((decibels - worse) / (better - worse), 0.0), 1.0) if better > worse else 0.0
-    return math.exp((1 - share) * math.log(small) + share * math.log(large))
-
-
-def _avif(frames: Sequence[NDArray[np.uint8]], quality: int) -> tuple[int, NDArray[np.uint8]]:
-    """Size of a file of so many frames, and the last of them as it is decoded."""
-    first, *others = (Image.fromarray(frame) for frame in frames)
-    buffer = io.BytesIO()
-    first.save(
-        buffer, "AVIF", quality=quality, subsampling="4:4:4", speed=6, save_all=bool(others), append_images=others
-    )
-    with Image.open(buffer) as image:
-        image.seek(len(frames) - 1)
-        return buffer.getbuffer().nbytes, np.asarray(image.convert("RGB"))
-
-
-def _video(
-    references: Sequence[NDArray[np.uint8]], photo: NDArray[np.uint8], quality: int
-) -> tuple[int, NDArray[np.uint8]]:
-    """What the photo takes after these frames."""
-    before, _ = _avif(references, quality)
-    size, shown = _avif([*references, photo], quality)
-    return max(1, size - before), shown
+    return at_decibels(added, rival.worst, rival.best, [photo], decibels)
 
 
 def _distance(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
