@@ -30,6 +30,7 @@ from clc.store import Kind, Store, Version
 from clc.training.config import TrainingConfig
 from clc.training.job import AdaptedPreset, TrainingJob
 from clc.training.train import train
+from tests import miniature
 from tests.budget import pytest_runtest_call, pytest_terminal_summary  # noqa: F401  (hooks)
 
 # On busy machines, a second OpenMP thread that spins for its turn makes everything many times slower.
@@ -124,7 +125,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> World:
     assignments = assign(source, opened, references=3, retrieval=RetrievalConfig(), store=store).version
     job = TrainingJob(
         photos=source,
-        network=AdaptedPreset(preset="tiny", conditioning=Conditioning.PAPER),
+        network=AdaptedPreset(preset=miniature.NAME, conditioning=Conditioning.PAPER),
         config=TrainingConfig(steps=6, batch=2, crop=64, refresh_every=3, learning_rate=1e-3, held_out=0),
         assignments=assignments,
         dictionary=dictionary,

@@ -23,6 +23,7 @@ from clc.training.config import TrainingConfig
 from clc.training.job import AdaptedPreset, TrainingJob
 from clc.training.train import train
 from tests.conftest import World
+from tests.miniature import NAME
 
 EVALUATION = EvaluationConfig(
     clc_qualities=(10, 70), jpeg_qualities=(), webp_qualities=(), avif_qualities=(), jpeg_xl_qualities=(),
@@ -72,7 +73,7 @@ def _measured(world: World, store: Store, runs: Path, seed: int) -> Version:
     job = TrainingJob(
         photos=open_source(f"folder:{world.photos}"),
         # References inform the prior only: what they do to the picture, so few steps do not teach.
-        network=AdaptedPreset(preset="tiny", conditioning=Conditioning.PRIOR),
+        network=AdaptedPreset(preset=NAME, conditioning=Conditioning.PRIOR),
         config=TrainingConfig(steps=1, batch=1, crop=64, refresh_every=1, held_out=0, seed=seed),
         assignments=world.assignments,
         dictionary=world.dictionary,
@@ -185,7 +186,7 @@ def test_a_model_without_a_dictionary_is_not_replaced_and_can_be_rolled_back_to(
 ) -> None:
     job = TrainingJob(
         photos=open_source(f"folder:{world.photos}"),
-        network=AdaptedPreset(preset="tiny", conditioning=Conditioning.NONE),
+        network=AdaptedPreset(preset=NAME, conditioning=Conditioning.NONE),
         config=TrainingConfig(steps=1, batch=1, crop=64, held_out=0),
     )
     alone = train(job, store=site.store, runs=tmp_path).version

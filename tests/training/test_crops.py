@@ -1,5 +1,6 @@
 """Crops, and simulated references of them, are cut where they say they are."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ def crops(world: World) -> TrainingSet:
     return TrainingSet(photos, assigned_windows(photos, world.assignments))
 
 
+@cache
 def photo(seed: int = 0) -> Tensor:
     return torch.from_numpy(picture(seed, 400, 420))
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from clc.model.network import CompressionModel
-from clc.model.presets import PRESETS
 from clc.training.config import Optimiser, TrainingConfig
 from clc.training.muon import Muon, orthogonalised
 from clc.training.optimisers import Optimisers
+from tests.miniature import MINIATURE
 
 
 @pytest.mark.parametrize("shape", [(3, 12, 40), (2, 40, 12), (1, 24, 24)])
@@ -61,7 +61,7 @@ def test_what_has_no_gradient_stays() -> None:
 
 
 def test_muon_moves_convolutions_between_hidden_channels_and_adam_everything_else() -> None:
-    model = CompressionModel(PRESETS["tiny"])
+    model = CompressionModel(MINIATURE)
     optimisers = Optimisers(model, TrainingConfig(steps=1, optimiser=Optimiser.MUON))
     assert optimisers.muon is not None
     of_muon, of_adam = (
@@ -79,7 +79,7 @@ def test_muon_moves_convolutions_between_hidden_channels_and_adam_everything_els
 
 
 def test_transforms_learn_at_their_share_of_the_rate_with_either() -> None:
-    model = CompressionModel(PRESETS["tiny"])
+    model = CompressionModel(MINIATURE)
     optimisers = Optimisers(model, TrainingConfig(steps=1, optimiser=Optimiser.MUON, transform_rate=0.25))
     optimisers.set_rate(1e-2)
     for each in optimisers:
@@ -87,6 +87,6 @@ def test_transforms_learn_at_their_share_of_the_rate_with_either() -> None:
 
 
 def test_without_muon_there_is_adam_alone() -> None:
-    optimisers = Optimisers(CompressionModel(PRESETS["tiny"]), TrainingConfig(steps=1))
+    optimisers = Optimisers(CompressionModel(MINIATURE), TrainingConfig(steps=1))
     assert [type(each) for each in optimisers] == [torch.optim.Adam]
     assert math.isclose(optimisers.adam.param_groups[0]["share"], 0.2)

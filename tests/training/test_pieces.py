@@ -13,7 +13,7 @@ from clc.training.train import train
 from tests.conftest import World
 from tests.training.test_training import CONFIG, KilledError, before_batches, job, losses, new_trainer
 
-LIMIT = 2_000_000
+LIMIT = 200_000
 
 
 @pytest.mark.parametrize("length", [0, 1, 9, 10, 11, 95])

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from clc.errors import ProfileError
 from clc.images import open_source
@@ -13,11 +12,13 @@ from clc.training.config import TrainingConfig
 from clc.training.data.batches import TrainingBatch, TrainingBatches
 from clc.training.data.crops import TrainingSet
 from clc.training.data.decoded_photos import decode_photos
+from clc.training.data.loaders import started
 from clc.training.data.related_views import related_view
 from clc.training.data.unusual_crops import unusual_crop
 from clc.training.data.windows import assigned_windows
 from clc.training.job import AdaptedPreset, TrainingJob
 from tests.conftest import World, picture
+from tests.miniature import NAME
 
 CONFIG = TrainingConfig(steps=1, batch=8, crop=64, unconditioned_share=0.0, related_share=1.0, pattern_share=0.0)
 
@@ -97,10 +98,7 @@ def test_a_share_is_kept_on_average(data: TrainingSet) -> None:
 def test_unusual_crops_are_the_same_in_any_order_and_from_any_process(data: TrainingSet) -> None:
     places = [(step, index) for step in range(2) for index in range(2)]
     here = {place: batches(data, 0.5)[place] for place in places}
-    # Spawned: a fork of this process has whatever other tests left in it.
-    own = {"num_workers": 2, "multiprocessing_context": "spawn"}
-    loader = DataLoader(batches(data, 0.5), None, sampler=places[::-1], **own)
-    for place, there in zip(places[::-1], loader, strict=True):
+    for place, there in zip(places[::-1], started(batches(data, 0.5), places[::-1], 2), strict=True):
         assert torch.equal(here[place].pixels, there.pixels)
         assert torch.equal(here[place].views, there.views)  # type: ignore[arg-type]
 
@@ -144,7 +142,9 @@ def test_a_share_lies_between_0_and_1(share: object) -> None:
 def test_a_recipe_without_patterns_is_that_of_runs_from_before_there_were_any(world: World) -> None:
     plain, mixed = (
         TrainingJob(
-            open_source(f"folder:{world.photos}"), AdaptedPreset(), CONFIG.model_copy(update={"pattern_share": share})
+            open_source(f"folder:{world.photos}"),
+            AdaptedPreset(preset=NAME),
+            CONFIG.model_copy(update={"pattern_share": share}),
         )
         for share in (0.0, 0.04)
     )

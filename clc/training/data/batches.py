@@ -15,10 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from clc.training.config import TrainingConfig
 from clc.training.data.crops import CropPlace, TrainingSet
+from clc.training.data.loaders import started
 from clc.training.data.related_views import related_view
 from clc.training.data.unusual_crops import with_unusual
-
-_HELD_READY = 4  # batches that each process holds ready
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,7 @@ class TrainingBatches(Dataset[TrainingBatch]):
         loaders: processes that draw; 0: this one does, when it is asked.
         """
         order = ((later, index) for later in itertools.count(step) for index in share)
-        prefetched = _HELD_READY if loaders else None
-        return iter(DataLoader(self, None, sampler=order, num_workers=loaders, prefetch_factor=prefetched))
+        return started(self, order, loaders) if loaders else iter(DataLoader(self, None, sampler=order))
 
     def _with_related_views(self, batch: TrainingBatch, generator: np.random.Generator) -> TrainingBatch:
         """A share of the crops gets one, some or all of its references simulated."""
