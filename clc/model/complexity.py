@@ -5,7 +5,6 @@ convolutions (deformable ones included, without their interpolation), matrix pro
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,18 +76,8 @@ def _decode(model: CompressionModel, z_hat: Tensor, references: Tensor | None) -
 
 
 def _counting() -> FlopCounterMode:
-    import torchvision.ops  # noqa: F401  (until then PyTorch does not know the operator below)
-
-    formulas = {torch.ops.torchvision.deform_conv2d: _deformable_operations}
-    return FlopCounterMode(display=False, custom_mapping=formulas)
+    return FlopCounterMode(display=False)
 
 
 def _mac_per_pixel(counter: FlopCounterMode) -> float:
     return counter.get_total_flops() / 2 / _SIDE**2
-
-
-def _deformable_operations(
-    x_shape: torch.Size, weight_shape: torch.Size, *_: Any, out_shape: torch.Size, **__: Any
-) -> int:
-    """Multiplications and additions of a deformable convolution: those of an ordinary one."""
-    return 2 * out_shape.numel() * weight_shape[1:].numel()

@@ -77,7 +77,7 @@ def dictionary(folder: Path, store: Store) -> Version:
 
 @pytest.fixture(scope="module")
 def model(store: Store) -> Version:
-    return store.get(Kind.MODEL, "default")
+    return store.get(Kind.MODEL, "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -404,4 +404,4 @@ def test_a_dictionary_without_references_says_how_to_make_them(world, store: Sto
     with pytest.raises(MissingArtifactError, match="clc dictionary references"):
         write_photos(world.dictionary, world.store, tmp_path)
     with pytest.raises(MissingArtifactError, match="clc dictionary references"):
-        find_values(store, world.dictionary, store.get(Kind.MODEL, "default"))
+        find_values(store, world.dictionary, store.get(Kind.MODEL, "tiny"))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clc.model.conditioning.attention import AttentionConfig, EntryAttention
+from clc.model.conditioning.deformable import deformable_convolution
 from clc.model.transforms.initialisation import starting_at
 
 
@@ -89,12 +90,11 @@ class DeformableAlignment(nn.Module):
         self.expand = starting_at(0.0, nn.Conv2d(width, channels, 1))  # no correction to the match
 
     def forward(self, query: Tensor, match: Tensor) -> Tensor:
-        from torchvision.ops import deform_conv2d  # takes as long to import as PyTorch, and few models need it
-
         offsets = self.offsets(torch.cat([query, match], dim=1))
         shift, mask = offsets[:, : 2 * self.taps], torch.sigmoid(offsets[:, 2 * self.taps :])
         weight, bias = self.deformed.weight, self.deformed.bias
-        return self.expand(deform_conv2d(self.reduce(match), shift, weight, bias, padding=1, mask=mask))
+        assert bias is not None
+        return self.expand(deformable_convolution(self.reduce(match), shift, mask, weight, bias))
 
 
 def _at_scale(alignment: nn.Module, scale: int, query: Tensor, match: Tensor) -> Tensor:
