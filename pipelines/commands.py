@@ -10,6 +10,8 @@ app = typer.Typer(help="Run the Prefect flows.", no_args_is_help=True)
 
 ProfileOption = Annotated[str, typer.Option(help="Name of a profile, or path of a TOML file.")]
 
+CronOption = Annotated[str, typer.Option(help="When to rebuild.")]
+
 
 @app.callback()
 def group() -> None:
@@ -35,7 +37,7 @@ def run_flow(
 @app.command("serve")
 def serve_flows(
     profile: ProfileOption,
-    cron: Annotated[str, typer.Option(help="When to rebuild.")] = "0 3 * * *",
+    cron: CronOption = "0 3 * * *",
     workers: WorkersOption = None,
     dask_address: DaskAddressOption = None,
     store: StoreOption = None,
@@ -44,6 +46,23 @@ def serve_flows(
     from pipelines.deployments import serve
 
     serve(profile, store, cron, workers, dask_address)
+
+
+@app.command("deploy")
+def deploy_flows(
+    profile: ProfileOption,
+    pool: Annotated[str, typer.Option(help="Work pool of type process, whose workers run the flows.")],
+    cron: CronOption = "0 3 * * *",
+    only: Annotated[str | None, typer.Option(metavar="FLOW", help="Only this flow, as `train`.")] = None,
+    workers: WorkersOption = None,
+    dask_address: DaskAddressOption = None,
+    store: StoreOption = None,
+) -> None:
+    """Leave what `serve` does to the workers of a work pool, in the folder of this name. Needs a Prefect server."""
+    from pipelines.deployments import deploy
+
+    for name in deploy(profile, store, cron, pool, only=only, workers=workers, dask_address=dask_address):
+        typer.echo(name)
 
 
 @app.command("rollback")

@@ -1,6 +1,6 @@
 """The deployments of a profile: a rebuild on a schedule, and every part of it on the event of the part before.
 
-`clc pipeline serve` runs all of them on one machine; `prefect.yaml` describes the same for workers.
+`clc pipeline serve` runs all of them on one machine; `clc pipeline deploy` leaves them to the workers of a work pool.
 """
 
 from pathlib import Path
@@ -8,10 +8,11 @@ from typing import Any
 
 from prefect import serve as serve_deployments
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.deployments.runner import DeploymentApplyError, EntrypointType, RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.flows import Flow
 
+from clc.errors import ProfileError, ServerError
 from clc.production.profile import load_profile
 from clc.stages.workers import DaskWorkers
 from clc.store import Kind
@@ -77,6 +78,42 @@ def serve(
     """
     require_server(own=False)
     serve_deployments(*deployments(profile, store, cron, workers, dask_address))
+
+
+def deploy(
+    profile: str,
+    store: str | None,
+    cron: str | None,
+    pool: str,
+    *,
+    only: str | None = None,
+    workers: int | None = None,
+    dask_address: str | None = None,
+) -> list[str]:
+    """Register the deployments of a profile for the workers of a work pool; what Prefect calls them.
+
+    Workers run them in the folder that has the name of this one.
+    only: register the deployment of this flow, and leave the others as they are.
+    Raises ServerError without a server or for a work pool that it does not have, ProfileError for a wrong profile or
+    a flow that there is not.
+    """
+    require_server(own=False)
+    chosen = deployments(profile, store, cron, workers, dask_address)
+    if only is not None:
+        flows = [each.flow_name for each in chosen]
+        chosen = [each for each in chosen if each.flow_name == only]
+        if not chosen:
+            raise ProfileError(f"there is no flow {only!r}: use one of {', '.join(map(str, flows))}")
+    for each in chosen:
+        each.job_variables = {"working_dir": str(Path.cwd())}
+        try:
+            each.apply(work_pool_name=pool)
+        except DeploymentApplyError as error:
+            raise ServerError(
+                f"{each.flow_name} cannot be deployed ({error}); is there a work pool {pool!r}? "
+                f"If not: prefect work-pool create {pool} --type process"
+            ) from error
+    return [f"{each.flow_name}/{each.name}" for each in chosen]
 
 
 def _published(kind: Kind, profile: str) -> DeploymentEventTrigger:

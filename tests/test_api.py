@@ -34,10 +34,10 @@ from clc.errors import (
 from clc.images import PictureFormat, read_image
 from clc.model.config import Conditioning
 from clc.model.network import CalibrationCrop, CompressionModel
-from clc.model.presets import PRESETS
 from clc.store import Kind, Recipe, Store, Version
 from clc.store.shipped import LayeredStore
 from tests.conftest import World
+from tests.miniature import MINIATURE
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -125,7 +125,7 @@ def test_a_model_of_another_release_is_refused(photo: NDArray[np.uint8]) -> None
 
 
 def test_a_model_that_takes_no_references_needs_no_dictionary(photo: NDArray[np.uint8]) -> None:
-    network = CompressionModel(PRESETS["tiny"].model_copy(update={"conditioning": Conditioning.NONE}))
+    network = CompressionModel(MINIATURE.model_copy(update={"conditioning": Conditioning.NONE}))
     network.freeze([CalibrationCrop(torch.rand(1, 3, 64, 64), None, 50.0)])
     store = Store("memory://model-alone")
     with store.draft(Kind.MODEL, Recipe(stage="train", stage_version=1, config={})) as draft:

@@ -81,13 +81,24 @@ def whole_photos(dictionary: Version) -> DictionaryPhotos:
 @pytest.fixture(scope="module")
 def model(store: Store) -> Version:
     """The shipped one: what was trained for a few steps has no use for references."""
-    return store.get(Kind.MODEL, "default")
+    return store.get(Kind.MODEL, "tiny")
 
 
 @pytest.fixture(scope="module")
 def codec(store: Store, model: Version, dictionary: Version) -> Codec:
     reference_latents(dictionary, model, store=store)
     return open_encoder(store, model, dictionary)[0]
+
+
+@pytest.fixture(scope="module")
+def data(codec: Codec) -> bytes:
+    """A photo with an aligned reference."""
+    return codec.compress(moved(scene(0)))
+
+
+@pytest.fixture(scope="module")
+def sound(data: bytes) -> Bitstream:
+    return Bitstream.from_bytes(data)
 
 
 def all_entries(dictionary: Version) -> NDArray[np.int64]:
@@ -144,46 +155,38 @@ def test_an_aligned_reference_saves_most_and_comes_back(codec: Codec, size: tupl
 
 
 def test_another_process_decodes_it_with_other_threads_and_instructions(
-    codec: Codec, store: Store, model: Version, dictionary: Version, tmp_path: Path
+    codec: Codec, data: bytes, store: Store, tmp_path: Path
 ) -> None:
-    (tmp_path / "photo.clc").write_bytes(codec.compress(moved(scene(0))))
+    (tmp_path / "photo.clc").write_bytes(data)
     environment = os.environ | {"ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "2", "CLC_STORE": store.url}
     command = [sys.executable, "-m", "clc", "decompress", "photo.clc", "photo.png"]
     subprocess.run(command, env=environment, cwd=tmp_path, check=True)  # it compares checksums of the latents
     there = np.asarray(Image.open(tmp_path / "photo.png")).astype(int)
-    assert np.abs(there - codec.decompress((tmp_path / "photo.clc").read_bytes())).max() <= 1
+    assert np.abs(there - codec.decompress(data)).max() <= 1
 
 
-def stream(codec: Codec) -> Bitstream:
-    return Bitstream.from_bytes(codec.compress(moved(scene(0))))
-
-
-def test_other_corners_are_noticed(codec: Codec) -> None:
-    sound = stream(codec)
+def test_other_corners_are_noticed(codec: Codec, sound: Bitstream) -> None:
     assert sound.corners is not None
     with pytest.raises(BitstreamError, match="damaged"):
         codec.decompress(replace(sound, corners=sound.corners + 8).to_bytes())
 
 
 @pytest.mark.parametrize("corners", [[(0, 0), (0, 0), (0, 0), (-510, -380)], [(0, 0)] * 2 + [(0, -HEIGHT)] * 2])
-def test_corners_that_make_no_sense_are_refused(codec: Codec, corners: list[tuple[int, int]]) -> None:
-    sound = stream(codec)
+def test_corners_that_make_no_sense_are_refused(codec: Codec, sound: Bitstream, corners: list[tuple[int, int]]) -> None:
     placed = np.array([corners] * sound.header.references, dtype=np.int32) * CORNER_STEPS
     with pytest.raises(BitstreamError, match="aligned by corners"):
         codec.decompress(replace(sound, corners=placed).to_bytes())
 
 
-def test_an_entry_outside_the_dictionary_is_refused(codec: Codec) -> None:
-    sound = stream(codec)
+def test_an_entry_outside_the_dictionary_is_refused(codec: Codec, sound: Bitstream) -> None:
     beyond = np.full_like(sound.entries, 2**sound.header.index_bits - 1)
     with pytest.raises(BitstreamError, match="outside the dictionary"):
         codec.decompress(replace(sound, entries=beyond).to_bytes())
 
 
 def test_without_the_pictures_a_decoder_says_what_to_import_and_an_encoder_aligns_nothing(
-    codec: Codec, store: Store, model: Version, dictionary: Version, tmp_path: Path
+    codec: Codec, data: bytes, dictionary: Version, tmp_path: Path
 ) -> None:
-    data = codec.compress(moved(scene(0)))
     elsewhere = LayeredStore(str(tmp_path / "store"))
     stripped = copy_version(dictionary, elsewhere, emptied=frozenset({"image"}))
     assert codec.latents is not None
@@ -194,9 +197,8 @@ def test_without_the_pictures_a_decoder_says_what_to_import_and_an_encoder_align
 
 
 def test_a_decoder_finds_all_it_needs_by_the_ids_of_the_stream(
-    codec: Codec, store: Store, model: Version, dictionary: Version
+    codec: Codec, data: bytes, store: Store, model: Version, dictionary: Version
 ) -> None:
-    data = codec.compress(moved(scene(0)))
     assert np.array_equal(open_codec(store, model, dictionary).decompress(data), codec.decompress(data))
 
 

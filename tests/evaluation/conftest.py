@@ -20,9 +20,9 @@ from clc.evaluation.measure.evaluate import EvaluationConfig, Subject, evaluate
 from clc.images import EncodedPhoto
 from clc.model.config import Conditioning
 from clc.model.network import CalibrationCrop, CompressionModel
-from clc.model.presets import PRESETS
 from clc.store import StageResult, Store
 from tests.conftest import without_safety_net
+from tests.miniature import MINIATURE
 
 MODEL_ID, DICTIONARY_ID = "e" * 16, "d" * 16
 ENTRIES = 8
@@ -117,7 +117,7 @@ def reluctant_codec() -> Codec:
 
 def untrained_codec(conditioning: Conditioning) -> Codec:
     torch.manual_seed(0)
-    model = CompressionModel(PRESETS["tiny"].model_copy(update={"conditioning": conditioning}))
+    model = CompressionModel(MINIATURE.model_copy(update={"conditioning": conditioning}))
     model.freeze([CalibrationCrop(torch.rand(1, 3, 64, 64), None, quality) for quality in (1.0, 100.0)])
     channels = model.config.transform.latent_channels
     values = np.random.default_rng(0).integers(-127, 128, (ENTRIES, channels, 16, 16), dtype=np.int8)

@@ -1,6 +1,5 @@
 """The deployments, on a real Prefect server with PostgreSQL and a worker of a process work pool."""
 
-import json
 import os
 import signal
 import subprocess
@@ -14,16 +13,13 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from benchmarks.postgres import free_port, postgres_programs, running_postgres
 from clc.store import Kind, Store
-from pipelines.deployments import deployments
 from tests.conftest import write_photos
-from tests.processes import PROFILE, clean_environment
+from tests.processes import PROFILE, clean_environment, our_line, run_module
 
 PROGRAMS = postgres_programs()
-CHECKOUT = Path(__file__).parents[2]
 PATIENCE = 900.0  # seconds: what takes seconds on an idle machine takes minutes on a busy one
 
 needs_postgres = pytest.mark.skipif(
@@ -59,9 +55,9 @@ class Site:
         return answer.json()
 
     def flow_runs(self, flow: str) -> list[dict[str, Any]]:
-        """The runs of a flow that no other flow called, oldest first."""
+        """The runs of a flow that neither another flow nor a schedule started, oldest first."""
         runs = self.api("/flow_runs/filter", flows={"name": {"any_": [flow]}}, sort="EXPECTED_START_TIME_ASC")
-        return [run for run in runs if run["parent_task_run_id"] is None]
+        return [run for run in runs if run["parent_task_run_id"] is None and not run["auto_scheduled"]]
 
     def start_deployment(self, name: str) -> None:
         url = f"{self.environment['PREFECT_API_URL']}/deployments/name/{name}"
@@ -132,21 +128,15 @@ def _answers(url: str) -> bool:
 @pytest.mark.slow
 @needs_postgres
 def test_a_worker_rebuilds_and_a_published_dictionary_is_trained_evaluated_and_promoted(server: Site) -> None:
-    described = yaml.safe_load(
-        (CHECKOUT / "prefect.yaml").read_text().replace("profile: demo", "profile: profile.toml")
-    )
-    del described["definitions"]
-    for deployment in described["deployments"]:
-        deployment["entrypoint"] = str(CHECKOUT / deployment["entrypoint"])
-        deployment.pop("schedules", None)
-        for trigger in deployment.get("triggers", []):
-            trigger["match"]["clc.profile"] = "small-test"
-    (server.folder / "prefect.yaml").write_text(yaml.safe_dump(described))
     worker = ("prefect", "worker", "start", "--pool", "clc", "--type", "process")  # makes the pool if it is not there
     with stopped_afterwards(server.start(*worker, log="worker.log")):
         assert eventually(lambda: bool(server.api("/work_pools/filter")))
-        server.run("prefect", "--no-prompt", "deploy", "--all")
-        server.start_deployment("build-dictionary/demo")
+        deploy = ("clc", "pipeline", "deploy", "--profile", "profile.toml", "--cron", "0 0 1 1 *")
+        missing = our_line(run_module(server.folder, *deploy, "--pool", "elsewhere", **server.environment))
+        assert "prefect work-pool create elsewhere" in missing
+        assert server.run(*deploy, "--pool", "clc", "--only", "train").split() == ["train/small-test"]
+        assert len(server.run(*deploy, "--pool", "clc").split()) == 5
+        server.start_deployment("build-dictionary/small-test")
         assert eventually(lambda: server.states("promote") == ["Promoted"]), _all_states(server)
         assert [server.states(flow) for flow in ("build-dictionary", "train", "evaluate")] == [["Completed"]] * 3
         production = Store(server.folder / "artifacts").aliases.resolve(Kind.MODEL, "production")
@@ -155,7 +145,7 @@ def test_a_worker_rebuilds_and_a_published_dictionary_is_trained_evaluated_and_p
 
         # Two at once: the second waits for the first, and finds nothing to do, as the first one did.
         for _ in range(2):
-            server.start_deployment("rebuild/demo")
+            server.start_deployment("rebuild/small-test")
         assert eventually(lambda: server.states("rebuild") == ["NothingToDo"] * 2), _all_states(server)
         first, second = sorted(server.flow_runs("rebuild"), key=lambda run: run["start_time"])
         assert first["end_time"] <= second["start_time"]
@@ -203,18 +193,3 @@ def test_the_server_schedules_what_is_served(server: Site) -> None:
 
 def _all_states(server: Site) -> dict[str, list[str]]:
     return {flow: server.states(flow) for flow in ("build-dictionary", "train", "evaluate", "promote", "rebuild")}
-
-
-def test_workers_and_serve_offer_the_same_deployments() -> None:
-    described = {
-        (each["entrypoint"].partition(":")[2].replace("_", "-"), each["name"]): each
-        for each in yaml.safe_load((CHECKOUT / "prefect.yaml").read_text())["deployments"]
-    }
-    served = {(each.flow_name, each.name): each for each in deployments("demo", None, "0 3 * * *")}
-    assert described.keys() == served.keys()
-    for key, each in served.items():
-        triggers = described[key].get("triggers", [])
-        assert [(set(t["expect"]), t["match"], t["parameters"]) for t in triggers] == [
-            (t.expect, json.loads(t.match.model_dump_json()), t.parameters) for t in each.triggers
-        ]
-        assert described[key]["concurrency_limit"]["limit"] == each.concurrency_limit

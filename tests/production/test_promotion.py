@@ -1,7 +1,7 @@
 """The gate, and what moves the aliases `production`: real models, real streams, real processes."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ from clc.store import Kind, Recipe, Store, Version
 from clc.training.config import TrainingConfig
 from clc.training.job import AdaptedPreset, TrainingJob
 from clc.training.train import train
-from tests.conftest import World
+from tests.conftest import World, without_safety_net
 from tests.miniature import NAME
 
 EVALUATION = EvaluationConfig(
@@ -50,10 +50,33 @@ class Site:
         return self.store.aliases.resolve(kind, "production").id[:16]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _network_only() -> Iterator[None]:
+    with without_safety_net():
+        yield
+
+
 @pytest.fixture
 def site(world: World, tmp_path: Path, measured: tuple[Version, Version]) -> Site:
-    root = Path(measured[0].storage.display())
-    store = Store(shutil.copytree(root, tmp_path / "store"))
+    return site_at(tmp_path / "store", Path(measured[0].storage.display()), world, measured)
+
+
+@pytest.fixture
+def promoted(world: World, tmp_path: Path, measured: tuple[Version, Version], with_first: Path) -> Site:
+    """The same with the first model in production."""
+    return site_at(tmp_path / "promoted", with_first, world, measured)
+
+
+@pytest.fixture(scope="module")
+def with_first(world: World, tmp_path_factory: pytest.TempPathFactory, measured: tuple[Version, Version]) -> Path:
+    folder = tmp_path_factory.mktemp("promoted") / "store"
+    site = site_at(folder, Path(measured[0].storage.display()), world, measured)
+    site.promote(site.first, FIRST)
+    return folder
+
+
+def site_at(folder: Path, copied_from: Path, world: World, measured: tuple[Version, Version]) -> Site:
+    store = Store(shutil.copytree(copied_from, folder))
     first, second = (store.get(Kind.RESULTS, version.id) for version in measured)
     return Site(store, open_source(f"folder:{world.test_photos}"), first, second)
 
@@ -162,21 +185,19 @@ def test_the_first_candidate_goes_into_production_with_its_dictionary(site: Site
     assert not site.promote(site.first, FIRST).moved
 
 
-def test_a_candidate_that_fails_the_gate_leaves_everything_as_it_was(site: Site) -> None:
-    site.promote(site.first, FIRST)
-    promotion = site.promote(site.second, NO_SIZE)
+def test_a_candidate_that_fails_the_gate_leaves_everything_as_it_was(promoted: Site) -> None:
+    promotion = promoted.promote(promoted.second, NO_SIZE)
     assert not promotion.moved
     assert "the gate allows -99.0%" in str(promotion)
-    assert site.in_production(Kind.MODEL) == site.first.attributes["model"]
+    assert promoted.in_production(Kind.MODEL) == promoted.first.attributes["model"]
 
 
-def test_a_rollback_restores_the_model_before_which_no_rebuild_replaces_by_the_same_again(site: Site) -> None:
-    site.promote(site.first, FIRST)
-    assert site.promote(site.second, ANY_SIZE).moved
-    model, dictionary = rollback(site.store)
-    assert model.short_id == site.first.attributes["model"] == site.in_production(Kind.MODEL)
-    assert dictionary.short_id == site.in_production(Kind.DICTIONARY)
-    again = site.promote(site.second, ANY_SIZE)
+def test_a_rollback_restores_the_model_before_which_no_rebuild_replaces_by_the_same_again(promoted: Site) -> None:
+    assert promoted.promote(promoted.second, ANY_SIZE).moved
+    model, dictionary = rollback(promoted.store)
+    assert model.short_id == promoted.first.attributes["model"] == promoted.in_production(Kind.MODEL)
+    assert dictionary.short_id == promoted.in_production(Kind.DICTIONARY)
+    again = promoted.promote(promoted.second, ANY_SIZE)
     assert not again.moved
     assert "was rolled back" in str(again)
 
@@ -198,13 +219,12 @@ def test_a_model_without_a_dictionary_is_not_replaced_and_can_be_rolled_back_to(
     assert rollback(site.store) == (alone, None)
 
 
-def test_what_is_in_production_and_gone_is_not_replaced(site: Site) -> None:
-    site.promote(site.first, FIRST)
-    shutil.rmtree(site.store.get(Kind.MODEL, site.first.attributes["model"]).directory)
-    refused = site.promote(site.second, ANY_SIZE)
+def test_what_is_in_production_and_gone_is_not_replaced(promoted: Site) -> None:
+    shutil.rmtree(promoted.store.get(Kind.MODEL, promoted.first.attributes["model"]).directory)
+    refused = promoted.promote(promoted.second, ANY_SIZE)
     assert not refused.moved
-    assert f"model/{site.first.attributes['model']}" in str(refused)
-    assert f"`clc model alias production {site.second.attributes['model']}`" in str(refused)
+    assert f"model/{promoted.first.attributes['model']}" in str(refused)
+    assert f"`clc model alias production {promoted.second.attributes['model']}`" in str(refused)
 
 
 def test_results_of_several_models_or_of_one_without_a_dictionary_are_not_promoted(site: Site) -> None:
@@ -221,18 +241,16 @@ def test_without_a_photo_that_can_be_read_nothing_is_promoted(site: Site, tmp_pa
     assert "can be read" in str(promotion)
 
 
-def test_the_dictionary_in_use_is_that_of_the_model_in_production(site: Site) -> None:
+def test_the_dictionary_in_use_is_that_of_the_model_in_production(site: Site, promoted: Site) -> None:
     latest = site.store.aliases.resolve(Kind.DICTIONARY, "latest").id
     in_use = dictionary_in_use(site.store)
     assert in_use is not None
     assert in_use.id == latest
-    site.promote(site.first, FIRST)
-    shutil.rmtree(Path(site.store.url, "dictionary", in_use.short_id))
+    shutil.rmtree(Path(promoted.store.url, "dictionary", in_use.short_id))
     with pytest.raises(MissingArtifactError):
-        dictionary_in_use(site.store)
+        dictionary_in_use(promoted.store)
 
 
-def test_there_is_nothing_to_roll_back_to_before_the_second_promotion(site: Site) -> None:
-    site.promote(site.first, FIRST)
+def test_there_is_nothing_to_roll_back_to_before_the_second_promotion(promoted: Site) -> None:
     with pytest.raises(MissingArtifactError, match="no earlier target"):
-        rollback(site.store)
+        rollback(promoted.store)
