@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torchvision.models import resnet50
 
 from clc.codec.artifacts import read_model
 from clc.dictionary.backbone import OrientedGradients, ResNet50, open_backbone
@@ -40,6 +39,8 @@ def test_a_seed_names_weights(random_resnet: ResNet50) -> None:
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 def test_weights_from_a_file_are_the_same_as_in_memory(tmp_path: Path, random_resnet: ResNet50, suffix: str) -> None:
     torch.manual_seed(0)
+    from torchvision.models import resnet50  # takes seconds to import
+
     weights = resnet50(weights=None).state_dict()
     path = tmp_path / f"weights.{suffix}"
     if suffix == "pth":

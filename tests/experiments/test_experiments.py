@@ -20,6 +20,7 @@ from clc.production.profile import PhotoSources
 from clc.store import Kind, Recipe, Store, Version
 from pipelines.experiment_command import run_experiment
 from tests.conftest import write_photos
+from tests.miniature import NAME
 
 TINY = Budget(
     name="test",
@@ -145,18 +146,17 @@ def test_the_table_compares_with_the_anchor(tmp_path: Path) -> None:
 
 def test_all_variants_can_start_from_a_model_without_conditioning(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))
-    alone = trained(variant_profile(TWO, NONE, PHOTOS, TINY, 0), store=store, runs=tmp_path / "runs")
+    small = Variant(NONE.name, {"model": {"preset": NAME, "conditioning": "none"}})
+    alone = trained(variant_profile(TWO, small, PHOTOS, TINY, 0), store=store, runs=tmp_path / "runs")
     other = TINY.model_copy(update={"steps": 1})
     runs = {}
-    for variant in (
-        NONE,
-        Variant("one", {"model": {"conditioning": "both", "reference_source": "learned", "references": 1}}),
-    ):
+    learned = {"conditioning": "both", "reference_source": "learned", "references": 1}
+    for variant in (small, Variant("one", {"model": {"preset": NAME, **learned}})):
         profile = variant_profile(TWO, variant, PHOTOS, other, 0)
         model = trained(profile, store=store, runs=tmp_path / "runs", start=alone)
         assert model.attributes["start"] == alone.id
         runs[variant.name, 0] = results(store, variant.name, 0.0)
-    two = replace(TWO, variants=lambda budget, data: [NONE, Variant("one", {})])
+    two = replace(TWO, variants=lambda budget, data: [small, Variant("one", {})])
     text = markdown(two, PHOTOS, other, combined(two, PHOTOS, other, runs, store=store, start=alone))
     assert f"qualities 10, 50, 90, each on top of {alone}." in text
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torchvision.ops import deform_conv2d
 
 from clc.model.conditioning.deformable import deformable_convolution
 
@@ -12,6 +11,8 @@ from clc.model.conditioning.deformable import deformable_convolution
     [(8, 1, 3, 7, 5), (8, 4, 3, 16, 16), (6, 3, 1, 4, 9), (4, 2, 5, 6, 6), (4, 1, 3, 1, 1)],
 )
 def test_it_is_the_one_of_torchvision(channels: int, groups: int, kernel: int, height: int, width: int) -> None:
+    from torchvision.ops import deform_conv2d  # takes seconds to import
+
     random = torch.Generator().manual_seed(0)
     x = torch.randn(2, channels, height, width, generator=random, requires_grad=True)
     # Far enough that some taps look beyond the border, by parts of a pixel and by more than one.

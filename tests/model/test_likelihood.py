@@ -1,14 +1,20 @@
 """Estimated rates are those of CompressAI's entropy models."""
 
+from types import ModuleType
+
 import pytest
 import torch
 
 from clc.model.priors.likelihood import FactorizedPrior, gaussian_likelihood, lower_bound, saturated
 
-entropy_models = pytest.importorskip("compressai.entropy_models")
+
+@pytest.fixture
+def entropy_models() -> ModuleType:
+    """CompressAI's; it takes seconds to import."""
+    return pytest.importorskip("compressai.entropy_models")
 
 
-def test_the_factorised_prior_is_that_of_compressai() -> None:
+def test_the_factorised_prior_is_that_of_compressai(entropy_models: ModuleType) -> None:
     torch.manual_seed(0)
     own, theirs = FactorizedPrior(4).eval(), entropy_models.EntropyBottleneck(4, init_scale=2.0).eval()
     with torch.no_grad():
@@ -21,7 +27,7 @@ def test_the_factorised_prior_is_that_of_compressai() -> None:
     assert torch.allclose(own(z), theirs(z)[1], atol=1e-6)
 
 
-def test_gaussian_likelihoods_are_those_of_compressai() -> None:
+def test_gaussian_likelihoods_are_those_of_compressai(entropy_models: ModuleType) -> None:
     torch.manual_seed(1)
     values, means, scales = torch.randn(1000) * 9, torch.randn(1000), torch.rand(1000) * 8 + 0.11
     theirs = entropy_models.GaussianConditional(None, scale_bound=0.11).eval()
