@@ -14,15 +14,17 @@ from clc.codec.references.protocols import ReferenceLatents
 from clc.codec.safety.net import SafetyNet
 from clc.errors import BitstreamError
 from clc.evaluation.report.reference_share import trust_map
-from clc.model.config import Conditioning, ReferenceSource
+from clc.model.config import Conditioning, ModelConfig, ReferenceSource
 from clc.model.gain import GainUnit
 from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.presets import PRESETS
-from clc.model.priors.matching import PriorMatcher, PriorMatchingConfig, nearest
+from clc.model.priors.matching import PriorMatcher, nearest
 from clc.model.tiles import split_latent
+from tests.miniature import MINIATURE
 
 CHANNELS = 6
-CODED = PRESETS["tiny"].transform.latent_channels
+CODED = MINIATURE.transform.latent_channels
+SHARED = MINIATURE.prior_matching.model_copy(update={"apart": False})
 MODEL_ID, DICTIONARY_ID = "1" * 16, "2" * 16
 
 
@@ -105,7 +107,7 @@ def test_the_nearest_reference_is_chosen_position_by_position() -> None:
 
 def test_the_encoder_says_in_z_how_near_the_references_are() -> None:
     torch.manual_seed(9)
-    model = CompressionModel(PRESETS["tiny"].model_copy(update={"prior_matching": PriorMatchingConfig()})).eval()
+    model = CompressionModel(MINIATURE.model_copy(update={"prior_matching": SHARED})).eval()
     latent = torch.randn(1, CODED, 16, 16)
     far = torch.randn(1, 3, CODED, 16, 16)
     near = torch.cat([far[:, :2], latent[:, None]], dim=1)
@@ -123,10 +125,10 @@ def bits(model: CompressionModel, image: Tensor, references: Tensor | None) -> f
 @torch.inference_mode()
 def test_a_model_that_starts_from_one_without_references_is_that_model_where_none_are_used() -> None:
     torch.manual_seed(11)
-    plain = CompressionModel(PRESETS["tiny"].model_copy(update={"conditioning": Conditioning.NONE})).eval()
+    plain = CompressionModel(MINIATURE.model_copy(update={"conditioning": Conditioning.NONE})).eval()
     image, references = torch.rand(1, 3, 128, 128), torch.randn(1, 3, CODED, 16, 16)
     before = bits(plain, image, None)
-    apart = CompressionModel(PRESETS["tiny"]).eval()
+    apart = CompressionModel(MINIATURE).eval()
     apart.start_from(plain.state_dict())
     assert bits(apart, image, None) == before
     matched = bits(apart, image, references)
@@ -142,8 +144,8 @@ def test_a_model_that_starts_from_one_without_references_is_that_model_where_non
 @torch.inference_mode()
 def test_networks_that_code_apart_start_as_copies_of_those_that_did_both() -> None:
     torch.manual_seed(11)
-    shared = CompressionModel(PRESETS["tiny"].model_copy(update={"prior_matching": PriorMatchingConfig()})).eval()
-    apart = CompressionModel(PRESETS["tiny"]).eval()
+    shared = CompressionModel(MINIATURE.model_copy(update={"prior_matching": SHARED})).eval()
+    apart = CompressionModel(MINIATURE).eval()
     apart.start_from(shared.state_dict())
     image = torch.rand(1, 3, 128, 128)
     for references in (None, torch.randn(1, 3, CODED, 16, 16)):
@@ -153,7 +155,7 @@ def test_networks_that_code_apart_start_as_copies_of_those_that_did_both() -> No
 @torch.inference_mode()
 def test_rates_can_be_had_without_the_picture() -> None:
     torch.manual_seed(12)
-    model = CompressionModel(PRESETS["tiny"]).eval()
+    model = CompressionModel(MINIATURE).eval()
     image = torch.rand(1, 3, 128, 128)
     whole, rates = model(image, None, 50.0), model(image, None, 50.0, synthesise=False)
     assert rates.image is None
@@ -165,13 +167,13 @@ def test_rates_can_be_had_without_the_picture() -> None:
 def test_a_slice_sees_how_far_what_is_decoded_lies_from_its_match() -> None:
     """With the same features, latents and matches for a slice, its parameters depend on earlier slices' matches."""
     torch.manual_seed(10)
-    prior = CompressionModel(PRESETS["tiny"]).prior.eval()
+    prior = CompressionModel(MINIATURE).prior.eval()
     start = prior.conditioned.slices[0].mean.out_channels
     network = prior.conditioned.slices[1]
     torch.nn.init.normal_(network.get_parameter("trunk.0.weight"))
     torch.nn.init.normal_(network.get_parameter("mean.weight"))
-    z_hat = torch.zeros(1, 64, 4, 4)
-    rate = CompressionModel(PRESETS["tiny"]).gain.rate(50.0)
+    z_hat = torch.zeros(1, MINIATURE.prior.hyper_channels, 4, 4)
+    rate = CompressionModel(MINIATURE).gain.rate(50.0)
     one = torch.randn(1, 1, CODED, 16, 16)
     other = one.clone()
     other[:, :, :start] += 1.0
@@ -215,9 +217,11 @@ def test_references_saturate_instead_of_leaving_the_grid() -> None:
     assert normalised.flatten().tolist() == [32767 / 1024, -32767 / 1024, 266 / 1024, 171 / 1024]
 
 
-def frozen_model(conditioning: Conditioning, source: ReferenceSource = ReferenceSource.RETRIEVED) -> CompressionModel:
+def frozen_model(
+    conditioning: Conditioning, source: ReferenceSource = ReferenceSource.RETRIEVED, like: ModelConfig = MINIATURE
+) -> CompressionModel:
     torch.manual_seed(5)
-    config = PRESETS["tiny"].model_copy(update={"conditioning": conditioning, "reference_source": source})
+    config = like.model_copy(update={"conditioning": conditioning, "reference_source": source})
     model = CompressionModel(config)
     if model.prior.conditioned is not None:
         for match in model.prior.conditioned.matches:
@@ -230,9 +234,9 @@ def frozen_model(conditioning: Conditioning, source: ReferenceSource = Reference
 
 @torch.inference_mode()
 def test_a_frozen_prior_with_references_does_not_care_for_threads_or_the_order_of_sums() -> None:
-    model = frozen_model(Conditioning.PRIOR)
+    model = frozen_model(Conditioning.PRIOR, like=PRESETS["tiny"])  # as many terms as where it matters
     z_hat = torch.randint(-9, 9, (1, 64, 5, 6)).double()
-    references = torch.randint(-127, 128, (4, 3, CODED, 16, 16)) * 2.0**-8
+    references = torch.randint(-127, 128, (4, 3, model.config.transform.latent_channels, 16, 16)) * 2.0**-8
     rate = model.gain.exact_rate(60.0)
     threads = torch.get_num_threads()
 
@@ -262,7 +266,7 @@ def test_a_frozen_prior_with_references_does_not_care_for_threads_or_the_order_o
 
 def test_other_references_give_other_parameters() -> None:
     model = frozen_model(Conditioning.PRIOR)
-    z_hat = torch.zeros(1, 64, 4, 4).double()
+    z_hat = torch.zeros(1, MINIATURE.prior.hyper_channels, 4, 4).double()
 
     def decode(references: Tensor | None) -> Tensor:
         rate = model.gain.exact_rate(60.0)
@@ -275,7 +279,7 @@ def test_other_references_give_other_parameters() -> None:
 
 def test_a_model_that_learns_references_ignores_others() -> None:
     torch.manual_seed(7)
-    config = PRESETS["tiny"].model_copy(
+    config = MINIATURE.model_copy(
         update={"conditioning": Conditioning.BOTH, "reference_source": ReferenceSource.LEARNED}
     )
     model = CompressionModel(config).eval()

@@ -20,7 +20,6 @@ from clc.errors import ProfileError, TrainingError, TrainingStoppedError
 from clc.images import open_source
 from clc.model.config import Conditioning, ModelConfig
 from clc.model.network import CompressionModel
-from clc.model.priors.matching import PriorMatchingConfig
 from clc.runtime.profile_file import validated
 from clc.store import Version
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
@@ -302,7 +301,7 @@ def test_what_only_codes_with_references_needs_a_start(world: World, tmp_path: P
 
 def test_a_start_may_be_conditioned_elsewhere_or_not_at_all_and_wider_inside_g_s(world: World, tmp_path: Path) -> None:
     preset = MINIATURE
-    shared = preset.model_copy(update={"prior_matching": PriorMatchingConfig()})
+    shared = preset.model_copy(update={"prior_matching": preset.prior_matching.model_copy(update={"apart": False})})
     wider = preset.transform.model_copy(update={"synthesis_hidden": None})
     changes = ({"conditioning": Conditioning.NONE}, {"transform": wider})
     for start in (shared, *(preset.model_copy(update=change) for change in changes)):
