@@ -319,6 +319,7 @@ def test_a_full_disk_leaves_what_was_there_and_is_gone_on_with(album: Path, fold
         assert_same(path, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["pack", "add"])
 def test_killed_at_random_moments_nothing_is_lost(album: Path, folder: Path, what: str) -> None:
     if what == "add":

@@ -48,7 +48,10 @@ def check(codec: Codec, image: NDArray[np.uint8]) -> None:
 
 
 @pytest.mark.parametrize("name", PATTERNS)
-@pytest.mark.parametrize("over_a_photo", [False, True], ids=["alone", "over a photo"])
+@pytest.mark.parametrize(
+    "over_a_photo",
+    [pytest.param(False, id="alone"), pytest.param(True, id="over a photo", marks=pytest.mark.slow)],
+)
 def test_no_block_of_a_pattern_is_destroyed(codec: Codec, name: str, over_a_photo: bool) -> None:
     generator = np.random.default_rng(11)
     pattern = draw_pattern(name, generator, SIZE)

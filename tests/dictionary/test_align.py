@@ -142,7 +142,7 @@ def test_nothing_is_aligned_with_what_is_not_there(
     assert PhotoAligner(whole_photos).align(image, all_entries(dictionary), 3) is None
 
 
-@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (250, 200), (301, 399)])
+@pytest.mark.parametrize("size", [pytest.param((HEIGHT, WIDTH), marks=pytest.mark.slow), (250, 200), (301, 399)])
 def test_an_aligned_reference_saves_most_and_comes_back(codec: Codec, size: tuple[int, int]) -> None:
     image = moved(scene(0))[: size[0], : size[1]]
     analysis = codec.encoder.analyse(image, references=True)
@@ -154,6 +154,7 @@ def test_an_aligned_reference_saves_most_and_comes_back(codec: Codec, size: tupl
     assert np.array_equal(codec.decompress(data), aligned.picture)
 
 
+@pytest.mark.slow
 def test_another_process_decodes_it_with_other_threads_and_instructions(
     codec: Codec, data: bytes, store: Store, tmp_path: Path
 ) -> None:

@@ -202,8 +202,9 @@ def test_a_missing_dask_is_named_with_what_to_install() -> None:
     assert result.stderr.splitlines()[-1].endswith("pip install 'clc[dask]'")
 
 
-def test_an_address_where_nobody_answers_is_an_error_that_says_what_to_do() -> None:
+def test_an_address_where_nobody_answers_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
+    monkeypatch.setattr("clc.stages.workers._CONNECT_SECONDS", 1.0)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"

@@ -54,7 +54,9 @@ def test_rows_computed_in_parts_are_those_computed_at_once(monkeypatch: pytest.M
     assert digest() == whole
 
 
-@pytest.mark.parametrize(("threads", "capability"), [("2", "default"), ("1", "avx2")])
+@pytest.mark.parametrize(
+    ("threads", "capability"), [("2", "default"), pytest.param("1", "avx2", marks=pytest.mark.slow)]
+)
 def test_other_threads_and_instructions_give_the_same_numbers(threads: str, capability: str) -> None:
     environment = os.environ | {"ATEN_CPU_CAPABILITY": capability, "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
     command = [sys.executable, "-c", IN_A_PROCESS, threads]

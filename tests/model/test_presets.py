@@ -8,10 +8,13 @@ from clc.codec.bitstream import describe, tile_count
 from clc.codec.codec import Codec
 from clc.codec.references.protocols import ReferenceLatents
 from clc.model.conditioning.int8 import quantise
+from clc.model.config import Conditioning
 from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.presets import PRESETS
 from clc.model.tiles import to_tensor
+from clc.model.transforms.tcm import TcmConfig
 from tests.conftest import picture
+from tests.miniature import MINIATURE
 
 MODEL_ID, DICTIONARY_ID = "1" * 16, "2" * 16
 
@@ -23,11 +26,32 @@ class FirstEntries:
         return np.tile(np.arange(number), (tile_count(*image.shape[:2]), 1))
 
 
-@pytest.fixture(scope="module", params=PRESETS)
+TCM = MINIATURE.model_copy(
+    update={
+        "transform": TcmConfig(
+            width=16,
+            blocks=(1, 1, 1),
+            head_channels=(8, 8, 8),
+            window=8,
+            hyper_blocks=1,
+            hyper_head_channels=8,
+            hyper_window=4,
+            latent_channels=64,
+        ),
+        "conditioning": Conditioning.BOTH,
+    }
+)
+CONFIGS = [
+    *(pytest.param(each, id=name, marks=[pytest.mark.slow] * (name == "paper")) for name, each in PRESETS.items()),
+    pytest.param(TCM, id="as paper, but small"),
+]
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
 def codec(request: pytest.FixtureRequest) -> Codec:
     """An untrained model that was frozen on two small crops, with references."""
     torch.manual_seed(0)
-    config = PRESETS[request.param]
+    config = request.param
     model = CompressionModel(config).eval()
     with torch.no_grad():
         entries = torch.cat([model.g_a(to_tensor(picture(seed, 256, 256)[None])) for seed in range(config.references)])

@@ -101,7 +101,9 @@ def test_the_picture_is_the_one_it_always_was() -> None:
     assert digest() == GOLDEN
 
 
-@pytest.mark.parametrize(("threads", "capability"), [("2", "default"), ("1", "avx2")])
+@pytest.mark.parametrize(
+    ("threads", "capability"), [("2", "default"), pytest.param("1", "avx2", marks=pytest.mark.slow)]
+)
 def test_other_threads_and_instructions_give_the_same_picture(threads: str, capability: str) -> None:
     environment = os.environ | {"ATEN_CPU_CAPABILITY": capability, "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
     command = [sys.executable, "-c", IN_A_PROCESS, threads]

@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.postgres import free_port
-from clc.errors import ClusterError
-from clc.stages.workers import DaskWorkers
 from tests.commands.test_cli import Call, assert_refused
 from tests.processes import our_line, run_module
 
@@ -21,10 +19,6 @@ def test_a_server_that_does_not_answer_is_named_with_what_to_do(tmp_path: Path) 
     assert f"server at {url} does not answer" in one_line(tmp_path, "run", "--profile", "demo", PREFECT_API_URL=url)
 
 
-def test_serving_needs_a_server(tmp_path: Path) -> None:
-    assert "`prefect server start`" in one_line(tmp_path, "serve", "--profile", "demo")
-
-
 def test_a_rollback_of_nothing_says_so(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -32,16 +26,8 @@ def test_a_rollback_of_nothing_says_so(
     assert_refused(clc("pipeline", "rollback", "--store", tmp_path / "store"), "there is no alias 'production'")
 
 
-def test_a_dask_scheduler_that_does_not_answer_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("distributed")
-    monkeypatch.setattr("clc.stages.workers._CONNECT_SECONDS", 1.0)
-    address = f"tcp://127.0.0.1:{free_port()}"
-    with pytest.raises(ClusterError, match=rf"no Dask scheduler answers at {address} .*--workers N"):
-        DaskWorkers(address=address).require()
-
-
 @pytest.mark.slow
-def test_a_run_ends_in_that_line(tmp_path: Path) -> None:
+def test_a_dask_scheduler_that_does_not_answer_is_named_with_what_to_do(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     address = f"tcp://127.0.0.1:{free_port()}"
     line = one_line(tmp_path, "run", "--profile", "demo", "--dask-address", address)

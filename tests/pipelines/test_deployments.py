@@ -1,12 +1,14 @@
 """What `clc pipeline serve` and `clc pipeline deploy` register."""
 
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 
 import pytest
 from prefect.deployments.runner import RunnerDeployment
 
 from clc.errors import ServerError
-from pipelines.deployments import deploy, deployments
+from pipelines.deployments import deploy, deployments, serve
 
 AFTER = {"train": "dictionary", "evaluate": "model", "promote": "results"}
 
@@ -40,7 +42,10 @@ def test_any_worker_finds_the_flows_which_run_one_at_a_time(registered: dict[str
         assert each.concurrency_limit == 1
 
 
-def test_deploying_needs_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "start", [partial(serve, "demo", None, None), partial(deploy, "demo", None, None, "clc")], ids=["serve", "deploy"]
+)
+def test_either_needs_a_server(start: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     with pytest.raises(ServerError, match="`prefect server start`"):
-        deploy("demo", None, None, "clc")
+        start()
