@@ -87,9 +87,7 @@ class Decoder:
 
     def _synthesised(self, latent: DecodedLatent, header: Header) -> NDArray[np.uint8]:
         size = header.height, header.width
-        return self._network.synthesise(
-            latent.decoded, latent.features, header.quality, latent.references.latents, size
-        )
+        return self._network.synthesise(latent.decoded, latent.features, header.quality, latent.references, size)
 
     def _check(self, header: Header) -> None:
         """Refuse what this decoder cannot decode."""

@@ -213,4 +213,4 @@ class Encoder:
         """What a decoder on this machine makes of the stream, without reading it."""
         header = coded.stream.header
         size = header.height, header.width
-        return self._network.synthesise(coded.decoded, coded.features, header.quality, coded.references.latents, size)
+        return self._network.synthesise(coded.decoded, coded.features, header.quality, coded.references, size)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from clc.codec.entropy import TableCoder
 from clc.codec.linear import LinearCoder
+from clc.codec.references.protocols import UsedReferences
+from clc.model.conditioning.fusion import Features
 from clc.model.gain import Rate
 from clc.model.network import CompressionModel
 from clc.model.tiles import to_padded_tensor
@@ -46,23 +48,26 @@ class FrozenModel:
         rate: Rate = self._rate(quality, self.device)
         return rate
 
-    def analyse(self, image: NDArray[np.uint8]) -> Tensor:
-        """uint8 [H, W, 3] → y [1, C, h, w], of the image padded to whole tiles of the latent."""
-        latent: Tensor = self._g_a(to_padded_tensor(image[None]).to(self.device))
-        return latent
+    def analyse(self, image: NDArray[np.uint8], features: Features | None = None) -> Tensor:
+        """uint8 [H, W, 3] → y [1, C, h, w], of the image padded to whole tiles of the latent.
+
+        features: of references, which g_a is fused with.
+        """
+        return self.model.analyse(to_padded_tensor(image[None]).to(self.device), features, self._g_a)
 
     def condition(self, latent: Tensor, references: Tensor | None) -> Tensor:
         """A latent [1, C, h, w], matched and fused with references [T, M, C, 16, 16] of its tiles, if there are any."""
         return self.model.condition(latent, references)
 
     def synthesise(
-        self, decoded: Tensor, features: Tensor, quality: float, references: Tensor | None, size: tuple[int, int]
+        self, decoded: Tensor, features: Tensor, quality: float, references: UsedReferences, size: tuple[int, int]
     ) -> NDArray[np.uint8]:
         """Everything after the last symbol: ŷ and the hyper features of ẑ → the picture, uint8 [H, W, 3] of `size`."""
         # In one layout, whoever made them: which kernel runs, and with it how it rounds, depends on that.
         decoded, features = (each.to(torch.float32, memory_format=torch.channels_last) for each in (decoded, features))
         refined = self.model.refine(decoded, features, quality, self._residual)
-        return _pixels(self._g_s(self.condition(refined, references)), *size)
+        restored = self.condition(refined, references.latents)
+        return _pixels(self.model.synthesise(restored, references.features, self._g_s), *size)
 
     @cached_property
     def _g_a(self) -> nn.Module:

@@ -12,7 +12,7 @@ from clc.codec.decisions.targets import Compressed, Target, compress_to
 from clc.codec.decoder import Decoder
 from clc.codec.encoder import Encoder
 from clc.codec.frozen_model import FrozenModel
-from clc.codec.references.aligned_latents import AlignedLatents
+from clc.codec.references.aligned_photos import AlignedPhotos
 from clc.codec.references.coded import can_be_coded, shared_pictures
 from clc.codec.references.exact_decoder import ExactDecoder
 from clc.codec.references.key_photos import KeyLatents, KeyPhotos
@@ -23,7 +23,6 @@ from clc.codec.size_limit import MAX_PIXELS, check_image
 from clc.errors import BitstreamError
 from clc.model.limits import MAX_REFERENCES
 from clc.model.network import CompressionModel
-from clc.model.transforms.convolutional import ConvolutionalAnalysis
 
 _OPEN_SETS = 16  # of key photos: their lookups and aligners
 
@@ -57,7 +56,9 @@ class KeyCodec:
     @property
     def takes_keys(self) -> bool:
         """Whether photos can refer to key photos: the prior alone is conditioned, and all of g_a and g_s is exact."""
-        return self._model.config.takes_references and self._model.config.prior_only and can_be_coded(self._model)
+        return (
+            self._model.config.takes_references and self._model.config.references_optional and can_be_coded(self._model)
+        )
 
     def compress_to(
         self, image: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()
@@ -98,13 +99,12 @@ class KeyCodec:
             raise BitstreamError(f"model {self.model_id} takes no key photos; the stream is damaged")
         photos = KeyPhotos(keys, self._exact, self._pictures)
         latents = KeyLatents(photos, keys, self._model, self.model_id)
-        lookup = ReferenceLookup(self._model, latents, photos, self._latents)
+        lookup = ReferenceLookup(self._model, latents, photos, self._aligned_photos)
         return lookup, None if self._new_aligner is None else self._new_aligner(photos)
 
     @cached_property
-    def _latents(self) -> AlignedLatents:
-        assert isinstance(self._model.g_a, ConvolutionalAnalysis), "takes_keys"
-        return AlignedLatents(self._model.g_a)
+    def _aligned_photos(self) -> AlignedPhotos:
+        return AlignedPhotos(self._model)
 
 
 @dataclass(frozen=True)

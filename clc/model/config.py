@@ -1,10 +1,11 @@
 """What fixes the shape of the network."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from clc.model.conditioning.fusion import FusionConfig
 from clc.model.conditioning.latent_matching import MatchingConfig
 from clc.model.limits import MAX_REFERENCES
 from clc.model.priors.config import PriorConfig
@@ -20,6 +21,7 @@ class Conditioning(StrEnum):
     PAPER = "paper"  # CLM and CLS at both ends
     PRIOR = "prior"  # the Gaussian parameters of the slices
     BOTH = "both"
+    FUSED = "fused"  # the Gaussian parameters, and g_a and g_s at three scales
 
     @property
     def synthesises(self) -> bool:
@@ -29,7 +31,7 @@ class Conditioning(StrEnum):
     @property
     def informs_prior(self) -> bool:
         """Whether the prior matches references."""
-        return self in (Conditioning.PRIOR, Conditioning.BOTH)
+        return self in (Conditioning.PRIOR, Conditioning.BOTH, Conditioning.FUSED)
 
 
 class ReferenceSource(StrEnum):
@@ -56,9 +58,31 @@ class ModelConfig(BaseModel):
     matching: MatchingConfig
     prior_matching: PriorMatchingConfig = PriorMatchingConfig()
     conditioning: Conditioning = Conditioning.PAPER
+    fusion: FusionConfig = FusionConfig()
     reference_source: ReferenceSource = ReferenceSource.RETRIEVED
     references: int = Field(default=3, ge=1, le=MAX_REFERENCES, description="references M per tile")
     without: Ablation | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leaves fusion out where there is none: recipes from before there was any stay the same."""
+        values: dict[str, object] = serialise(self)
+        if not self.fuses:
+            values.pop("fusion", None)
+        return values
+
+    @model_validator(mode="after")
+    def _has_scales_to_fuse_at(self) -> Self:
+        if self.fuses and not isinstance(self.transform, ConvolutionalConfig):
+            raise ValueError("conditioning 'fused' takes convolutional transforms")
+        if self.fuses and self.reference_source is ReferenceSource.LEARNED:
+            raise ValueError("conditioning 'fused' takes references that are pictures; learned ones are none")
+        return self
+
+    @property
+    def fuses(self) -> bool:
+        """Whether references' pictures act on the transforms, at three scales."""
+        return self.conditioning is Conditioning.FUSED
 
     @property
     def attends(self) -> bool:
@@ -76,6 +100,11 @@ class ModelConfig(BaseModel):
         or with none, from the same latent.
         """
         return self.conditioning is Conditioning.PRIOR and self.takes_references
+
+    @property
+    def references_optional(self) -> bool:
+        """Whether what is coded without references is coded as well as by a model that knows none."""
+        return self.conditioning in (Conditioning.PRIOR, Conditioning.FUSED) and self.takes_references
 
     @property
     def two_priors(self) -> bool:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from clc.model.conditioning.attention import EntryAttention
+from clc.model.conditioning.fusion import Features, Fusions
 from clc.model.conditioning.int8 import dequantise, quantise
 from clc.model.conditioning.latent_matching import ConditionalLatentMatching, MeanReference
 from clc.model.conditioning.latent_synthesis import ConditionalLatentSynthesis, MeanFusion
@@ -29,7 +30,7 @@ from clc.model.priors.prior import Prior, Quantise
 from clc.model.priors.stages import Block
 from clc.model.priors.tables import FrequencyTables, gaussian_tables, trim
 from clc.model.tiles import LATENT_TILE, join_latent, split_latent
-from clc.model.transforms.convolutional import LatentResidual
+from clc.model.transforms.convolutional import ConvolutionalAnalysis, ConvolutionalConfig, LatentResidual
 
 _HYPER_RADIUS = 512  # ẑ beyond this is escaped; far outside what training produces
 _CONDITIONED, _PLAIN = "prior.conditioned.", "prior.plain."
@@ -51,6 +52,7 @@ class CalibrationCrop:
     image: Tensor  # [1, 3, s, s]
     references: Tensor | None  # [1, M, C, 16, 16]
     quality: float
+    features: Features | None = None  # of their pictures, for a model that fuses
 
 
 class CompressionModel(nn.Module):
@@ -76,6 +78,10 @@ class CompressionModel(nn.Module):
             matches, fuses = config.without is not Ablation.CLM, config.without is not Ablation.CLS
             self.matching = ConditionalLatentMatching(config.matching, channels) if matches else MeanReference()
             self.synthesis = ConditionalLatentSynthesis(channels) if fuses else MeanFusion()
+        if config.fuses:
+            assert isinstance(config.transform, ConvolutionalConfig), "validated"
+            self.fuse_a = Fusions(config.fusion, config.transform.widths)
+            self.fuse_s = Fusions(config.fusion, config.transform.widths)
         self.prior = Prior(
             config.prior,
             channels,
@@ -103,24 +109,30 @@ class CompressionModel(nn.Module):
         return self.matching.attention
 
     def forward(
-        self, image: Tensor, references: Tensor | None, quality: float | Tensor, synthesise: bool = True
+        self,
+        image: Tensor,
+        references: Tensor | None,
+        quality: float | Tensor,
+        synthesise: bool = True,
+        features: Features | None = None,
     ) -> Reconstruction:
         """Training pass over tiles.
 
         image: [B, 3, s, s] in [0, 1], s a multiple of 64 up to 256; references: [B, M, C, 16, 16] or None to code
         without any. A model that learns references uses its own. quality: of all, or [B], one a crop.
-        synthesise: False leaves g_s, half of the work, out.
+        synthesise: False leaves g_s, half of the work, out. features: of the references' pictures, for a model that
+        fuses (`picture_features`); without any, its transforms are as if there were no references.
         """
         if self.config.learns_references:
             references = self.learned_references.expand(len(image), -1, -1, -1, -1)
-        latent = self.g_a(image).float()
+        latent = self.analyse(image, features).float()
         # Under autocast only the transforms run in half precision: rates come from differences of large numbers.
         with torch.autocast(latent.device.type, enabled=False):
             rate = self.gain.rate(quality)
             scaled = self.condition(latent, references) * rate.gain
             z = self.hyper_latent(scaled, quality, references)
             hyper_bits = _bits(self.hyper_prior(z))
-            features = self.prior.features(round_half_up(z), rate)
+            hyper_features = self.prior.features(round_half_up(z), rate)
             bits: list[Tensor] = []
 
             def quantise(block: Block, mean: Tensor, level: Tensor) -> Tensor:
@@ -130,12 +142,37 @@ class CompressionModel(nn.Module):
                 bits.append(parts.unflatten(0, (-1, len(image))).sum(dim=0))
                 return round_half_up(own - mean) + mean
 
-            decoded = self.decode(features, rate, quantise, references)
+            decoded = self.decode(hyper_features, rate, quantise, references)
             latent_bits = torch.stack(bits).sum(dim=0)
             if not synthesise:
                 return Reconstruction(None, latent_bits, hyper_bits)
-            restored = self.condition(self.refine(decoded, features, quality), references)
-        return Reconstruction(self.g_s(restored).float(), latent_bits, hyper_bits)
+            restored = self.condition(self.refine(decoded, hyper_features, quality), references)
+        return Reconstruction(self.synthesise(restored, features).float(), latent_bits, hyper_bits)
+
+    def picture_features(self, pictures: Tensor) -> Features:
+        """What fusion takes of the pictures of M references, [B, M, 3, s, s] in [0, 1]."""
+        assert isinstance(self.g_a, ConvolutionalAnalysis), "fuses"
+        number = pictures.shape[1]
+        return tuple(each.unflatten(0, (-1, number)) for each in self.g_a.features(pictures.flatten(0, 1)))
+
+    def analyse(self, image: Tensor, features: Features | None = None, g_a: nn.Module | None = None) -> Tensor:
+        """g_a, fused with features of references if there are any: [B, 3, H, W] → y [B, C, H/16, W/16].
+
+        g_a: this machine's version of the model's own (`for_inference`).
+        """
+        transform = self.g_a if g_a is None else g_a
+        latent: Tensor = (
+            transform(image) if features is None else transform(image, self.fuse_a.with_references(features))
+        )
+        return latent
+
+    def synthesise(self, latent: Tensor, features: Features | None = None, g_s: nn.Module | None = None) -> Tensor:
+        """g_s, likewise: [B, C, H/16, W/16] → [B, 3, H, W], not clamped."""
+        transform = self.g_s if g_s is None else g_s
+        image: Tensor = (
+            transform(latent) if features is None else transform(latent, self.fuse_s.with_references(features))
+        )
+        return image
 
     def condition(self, latent: Tensor, references: Tensor | None) -> Tensor:
         """CLM and CLS on a latent [B, C, h, w] with references [T, M, C, 16, 16] of its T tiles; identity without any.
@@ -210,7 +247,7 @@ class CompressionModel(nn.Module):
             layer.observing = True
         crops = 0
         for crop in calibration:
-            self(crop.image, crop.references, crop.quality, synthesise=False)
+            self(crop.image, crop.references, crop.quality, synthesise=False, features=crop.features)
             if crop.references is not None and self.prior.plain is not None:
                 self(crop.image, None, crop.quality, synthesise=False)
             crops += 1

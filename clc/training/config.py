@@ -9,7 +9,7 @@ from clc.errors import ProfileError
 from clc.model.gain import QUALITY_MAX, QUALITY_MIN
 from clc.training.objective import MS_SSIM_CROP, Distortion
 
-_ADDED = ("quality_per_crop", "optimiser", "drawing", "returns")
+_ADDED = ("quality_per_crop", "optimiser", "drawing", "returns", "coded_share")
 _GONE: dict[str, JsonValue] = {"compile": False}  # torch.compile made a step on a CPU no faster
 
 
@@ -98,6 +98,12 @@ class TrainingConfig(BaseModel):
     unconditioned_share: float = Field(default=0.25, ge=0, le=1, description="share of batches without references")
     related_share: float = Field(
         default=0.5, ge=0, le=1, description="share of crops given simulated related references, one or more"
+    )
+    coded_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of simulated references that the model codes alone first, as decoders have them",
     )
     pattern_share: float = Field(
         default=0.04,

@@ -98,11 +98,11 @@ class TrainingJob:
             raise TrainingError(
                 "a budget of 0 steps publishes a start as it is; name one (--from), or train some steps"
             )
-        alone = network.two_priors and network.prior_only
+        alone = network.two_priors and network.references_optional
         if self.config.part is Part.CONDITIONED and (self.start is None or not alone):
             raise TrainingError(
                 "training the conditioned prior alone needs a model to start from (--from), of a preset that has "
-                "another prior beside it and lets references condition the prior only"
+                "another prior beside it and lets references condition the prior only, or fuses"
             )
         if not network.takes_references:
             if self.dictionary is not None or self.assignments is not None:
@@ -156,7 +156,11 @@ def _continues(start: ModelConfig, network: ModelConfig) -> bool:
     """Whether a network can start from the weights of another: where references condition it may differ, and what the
     blocks of g_s are like inside; of a model without conditioning, also which references, and how many.
     """
-    free: dict[str, object] = {"conditioning": network.conditioning, "prior_matching": network.prior_matching}
+    free: dict[str, object] = {
+        "conditioning": network.conditioning,
+        "prior_matching": network.prior_matching,
+        "fusion": network.fusion,
+    }
     if start.conditioning is Conditioning.NONE:
         free |= {name: getattr(network, name) for name in ("references", "reference_source", "matching", "without")}
     if isinstance(start.transform, ConvolutionalConfig) and isinstance(network.transform, ConvolutionalConfig):

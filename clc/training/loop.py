@@ -85,8 +85,10 @@ class Trainer:
         if config.part is Part.CONDITIONED:
             self.model.requires_grad_(False)
             assert self.model.prior.conditioned is not None
-            for parameter in self.model.prior.conditioned.parameters():
-                parameter.requires_grad_(True)
+            learning: list[torch.nn.Module] = [self.model.prior.conditioned]
+            learning += [self.model.fuse_a, self.model.fuse_s] if self.model.config.fuses else []
+            for part in learning:
+                part.requires_grad_(True)
         drawn_here = config.drawing is Drawing.DEVICE
         optimisers = Optimisers(self.model, config, on_device=drawn_here)
         network = Network(self.model, self.processes.wrapped(self.model), self.pool, config, optimisers)
@@ -150,7 +152,7 @@ class Trainer:
     @property
     def batches(self) -> TrainingBatches:
         """What steps train on: it depends on nothing but the seed and the data."""
-        return TrainingBatches(self.data, self.config)
+        return TrainingBatches(self.data, self.config, self.model.config.fuses)
 
     def _check(self) -> None:
         config = self.config
@@ -164,7 +166,7 @@ class Trainer:
             )
 
     def _device_steps(self, network: Network, snapshot: Snapshot) -> DeviceSteps:
-        steps = DeviceSteps(network, DeviceBatches(self.data, self.config, self.model.device))
+        steps = DeviceSteps(network, DeviceBatches(self.data, self.config, self.model.device, self.model.config.fuses))
         if self.model.device.type == "cuda":
             torch.cuda.set_device(self.model.device)  # where graphs are captured
             steps.capture()

@@ -2,18 +2,21 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from clc.model.conditioning.fusion import Features
 from clc.model.network import CompressionModel
 from clc.model.tiles import to_unit_range
+from clc.model.transforms.convolutional import SCALES
 from clc.training.checkpoint import Row
 from clc.training.config import Part, Precision, TrainingConfig
 from clc.training.data.batches import TrainingBatch, TrainingBatches
+from clc.training.data.coded_views import coded_views
 from clc.training.data.device_batches import DeviceBatches
 from clc.training.data.reference_pool import ReferencePool
 from clc.training.distributed import Processes
@@ -52,10 +55,14 @@ class Network:
     def loss(self, batch: TrainingBatch) -> Loss:
         """Of a batch on the model's device."""
         image = to_unit_range(batch.pixels).contiguous(memory_format=torch.channels_last)
-        synthesise = self.config.part is Part.ALL  # what only informs the prior does not change the picture
+        # What only informs the prior does not change the picture.
+        synthesise = self.config.part is Part.ALL or self.model.config.fuses
         half = self.config.precision is Precision.BFLOAT16
         with torch.autocast(image.device.type, torch.bfloat16, enabled=half):
-            result = self.wrapped(image, references_of(batch, self.pool), batch.quality, synthesise=synthesise)
+            if batch.views is not None and self.config.coded_share:
+                batch = replace(batch, views=coded_views(self.model, batch.views, self.config.coded_share))
+            references, features = references_of(batch, self.pool), features_of(batch, self.pool, self.model)
+            result = self.wrapped(image, references, batch.quality, synthesise=synthesise, features=features)
         return rate_distortion(result, image, batch.quality, self.config.distortion)
 
     def weighed(self, loss: Loss, batch: TrainingBatch) -> Tensor:
@@ -80,6 +87,20 @@ def references_of(batch: TrainingBatch, pool: ReferencePool | None) -> Tensor | 
         return torch.where(batch.related[..., None, None, None], views.view_as(references), references)
     references[batch.related] = views
     return references
+
+
+def features_of(batch: TrainingBatch, pool: ReferencePool | None, model: CompressionModel) -> Features | None:
+    """What a model that fuses takes of the references of a batch, which are all views; None for any other.
+
+    A crop smaller than a view lies in its first corner.
+    """
+    if batch.entries is None or not model.config.fuses:
+        return None
+    assert pool is not None, "a model that fuses takes references"
+    assert batch.views is not None, "all references of a model that fuses are views"
+    features = pool.features(batch.views, batch.entries.shape[1])
+    sides = (batch.pixels.shape[1] // reduction for reduction in SCALES)
+    return tuple(each[..., :side, :side] for each, side in zip(features, sides, strict=True))
 
 
 def seed_step(config: TrainingConfig, step: int, index: int = 0) -> None:

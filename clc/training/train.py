@@ -23,7 +23,7 @@ from clc.training.distributed import Processes
 from clc.training.job import TrainingJob
 from clc.training.loop import CHECKPOINT, Trainer
 from clc.training.start import Start, photos_of, weights_of
-from clc.training.step import references_of
+from clc.training.step import features_of, references_of
 from clc.training.validation import Validation, held_out
 
 _CALIBRATION_STEPS = 12
@@ -180,6 +180,8 @@ def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:
     for index, quality in enumerate(np.linspace(*trainer.config.qualities, _CALIBRATION_STEPS)):
         batch = trainer.batches.draw(step, index, share).to(trainer.model.device)
         references = references_of(batch, trainer.pool)
+        features = features_of(batch, trainer.pool, trainer.model)
         for row, image in enumerate(to_unit_range(batch.pixels[:_CALIBRATION_CROPS])):
-            own = None if references is None else references[row : row + 1]
-            yield CalibrationCrop(image[None].cpu(), own if own is None else own.cpu(), float(quality))
+            own = None if references is None else references[row : row + 1].cpu()
+            pictured = None if features is None else tuple(each[row : row + 1].cpu() for each in features)
+            yield CalibrationCrop(image[None].cpu(), own, float(quality), pictured)

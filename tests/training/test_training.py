@@ -54,10 +54,12 @@ def trainer(world: World, tmp_path: Path) -> Trainer:
     return new_trainer(world, tmp_path / "run")
 
 
-def new_trainer(world: World, folder: Path, config: TrainingConfig = CONFIG) -> Trainer:
+def new_trainer(
+    world: World, folder: Path, config: TrainingConfig = CONFIG, network: ModelConfig = MINIATURE
+) -> Trainer:
     torch.manual_seed(0)
     photos = decode_photos(open_source(f"folder:{world.photos}"))
-    model = CompressionModel(MINIATURE)
+    model = CompressionModel(network)
     model.use_channels_last()
     return Trainer(
         model=model,

@@ -1,5 +1,6 @@
 """From what a stream says of references to their latents: the same in the encoder, in the decoder, on every machine."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clc.codec.bitstream import tile_count
-from clc.codec.references.aligned_latents import AlignedLatents
+from clc.codec.references.aligned_photos import AlignedPhoto, AlignedPhotos
 from clc.codec.references.protocols import (
     NO_REFERENCES,
     Alignment,
@@ -19,6 +20,7 @@ from clc.codec.references.protocols import (
 )
 from clc.codec.references.warp import warp
 from clc.errors import BitstreamError, MissingArtifactError
+from clc.model.conditioning.fusion import Features
 from clc.model.network import CompressionModel
 from clc.model.tiles import split_latent
 from clc.model.transforms.convolutional import ConvolutionalAnalysis
@@ -27,8 +29,8 @@ from clc.model.transforms.convolutional import ConvolutionalAnalysis
 class ReferenceLookup:
     """The references of one model and, optionally, one dictionary.
 
-    latents: of the dictionary. photos: needed for references that are aligned. aligned_latents: of the model, where
-    several lookups share what they analyse.
+    latents: of the dictionary. photos: needed for references that are aligned. aligned: of the model, where several
+    lookups share what they analyse.
     """
 
     def __init__(
@@ -36,12 +38,12 @@ class ReferenceLookup:
         model: CompressionModel,
         latents: EntryLatents | None,
         photos: ReferencePhotos | None,
-        aligned_latents: AlignedLatents | None = None,
+        aligned: AlignedPhotos | None = None,
     ) -> None:
         self._model = model
         self.latents = latents
         self.photos = photos
-        self._shared = aligned_latents
+        self._shared = aligned
 
     @property
     def aligns(self) -> bool:
@@ -52,7 +54,7 @@ class ReferenceLookup:
     def bytes(self) -> int:
         """What decoding our encoder's streams takes beside the model: latents, and photos if it aligns some."""
         latents = 0 if self.latents is None else self.latents.bytes
-        if self.photos is None or not self.aligns or not self._model.config.prior_only:
+        if self.photos is None or not self.aligns or not self._model.config.references_optional:
             return latents
         return latents + self.photos.bytes
 
@@ -85,12 +87,13 @@ class ReferenceLookup:
         assert self.photos is not None, "aligns"
         self._check(alignment.entries, self.latents)
         analysed = [
-            self._aligned_latents.latent(self.photos.key(entry), self.photos.photo(entry), corners, height, width)
+            self._aligned_photos.analysed(self.photos.key(entry), self.photos.photo(entry), corners, height, width)
             for entry, corners in zip(alignment.entries.tolist(), alignment.corners, strict=True)
         ]
-        values, exponents = self.latents.quantised(torch.cat(analysed))
+        values, exponents = self.latents.quantised(torch.cat([each.latent for each in analysed]))
         tiles = torch.stack([split_latent(each[None]) for each in values], dim=1)
-        return UsedReferences(alignment.entries[None], tiles, self._dequantised(tiles, exponents), alignment.corners)
+        latents = self._dequantised(tiles, exponents)
+        return UsedReferences(alignment.entries[None], tiles, latents, alignment.corners, _joined(analysed))
 
     def _dequantised(self, values: Tensor, exponents: Tensor) -> Tensor:
         return dequantised_tiles(values, exponents).to(self._model.device)
@@ -104,10 +107,15 @@ class ReferenceLookup:
         ]
 
     @cached_property
-    def _aligned_latents(self) -> AlignedLatents:
-        assert isinstance(self._model.g_a, ConvolutionalAnalysis), "aligns"
-        return self._shared or AlignedLatents(self._model.g_a)
+    def _aligned_photos(self) -> AlignedPhotos:
+        return self._shared or AlignedPhotos(self._model)
 
     def _check(self, entries: NDArray[np.int64], latents: EntryLatents) -> None:
         if entries.max() >= len(latents):
             raise BitstreamError(f"entry {entries.max()} is outside the dictionary of {len(latents)} entries")
+
+
+def _joined(photos: Sequence[AlignedPhoto]) -> Features | None:
+    """Features of all photos, [1, M, w, h, w'] at each scale."""
+    features = [photo.features for photo in photos if photo.features is not None]
+    return tuple(torch.cat(scale, dim=1) for scale in zip(*features, strict=True)) or None

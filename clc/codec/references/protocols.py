@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clc.model.conditioning.fusion import Features
 from clc.model.conditioning.int8 import dequantise, quantise
 
 
@@ -157,12 +158,14 @@ class UsedReferences:
     entries: int64 [Q, M], and `corners` int32 [M, 4, 2] if they are aligned: what a stream says.
     values: int8 [Q or T, M, C, 16, 16]: what that means, for the checksum; None if nothing is transmitted.
     latents: float32 [T, M, C, 16, 16]: the same for the T tiles, or what the model learned; None without references.
+    features: of aligned photos, for a model that fuses.
     """
 
     entries: NDArray[np.int64]
     values: Tensor | None = None
     latents: Tensor | None = None
     corners: NDArray[np.int32] | None = None
+    features: Features | None = None
 
 
 NO_REFERENCES = UsedReferences(np.empty((0, 0), dtype=np.int64))

@@ -31,7 +31,7 @@ def open_encoder(
     cache = None if compression is None else _cache(compression, config)
     retriever = Dictionary(dictionary, backbone, queries=config.queries, scope=config.scope, cache=cache)
     aligner = None
-    if network.config.prior_only and photos.shown():  # only then: what finds keypoints takes long to import
+    if network.config.references_optional and photos.shown():  # only then: what finds keypoints takes long to import
         from clc.dictionary.retrieval.align import PhotoAligner
 
         aligner = PhotoAligner(photos)

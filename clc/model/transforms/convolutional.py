@@ -5,7 +5,8 @@ The image is folded into 4×4 blocks first, so that no convolution runs at full 
 """
 
 import copy
-from typing import Literal, TypeVar
+from collections.abc import Callable
+from typing import Literal, TypeAlias, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +19,12 @@ from clc.model.transforms.initialisation import BlockTransform, starting_at
 from clc.model.transforms.processor import multiplies_bfloat16
 
 Evaluated = TypeVar("Evaluated", bound=nn.Module)
+
+AtScale: TypeAlias = Callable[[int, Tensor], Tensor]
+"""What becomes of features [B, w, h, w'] at the end of a scale; 0 is 1/4."""
+
+SCALES = (4, 8, 16)
+"""Pixels for each position of features, scale by scale."""
 
 _FOLD = 4  # pixels folded into channels before the first convolution
 
@@ -88,14 +95,25 @@ class ConvolutionalAnalysis(nn.Module):
         halvings = [nn.Conv2d(w4, w8, 3, stride=2, padding=1), nn.Conv2d(w8, w16, 3, stride=2, padding=1)]
         last = nn.Conv2d(w16, config.latent_channels, 1)
         config.start().start_analysis(stem, halvings, last)
-        at4, at8, at16 = _residual_blocks(config, config.hidden)
-        self.layers = nn.Sequential(
-            *(nn.PixelUnshuffle(_FOLD), stem, *at4), *(halvings[0], *at8), *(halvings[1], *at16, last)
-        )
+        scales = _residual_blocks(config, config.hidden)
+        parts = [[nn.PixelUnshuffle(_FOLD), stem, *scales[0]], [halvings[0], *scales[1]], [halvings[1], *scales[2]]]
+        self.layers = nn.Sequential(*(layer for part in parts for layer in part), last)
+        self._ends = _last_layers(parts)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.layers(x - 0.5)
-        return y
+    def forward(self, x: Tensor, at_scale: AtScale | None = None) -> Tensor:
+        """at_scale: changes what there is at the end of each scale, 0 (1/4) to 2 (1/16)."""
+        return _through(self.layers, x - 0.5, self._ends, at_scale)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What there is at the end of each scale, 1/4 first."""
+        kept: list[Tensor] = []
+
+        def keep(_: int, x: Tensor) -> Tensor:
+            kept.append(x)
+            return x
+
+        self(x, keep)
+        return kept
 
 
 class ConvolutionalSynthesis(nn.Module):
@@ -109,16 +127,14 @@ class ConvolutionalSynthesis(nn.Module):
         stem = nn.Conv2d(w4, 3 * _FOLD**2, 3, padding=1)
         config.start().start_synthesis(doublings, stem, first)
         at4, at8, at16 = _residual_blocks(config, config.synthesis_hidden or config.hidden)
-        self.layers = nn.Sequential(
-            *(first, *at16),
-            *(doublings[0], nn.PixelShuffle(2), *at8),
-            *(doublings[1], nn.PixelShuffle(2), *at4),
-            *(stem, nn.PixelShuffle(_FOLD)),
-        )
+        shuffles = [nn.PixelShuffle(2), nn.PixelShuffle(2)]
+        parts = [[first, *at16], [doublings[0], shuffles[0], *at8], [doublings[1], shuffles[1], *at4]]
+        self.layers = nn.Sequential(*(layer for part in parts for layer in part), stem, nn.PixelShuffle(_FOLD))
+        self._ends = {layer: 2 - scale for layer, scale in _last_layers(parts).items()}
 
-    def forward(self, y: Tensor) -> Tensor:
-        x: Tensor = self.layers(y)
-        return x + 0.5
+    def forward(self, y: Tensor, at_scale: AtScale | None = None) -> Tensor:
+        """at_scale: as for g_a; 2 (1/16) comes first."""
+        return _through(self.layers, y, self._ends, at_scale) + 0.5
 
 
 def for_inference(module: Evaluated) -> Evaluated:
@@ -136,6 +152,22 @@ def for_inference(module: Evaluated) -> Evaluated:
         if isinstance(part, ResidualBlock | LatentResidual):
             part.bfloat16()
     return module
+
+
+def _last_layers(parts: list[list[nn.Module]]) -> dict[int, int]:
+    """The number of the last layer of each part → the number of the part."""
+    return {sum(map(len, parts[: part + 1])) - 1: part for part in range(len(parts))}
+
+
+def _through(layers: nn.Sequential, x: Tensor, ends: dict[int, int], at_scale: AtScale | None) -> Tensor:
+    if at_scale is None:
+        result: Tensor = layers(x)
+        return result
+    for number, layer in enumerate(layers):
+        x = layer(x)
+        if number in ends:
+            x = at_scale(ends[number], x)
+    return x
 
 
 def _residual_blocks(config: ConvolutionalConfig, hidden: tuple[int, int, int]) -> list[list[nn.Module]]:

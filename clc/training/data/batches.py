@@ -47,11 +47,15 @@ class TrainingBatch:
 
 
 class TrainingBatches(Dataset[TrainingBatch]):
-    """`batches[step, index]` is batch `index` of a step."""
+    """`batches[step, index]` is batch `index` of a step.
 
-    def __init__(self, data: TrainingSet, config: TrainingConfig) -> None:
+    only_views: all references are simulated, since a network that fuses takes their pictures.
+    """
+
+    def __init__(self, data: TrainingSet, config: TrainingConfig, only_views: bool = False) -> None:
         self._data = data
         self._config = config
+        self._only_views = only_views
 
     def __getitem__(self, which: tuple[int, int]) -> TrainingBatch:
         return self.draw(*which, self._config.unconditioned_share)
@@ -89,7 +93,7 @@ class TrainingBatches(Dataset[TrainingBatch]):
         assert batch.entries is not None
         config, data = self._config, self._data
         related = torch.zeros(batch.entries.shape, dtype=torch.bool)
-        chosen = np.flatnonzero(generator.random(len(related)) < config.related_share)
+        chosen = np.flatnonzero((generator.random(len(related)) < config.related_share) | self._only_views)
         if not len(chosen):
             return batch
         others = data.windows.photo[generator.integers(len(data), size=len(chosen))]
@@ -100,7 +104,9 @@ class TrainingBatches(Dataset[TrainingBatch]):
             own, another = data.photos[place.photo].pixels, data.photos[other].pixels
             if batch.unusual[i]:
                 own, place = batch.pixels[i], CropPlace(place.photo, 0, 0, config.crop, 0, mirrored=False)
-            slots = generator.permutation(number)[: generator.integers(1, number + 1)]
+            slots = np.arange(number)
+            if not self._only_views:
+                slots = generator.permutation(number)[: generator.integers(1, number + 1)]
             related[i, slots] = True
             views += [related_view(own, place, another, generator) for _ in slots]
         return replace(batch, related=related, views=torch.stack(views))

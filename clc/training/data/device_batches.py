@@ -22,10 +22,15 @@ class DeviceBatches:
 
     Every crop has a tensor of its own for its quality, also where all are the same. Unusual crops are patterns; none is
     out of focus or oversaturated. Shapes depend on nothing that is drawn.
+
+    only_views: as for `TrainingBatches`.
     """
 
-    def __init__(self, data: TrainingSet, config: TrainingConfig, device: torch.device) -> None:
+    def __init__(
+        self, data: TrainingSet, config: TrainingConfig, device: torch.device, only_views: bool = False
+    ) -> None:
         self._config = config
+        self._only_views = only_views
         self._device = device
         windows = data.windows
         pixels = [photo.pixels for photo in data.photos]
@@ -93,7 +98,8 @@ class DeviceBatches:
         device = entries.device
         order = torch.rand(number, most, device=device).argsort(dim=1)
         chosen = order < torch.randint(1, most + 1, (number, 1), device=device)
-        return chosen & (torch.rand(number, 1, device=device) < self._config.related_share)
+        related = chosen & (torch.rand(number, 1, device=device) < self._config.related_share)
+        return torch.ones_like(related) if self._only_views else related
 
     def _views(self, places: DevicePlaces, crops: Tensor, unusual: Tensor, entries: Tensor) -> Tensor:
         """A view for each of all references, [B·M, 256, 256, 3]; of an unusual crop they show what it became."""

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from clc.images.patch import decode_patches
+from clc.model.conditioning.fusion import Features
 from clc.model.conditioning.int8 import dequantise, quantise
 from clc.model.tiles import to_tensor, to_unit_range
+from clc.model.transforms.convolutional import ConvolutionalAnalysis
 from clc.store import Version
 
 _BATCH_ROWS = 16
@@ -62,3 +64,10 @@ class ReferencePool:
         entries.
         """
         return dequantise(*quantise(self.analysis(to_unit_range(pixels)).float(), self._exponents))
+
+    @torch.no_grad()
+    def features(self, pixels: Tensor, number: int) -> Features:
+        """What fusion takes of pictures uint8 [B · number, s, s, 3]: [B, number, w, h, w'] at each scale."""
+        assert isinstance(self.analysis, ConvolutionalAnalysis), "fuses"
+        features = self.analysis.features(to_unit_range(pixels))
+        return tuple(each.unflatten(0, (-1, number)) for each in features)

@@ -1,0 +1,85 @@
+"""Reference photos as an image's camera saw them, analysed, and kept where the camera has not moved."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clc.codec.references.warp import warp
+from clc.model.conditioning.fusion import Features
+from clc.model.exact.analysis import ExactAnalysis
+from clc.model.network import CompressionModel
+from clc.model.tiles import padded_size, to_tensor
+from clc.model.transforms.convolutional import ConvolutionalAnalysis
+
+_REMEMBERED_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class AlignedPhoto:
+    """What becomes of a photo. latent: exact, float32 [1, C, h, w], the same on every machine.
+
+    features: in ordinary floating point, for a model that fuses.
+    """
+
+    latent: Tensor
+    features: Features | None
+
+    @property
+    def bytes(self) -> int:
+        """In memory."""
+        return sum(each.nbytes for each in (self.latent, *(self.features or ())))
+
+
+class AlignedPhotos:
+    """Warps and analyses photos for one model. Several threads may use it.
+
+    Most photos of a fixed camera refer to the same few: what lies in its own place is analysed once.
+    """
+
+    def __init__(self, model: CompressionModel) -> None:
+        assert isinstance(model.g_a, ConvolutionalAnalysis), "others cannot be analysed exactly"
+        self._model = model
+        self._analysis = ExactAnalysis(model.g_a)
+        self._kept: OrderedDict[Hashable, AlignedPhoto] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def analysed(
+        self, key: Hashable, photo: NDArray[np.uint8], corners: NDArray[np.int32], height: int, width: int
+    ) -> AlignedPhoto:
+        """What an image of that size, padded to whole tiles, shows of a photo uint8 [H, W, 3]; corners as in `warp`.
+
+        key: equal for equal photos, and for those only. Raises BitstreamError for corners that make no sense.
+        """
+        key = (key, height, width)
+        unmoved = not corners.any()
+        if unmoved:
+            with self._lock:
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    return self._kept[key]
+        seen = warp(photo, corners, height, width, (padded_size(height), padded_size(width)))
+        analysed = AlignedPhoto(self._analysis(seen).float(), self._features(seen))
+        if unmoved and analysed.bytes <= _REMEMBERED_BYTES:
+            self._keep(key, analysed)
+        return analysed
+
+    @torch.inference_mode()
+    def _features(self, seen: NDArray[np.uint8]) -> Features | None:
+        if not self._model.config.fuses:
+            return None
+        return self._model.picture_features(to_tensor(seen[None]).to(self._model.device)[None])
+
+    def _keep(self, key: Hashable, analysed: AlignedPhoto) -> None:
+        with self._lock:
+            if key not in self._kept:
+                self._bytes += analysed.bytes
+            self._kept[key] = analysed
+            while self._bytes > _REMEMBERED_BYTES:
+                self._bytes -= self._kept.popitem(last=False)[1].bytes

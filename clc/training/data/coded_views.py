@@ -1,0 +1,25 @@
+"""References as decoders have them: coded alone by the model that learns, at a quality from 60 on, and decoded."""
+
+import torch
+from torch import Tensor
+
+from clc.model.limits import QUALITY_MAX
+from clc.model.network import CompressionModel
+from clc.model.tiles import to_unit_range
+
+_LEAST_QUALITY = 60.0
+
+
+@torch.no_grad()
+def coded_views(model: CompressionModel, views: Tensor, share: float) -> Tensor:
+    """uint8 [n, s, s, 3] → the same, a share of them after coding. All are coded: shapes depend on nothing drawn."""
+    device = views.device
+    chosen = torch.rand(len(views), device=device) < share
+    quality = _LEAST_QUALITY + (QUALITY_MAX - _LEAST_QUALITY) * torch.rand(len(views), device=device)
+    was_training = model.training
+    model.eval()  # whole symbols
+    image = model(to_unit_range(views).contiguous(memory_format=torch.channels_last), None, quality).image
+    model.train(was_training)
+    assert image is not None
+    decoded = image.clamp(0.0, 1.0).mul(255.0).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return torch.where(chosen[:, None, None, None], decoded, views)
