@@ -92,7 +92,7 @@ def _components(budget: Budget, data: DataSet) -> list[Variant]:
 
 def _conditionings(budget: Budget, data: DataSet) -> list[Variant]:
     learned = {"conditioning": Conditioning.PRIOR, "reference_source": ReferenceSource.LEARNED}
-    ways = (Conditioning.PAPER, Conditioning.PRIOR, Conditioning.BOTH)
+    ways = (Conditioning.PAPER, Conditioning.PRIOR, Conditioning.BOTH, Conditioning.FUSED)
     return [
         _NONE,
         *(Variant(way.value, {"model": {"conditioning": way}}) for way in ways),

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from clc.codec.bitstream import MAX_REFERENCES
 from clc.errors import TrainingError
@@ -40,7 +41,13 @@ class AdaptedPreset(BaseModel):
     @property
     def config(self) -> ModelConfig:
         """The preset with what was given instead."""
-        return PRESETS[self.preset].model_copy(update=self.model_dump(exclude={"preset"}, exclude_none=True))
+        given = self.model_dump(exclude={"preset"}, exclude_none=True)
+        return ModelConfig.model_validate(PRESETS[self.preset].model_dump() | given)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        _ = self.config
+        return self
 
 
 class TrainingProfile(BaseModel):
