@@ -66,7 +66,7 @@ def unpack(
 ) -> None:
     """Decode photos of an archive into a folder, with the times and permissions that they had.
 
-    Of several, one that fails is named, the others are done, and the exit code is 2.
+    Of several, one that fails is named, the others are done, and the exit code is 1.
     """
     if quality is not None and format not in _LOSSY:
         raise ProfileError(f"{format.value} is lossless and has no quality; leave out --quality")
@@ -156,4 +156,4 @@ def _report(results: "Iterator", root: Path) -> None:
             done += 1
     typer.echo(f"{root}: {done} photos" + (f", {failed} not unpacked" if failed else ""))
     if failed:
-        raise typer.Exit(2)
+        raise typer.Exit(1)

@@ -81,7 +81,7 @@ def pack(
     """Pack photos into one archive, from which each is read by itself.
 
     Interrupted, it leaves ALBUM.clca.part, and the same command goes on. Photos that cannot be read are named, the
-    others are packed, and the exit code is 2.
+    others are packed, and the exit code is 1.
     """
     from clc.archive.creation import create_archive, stream_archive
     from clc.images.metadata import Carry
@@ -272,4 +272,4 @@ def _fail_if(failed: Sequence[tuple[str, str]]) -> None:
         shown = printable(name)
         print_error(reason if reason.startswith(shown) else f"{shown}: {reason}")
     if failed:
-        raise typer.Exit(2)
+        raise typer.Exit(1)

@@ -16,6 +16,7 @@ from PIL import Image
 
 import clc
 from clc.errors import ArchiveError, MissingArtifactError
+from clc.runtime.remarks import STRICT_VARIABLE
 from tests.archive.golden_file import PATH as GOLDEN
 from tests.commands.test_cli import Call, assert_refused
 from tests.conftest import picture
@@ -99,11 +100,22 @@ def test_a_dry_run_says_what_would_be_done(run: Call) -> None:
     assert sorted(os.listdir()) == ["tree"]
 
 
+def test_strict_packs_nothing_where_a_file_would_be_left_out(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STRICT_VARIABLE, "0")  # the option sets it for the process
+    Path("tree/notes.txt").write_text("no photo")
+    code, _, err = run("pack", "tree", "-o", "a.clca", "--strict", *TINY)
+    assert code == 2
+    assert "notes.txt" in err
+    assert not Path("a.clca").exists()
+    monkeypatch.setenv(STRICT_VARIABLE, "0")
+    assert run("pack", "tree", "-o", "a.clca", *TINY)[0] == 0
+
+
 def test_what_cannot_be_packed_is_named_and_counted(run: Call) -> None:
     Path("tree/bad.jpg").write_bytes(b"no photo")
     Path("tree/film.mov").touch()
     code, out, err = run("pack", "tree", "-o", "a.clca", *TINY)
-    assert code == 2
+    assert code == 1
     assert "3 photos" in out
     assert "1 not packed" in out
     assert [line.split(":")[1].strip() for line in err.splitlines()] == [
@@ -160,7 +172,7 @@ def test_names_and_formats(run: Call) -> None:
     assert_refused(run("unpack", "a.clca", "none*"), "no such photo")
     assert_refused(run("unpack", "a.clca", "--quality", 40), "png is lossless")
     code, out, err = run("unpack", "a.clca", "-O", "out", "--format", "jpeg")
-    assert (code, out) == (2, "out: 1 photos, 2 not unpacked\n")
+    assert (code, out) == (1, "out: 1 photos, 2 not unpacked\n")
     assert err.count("there already") == 2
 
 
@@ -175,12 +187,12 @@ def test_damage_is_found_named_and_salvaged(run: Call) -> None:
     assert code == 1
     assert out.startswith("p1.png: ")
     code, out, err = run("unpack", "a.clca")
-    assert (code, out, "p1.png is damaged" in err) == (2, "a: 2 photos, 1 not unpacked\n", True)
+    assert (code, out, "p1.png is damaged" in err) == (1, "a: 2 photos, 1 not unpacked\n", True)
     Path("cut.clca").write_bytes(data[:-70])
     assert run("verify", "cut.clca")[0] == 1
     assert_refused(run("unpack", "cut.clca"), "--salvage")
     code, out, err = run("unpack", "cut.clca", "--salvage", "-O", "saved")
-    assert (code, out, "p1.png: lost" in err) == (2, "saved: 2 photos, 1 not unpacked\n", True)
+    assert (code, out, "p1.png: lost" in err) == (1, "saved: 2 photos, 1 not unpacked\n", True)
 
 
 def test_an_archive_goes_through_pipes() -> None:
