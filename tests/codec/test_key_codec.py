@@ -1,6 +1,7 @@
 """Photos that refer to key photos: what comes back, from whom, and what is refused."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +12,17 @@ from clc.codec.artifacts import read_model
 from clc.codec.bitstream import Bitstream
 from clc.codec.decisions.targets import Target
 from clc.codec.key_codec import KeyCodec
+from clc.codec.references.key_photos import keys_id
 from clc.codec.references.picture_cache import PictureCache
 from clc.dictionary.retrieval.align import PhotoAligner
 from clc.errors import BitstreamError, MissingArtifactError
+from clc.images.psnr import psnr
 from clc.store.shipped import LayeredStore
 from tests.archive.samples import bundled_crops
 from tests.archive.test_planning import again, scene
 
+GOLDEN = Path(__file__).parent / "golden"
+GOLDEN_DECIBELS = 32.191
 TARGET = Target.choose(quality=40)
 FINER = Target.choose(quality=70)
 
@@ -99,3 +104,11 @@ def test_threads_share_a_codec(codec: KeyCodec, camera: list[NDArray[np.uint8]],
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda photo: fresh.compress_to(photo, TARGET, keys)[0].data, photos))
     assert together == one_by_one
+
+
+def test_streams_that_were_written_once_decode_for_ever() -> None:
+    """Written by `compress_to` of the crops with the model that ships as `tiny`; never written again."""
+    key, referring = ((GOLDEN / name).read_bytes() for name in ("key-photo.clc", "refers-to-key-photo.clc"))
+    place = again(bundled_crops()[0], 1, noise=1.0)
+    assert Bitstream.from_bytes(referring).header.dictionary_id == keys_id([key])
+    assert psnr(place, opened().decoder([key]).decompress(referring)) == pytest.approx(GOLDEN_DECIBELS, abs=0.01)
