@@ -21,7 +21,7 @@ from clc.store.shipped import LayeredStore
 from tests.archive.samples import bundled_crops
 from tests.archive.test_planning import again, scene
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "golden_keys"
 GOLDEN_DECIBELS = 32.191
 TARGET = Target.choose(quality=40)
 FINER = Target.choose(quality=70)
