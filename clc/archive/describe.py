@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from clc.archive.container import ArchiveReader
 from clc.archive.framing import FORMAT_VERSION
@@ -33,8 +34,11 @@ def describe_archive(archive: ArchiveReader) -> dict[str, object]:
     }
 
 
-def describe_members(archive: ArchiveReader) -> Iterator[dict[str, object]]:
-    """One record for each member, in order."""
+def describe_members(archive: ArchiveReader) -> Iterator[dict[str, Any]]:
+    """One record for each member, in order. refers_to: names of the key photos that it refers to."""
+    names: dict[int, str] = {}
+    for member, _ in archive.members():
+        names.setdefault(member.stream, member.name)
     for member, row in archive.members():
         yield {
             "name": member.name,
@@ -47,7 +51,7 @@ def describe_members(archive: ArchiveReader) -> Iterator[dict[str, object]]:
             "carried_bytes": len(member.carried),
             "model": row.model,
             "stream": member.stream,
-            "refers_to": list(row.parents),
+            "refers_to": [names.get(parent, "") for parent in row.parents],
             "sha256": row.sha256.hex(),
             "original_sha256": member.original_sha256.hex(),
         }

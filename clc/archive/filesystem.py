@@ -3,11 +3,11 @@
 import io
 from typing import Any
 
-import numpy as np
 from fsspec.archive import AbstractArchiveFileSystem
 
 from clc.archive.album import Album, open_album
 from clc.archive.names import file_names
+from clc.codec.metadata_section import read_items
 from clc.images.encode import PictureFormat, encode, suffix_of
 
 
@@ -79,8 +79,9 @@ class ArchiveFileSystem(AbstractArchiveFileSystem):
         file = self._strip_protocol(path).strip("/")
         if file not in self._members:
             raise FileNotFoundError(path)
-        pixels = np.asarray(self.album[self._members[file]])
-        return encode(pixels, PictureFormat.PNG, name=file)[start:end]
+        name = self._members[file]
+        metadata = read_items(self.album.info(name)[0].carried)
+        return encode(self.album.pixels(name), PictureFormat.PNG, name=file, metadata=metadata)[start:end]
 
     def close(self) -> None:
         """Close the archive."""

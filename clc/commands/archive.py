@@ -35,12 +35,13 @@ def list_photos(
         if as_json:
             typer.echo(json.dumps(list(members), indent=2))
             return
-        rows = [("photo", "pixels", "quality", "bytes", "of", "modified")]
+        rows = [("photo", "pixels", "quality", "bytes", "of", "modified", "refers to")]
         for each in members:
             pixels = f"{each['width']}x{each['height']}"
             modified = str(each["modified"] or "")[:16].replace("T", " ")
             sizes = (f"{each['bytes']:,}", f"{each['original_bytes']:,}")
-            rows.append((printable(str(each["name"])), pixels, f"{each['quality']:g}", *sizes, modified))
+            keys = ", ".join(map(printable, each["refers_to"]))
+            rows.append((printable(str(each["name"])), pixels, f"{each['quality']:g}", *sizes, modified, keys))
         print_columns(rows)
 
 

@@ -11,6 +11,7 @@ from clc.archive.album import Album, StoreStreamDecoder
 from clc.archive.byte_ranges import FileObject
 from clc.archive.coding import StoreCoder
 from clc.archive.creation import add_to_archive, create_archive, part_of
+from clc.archive.describe import describe_members
 from clc.archive.inputs import find_inputs
 from clc.archive.records import salvage
 from clc.archive.soundness import verify_archive
@@ -113,3 +114,11 @@ def test_what_is_added_refers_to_key_photos_that_are_there(album: Path, folder: 
     assert {archive.stream_row("later.png").parents} == key
     assert archive.stream_row("upside-down.png").parents == ()
     assert not [problem for _, problem in verify_archive(archive, StoreStreamDecoder()) if problem]
+
+
+def test_it_is_said_who_refers_to_whom(album: Path) -> None:
+    said = {each["name"]: each["refers_to"] for each in describe_members(open_archive(album))}
+    keys = {name for names in said.values() for name in names}
+    assert len(keys) == 1
+    assert keys < set(CAMERA)
+    assert sorted(name for name, names in said.items() if names) == sorted(set(CAMERA) - keys)
