@@ -34,6 +34,7 @@ def evaluate(
         typer.Option(help="Compare with curves that others have published, too: kodak, if the photos are all of it."),
     ] = None,
     qualities: Annotated[str, typer.Option(help="Of CLC, ascending, with commas.")] = _QUALITIES,
+    effort: Annotated[str, typer.Option(help="Of CLC, ascending from 0, with commas: each has rows of its own.")] = "0",
     alias: Annotated[str, typer.Option(help="Alias that is moved to the results.")] = "latest",
     store: StoreOption = None,
 ) -> None:
@@ -45,7 +46,7 @@ def evaluate(
     """
     if published is not None and anchor is not None:
         raise ProfileError("--published compares with other codecs, --anchor with a model alone; give one of them")
-    chosen = _numbers(qualities)
+    chosen, efforts = _numbers("--qualities", qualities), _numbers("--effort", effort)
 
     import logging
 
@@ -60,8 +61,8 @@ def evaluate(
 
     if published is not None and published not in PHOTOS:
         raise ProfileError(f"nothing is published here on {published!r}; use one of {', '.join(PHOTOS)}")
-    settings = {"clc_qualities": chosen, **({} if anchor is None else _NO_BASELINES)}
-    config = validated(EvaluationConfig, settings, "--qualities")
+    settings = {"clc_qualities": chosen, "efforts": efforts, **({} if anchor is None else _NO_BASELINES)}
+    config = validated(EvaluationConfig, settings, "--qualities and --effort")
     opened = LayeredStore(store)
     measured = find_model(opened, model or DEFAULT)
     other = None if anchor is None else find_model(opened, anchor)
@@ -81,8 +82,8 @@ def evaluate(
     typer.echo(f"\n{results}; alias {alias} points at it; as a page: clc report {results.short_id}")
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise ProfileError(f"--qualities {text}: give numbers with commas between them, as 1,50,100") from None
+        raise ProfileError(f"{option} {text}: give numbers with commas between them, as 1,50,100") from None
