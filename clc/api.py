@@ -313,7 +313,7 @@ class StoreCodec(StoreDecoder):
         carry: Carry | None = None,
     ) -> Iterator[bytes]:
         """`compress` for each image, one by one as the streams are taken; the next file is read meanwhile."""
-        target = Target.choose(quality, bpp, psnr)
+        target, effort = Target.choose(quality, bpp, psnr), check_effort(effort)
         photos = prefetched(self._photo(image, carry) for image in images)
         return (self.compress_photo(each, target, references=references, effort=effort).data for each in photos)
 
@@ -336,7 +336,7 @@ class StoreCodec(StoreDecoder):
         Raises what `compress` raises, and OutputError for an output that is there or is the image itself, and if it
         cannot be written.
         """
-        target = Target.choose(quality, bpp, psnr)
+        target, effort = Target.choose(quality, bpp, psnr), check_effort(effort)
         check_output(Path(output), overwrite=overwrite, sources=[Path(image)])
         compressed = self.compress_to(image, target, references=references, effort=effort, carry=carry)
         write_atomically(Path(output), compressed.data, overwrite=overwrite)

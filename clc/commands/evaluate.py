@@ -76,7 +76,8 @@ def evaluate(
     opened.aliases.set(Kind.RESULTS, alias, results)
     alone = None
     if other is not None:
-        alone = evaluate_model(other, references=False, photos=photos, config=config, store=opened).version
+        plain = config.model_copy(update={"efforts": (0,)})
+        alone = evaluate_model(other, references=False, photos=photos, config=plain, store=opened).version
     typer.echo(f"{measured}, {measured.attributes['preset']}")
     typer.echo(comparison(results, anchor=alone, published=published))
     typer.echo(f"\n{results}; alias {alias} points at it; as a page: clc report {results.short_id}")
