@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from clc.codec.artifacts import find_latents, open_codec, other_latents, read_model, values_of
 from clc.codec.bitstream import Bitstream, Header
 from clc.codec.codec import Codec
+from clc.codec.decisions.effort import check_effort
 from clc.codec.decisions.targets import Compressed, Target, compress_to
 from clc.codec.decoder import Decoder
 from clc.codec.encoder import Encoder
@@ -253,6 +254,7 @@ class StoreCodec(StoreDecoder):
         bpp: float | None = None,
         psnr: float | None = None,
         references: bool = True,
+        effort: int = 0,
         carry: Carry | None = None,
     ) -> bytes:
         """Code an image to a `.clc` stream.
@@ -261,25 +263,43 @@ class StoreCodec(StoreDecoder):
         bpp, psnr: instead of the quality, bits per pixel of the whole stream, or dB of the picture that comes back.
         They are met within 2 %, or refused.
         references: False writes a stream that needs no dictionary.
+        effort: 0 to 9, how long to search for a smaller file or a better picture: 3 takes about 3 times as long as 0, 6
+        about 20 times, 9 about 100 times. Decoding takes no longer, and no decoder knows of it.
         carry: what goes into the stream beside the pixels. Default: EXIF and XMP, no profile; colours become sRGB.
         Raises ProfileError if a value is out of range or out of reach for this image, or if several are given;
         ImageError if the image cannot be read or is too large; MissingArtifactError without the dictionary.
         """
-        return self.compress_to(image, Target.choose(quality, bpp, psnr), references=references, carry=carry).data
+        target = Target.choose(quality, bpp, psnr)
+        return self.compress_to(image, target, references=references, effort=effort, carry=carry).data
 
     def compress_to(
-        self, image: ImageLike, target: Target, *, references: bool = True, carry: Carry | None = None
+        self,
+        image: ImageLike,
+        target: Target,
+        *,
+        references: bool = True,
+        effort: int = 0,
+        carry: Carry | None = None,
     ) -> Compressed:
         """`compress` for a target that is chosen already; the stream with what was measured of it.
 
         Raises what `compress` raises.
         """
-        return self.compress_photo(self._photo(image, carry), target, references=references)
+        return self.compress_photo(self._photo(image, carry), target, references=references, effort=effort)
 
-    def compress_photo(self, photo: DecodedPhoto, target: Target, *, references: bool = True) -> Compressed:
+    def compress_photo(
+        self, photo: DecodedPhoto, target: Target, *, references: bool = True, effort: int = 0
+    ) -> Compressed:
         """`compress_to` for a photo that is decoded already, with what is to be carried of it."""
-        metadata = pack_metadata(photo.metadata)
-        return compress_to(self._encoder(references), photo.pixels, target, references=references, metadata=metadata)
+        effort = check_effort(effort)  # before anything is opened
+        return compress_to(
+            self._encoder(references),
+            photo.pixels,
+            target,
+            references=references,
+            metadata=pack_metadata(photo.metadata),
+            effort=effort,
+        )
 
     def compress_many(
         self,
@@ -289,6 +309,7 @@ class StoreCodec(StoreDecoder):
         bpp: float | None = None,
         psnr: float | None = None,
         references: bool = True,
+        effort: int = 0,
         carry: Carry | None = None,
         jobs: int | None = None,
     ) -> Iterator[bytes]:
@@ -296,8 +317,9 @@ class StoreCodec(StoreDecoder):
 
         Raises what `compress` raises: for an image, where its turn has come.
         """
-        target = Target.choose(quality, bpp, psnr)
-        return map(_data_of, self.compress_each(images, target, references=references, carry=carry, jobs=jobs))
+        target, effort = Target.choose(quality, bpp, psnr), check_effort(effort)
+        coded = self.compress_each(images, target, references=references, effort=effort, carry=carry, jobs=jobs)
+        return map(_data_of, coded)
 
     def compress_each(
         self,
@@ -305,6 +327,7 @@ class StoreCodec(StoreDecoder):
         target: Target,
         *,
         references: bool = True,
+        effort: int = 0,
         carry: Carry | None = None,
         jobs: int | None = None,
         measure: bool = False,
@@ -317,7 +340,7 @@ class StoreCodec(StoreDecoder):
         def coded(codec: StoreCodec, image: ImageLike) -> Compressed | ImageError | TargetError:
             try:
                 photo = codec._photo(image, carry)
-                compressed = codec.compress_photo(photo, target, references=references)
+                compressed = codec.compress_photo(photo, target, references=references, effort=effort)
             except (ImageError, TargetError) as error:
                 return error
             if not measure:
@@ -335,6 +358,7 @@ class StoreCodec(StoreDecoder):
         bpp: float | None = None,
         psnr: float | None = None,
         references: bool = True,
+        effort: int = 0,
         carry: Carry | None = None,
         overwrite: bool = False,
     ) -> Compressed:
@@ -344,9 +368,9 @@ class StoreCodec(StoreDecoder):
         Raises what `compress` raises, and OutputError for an output that is there or is the image itself, and if it
         cannot be written.
         """
-        target = Target.choose(quality, bpp, psnr)
+        target, effort = Target.choose(quality, bpp, psnr), check_effort(effort)
         check_output(Path(output), overwrite=overwrite, sources=[Path(image)])
-        compressed = self.compress_to(image, target, references=references, carry=carry)
+        compressed = self.compress_to(image, target, references=references, effort=effort, carry=carry)
         write_atomically(Path(output), compressed.data, overwrite=overwrite)
         return compressed
 

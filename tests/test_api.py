@@ -368,6 +368,8 @@ def test_contradictions_are_refused_before_the_first_of_many(codec: StoreCodec) 
 
     with pytest.raises(ProfileError, match="contradict"):
         codec.compress_many(images(), bpp=1, psnr=30)
+    with pytest.raises(ProfileError, match="effort"):
+        codec.compress_many(images(), effort=10)
 
 
 def test_files_go_to_files(codec: StoreCodec, path: Path, tmp_path: Path) -> None:

@@ -44,10 +44,16 @@ class Codec:
         self.decoder = Decoder(network, self.lookup, max_pixels)
 
     def compress(
-        self, image: NDArray[np.uint8], *, quality: float = 50.0, references: bool = True, always: bool = False
+        self,
+        image: NDArray[np.uint8],
+        *,
+        quality: float = 50.0,
+        references: bool = True,
+        always: bool = False,
+        effort: int = 0,
     ) -> bytes:
         """`Encoder.compress`: uint8 [H, W, 3] → a stream."""
-        return self.encoder.compress(image, quality=quality, references=references, always=always)
+        return self.encoder.compress(image, quality=quality, references=references, always=always, effort=effort)
 
     def decompress(self, data: bytes) -> NDArray[np.uint8]:
         """`Decoder.decompress`: a stream → uint8 [H, W, 3]."""

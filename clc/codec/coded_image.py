@@ -16,24 +16,40 @@ from clc.codec.safety.net import SafetyNet
 class Analysis:
     """An image as it is before a quality is chosen: what `Encoder.code` starts from, however often.
 
-    latent: y_f [1, C, h, w], unscaled; choices: references to code it with, one of them or none.
+    image: uint8 [H, W, 3]. latent: y_f [1, C, h, w], unscaled.
+    choices: references to code it with, one of them or none; fused: y as g_a has it with each, where they act on it.
     net: what catches the blocks that come out badly. anchors: the image at some qualities, once they were needed.
     """
 
-    height: int
-    width: int
+    image: NDArray[np.uint8]
     latent: Tensor
     choices: tuple[UsedReferences, ...]
+    fused: tuple[Tensor | None, ...]
     net: SafetyNet
     anchors: "dict[float, CodedImage]" = field(default_factory=dict)
+
+    def latent_with(self, references: UsedReferences) -> Tensor:
+        """What is coded with these references, which are one of the choices, or none."""
+        own = next((each for choice, each in zip(self.choices, self.fused, strict=True) if choice is references), None)
+        return self.latent if own is None else own
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels."""
+        return self.image.shape[0]
+
+    @property
+    def width(self) -> int:
+        """Columns of pixels."""
+        return self.image.shape[1]
 
 
 @dataclass(frozen=True)
 class CodedLatent:
     """The network's coding of an image at one quality, before the safety net.
 
-    scaled: y_f in quantisation steps; decoded: ŷ, within half a step of `scaled`. float64
-    [1, C, h, w] both. features: hyper features of ẑ. references: what it was coded with.
+    scaled: y_f, or what a search found in its place, in quantisation steps; decoded: ŷ, within half a step of `scaled`
+    without a search. float64 [1, C, h, w] both. features: hyper features of ẑ. references: what it was coded with.
     """
 
     stream: Bitstream

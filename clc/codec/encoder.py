@@ -1,5 +1,7 @@
 """Images to `.clc` bytes: analysis, the choice of references, entropy coding, and a look at what comes out."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -8,7 +10,9 @@ from torch import Tensor
 from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header, Scope, tile_count
 from clc.codec.checksum import latent_checksum
 from clc.codec.coded_image import Analysis, CodedImage, CodedLatent
+from clc.codec.decisions.effort import Refinement, check_effort
 from clc.codec.decisions.reference_choice import CANDIDATES_PER_REFERENCE, choose
+from clc.codec.decisions.rounding import Aim
 from clc.codec.entropy import flat_integers
 from clc.codec.frozen_model import FrozenModel
 from clc.codec.hyper_coder import HyperCoder
@@ -51,18 +55,26 @@ class Encoder:
         self._aligner = aligner
         self._hyper_coder = HyperCoder(network.hyper_tables)
         self._config = network.model.config
+        self._refinement = Refinement(network.model)
 
     def compress(
-        self, image: NDArray[np.uint8], *, quality: float = 50.0, references: bool = True, always: bool = False
+        self,
+        image: NDArray[np.uint8],
+        *,
+        quality: float = 50.0,
+        references: bool = True,
+        always: bool = False,
+        effort: int = 0,
     ) -> bytes:
         """Code uint8 [H, W, 3], 1 ≤ H, W ≤ 65,535; `quality` runs from 1 to 100.
 
         references: use them where they pay; False writes a stream that needs no dictionary.
         always: use them, and the network, even where they do not, to measure them.
-        Raises ProfileError for a quality out of range, and what `analyse` raises.
+        effort: 0 to 9, how long to search for a smaller file or a better picture; the decoder does not know it.
+        Raises ProfileError for a quality or an effort out of range, and what `analyse` raises.
         """
-        quality = stored_quality(quality)
-        return self.code(self.analyse(image, references=references), quality, always=always).data
+        quality, effort = stored_quality(quality), check_effort(effort)
+        return self.code(self.analyse(image, references=references), quality, always=always, effort=effort).data
 
     @torch.inference_mode()
     def analyse(self, image: NDArray[np.uint8], *, references: bool) -> Analysis:
@@ -78,18 +90,26 @@ class Encoder:
         if self._config.learns_references:
             choices = (self._lookup.entries(NO_REFERENCES.entries, height, width),)
         conditioned = self._network.condition(latent, choices[0].latents) if choices else latent
-        return Analysis(height, width, conditioned, choices, SafetyNet(image, self._network.linear))
+        fused = tuple(
+            None if each.features is None else self._network.analyse(image, each.features) for each in choices
+        )
+        return Analysis(image, conditioned, choices, fused, SafetyNet(image, self._network.linear))
 
     @torch.inference_mode()
-    def code(self, analysis: Analysis, quality: float, *, always: bool = False) -> CodedImage:
+    def code(self, analysis: Analysis, quality: float, *, always: bool = False, effort: int = 0) -> CodedImage:
         """The part of `compress` that depends on the quality: with the references or without any, whichever costs
         least in R + λ·D; blocks that come out badly are coded otherwise.
 
-        References that resemble nothing in the photo would cost indices and mislead the prior. Where they act on
-        the latent itself, D is not known before g_s, and they are kept.
-        always: keep the references and the network in any case. Raises ProfileError for a quality out of range.
+        References that resemble nothing in the photo would cost indices and mislead the prior. Where CLM and CLS act
+        on the latent itself, the model knows no coding without them, and they are kept.
+        always: keep the references and the network in any case. effort: 0 to 9; what it finds is kept where it costs
+        less. Images that the safety net has doubts about stay as they are.
+        Raises ProfileError for a quality or an effort out of range.
         """
+        effort = check_effort(effort)
         coded, doubtful = self._code_safely(analysis, quality, always=always)
+        if effort and not doubtful and coded.stream.picture is None:
+            return self._refined(analysis, coded, effort, always=always)
         if doubtful:
             # Where the way of coding changes, more quality may look worse: never worse than at an anchor below.
             for anchor in (each for each in _ANCHORS if each < quality):
@@ -122,7 +142,7 @@ class Encoder:
         number = self._config.references
         if self._retriever is None:
             return self._aligned(image, np.empty((0, 0), dtype=np.int64))
-        if not self._config.prior_only:
+        if not self._config.references_optional:
             return (self._lookup.entries(self._retriever.retrieve(image, number), height, width),)
         candidates = self._retriever.retrieve(image, min(CANDIDATES_PER_REFERENCE * number, len(latents)))
         aligned = self._aligned(image, candidates)
@@ -146,44 +166,66 @@ class Encoder:
     def _code_safely(self, analysis: Analysis, quality: float, *, always: bool = False) -> tuple[CodedImage, bool]:
         """The image with the cheapest of its references, after the safety net; and whether that has doubts."""
         choices = analysis.choices or (NO_REFERENCES,)
-        if not always and self._config.prior_only:
+        if not always and self._config.references_optional:
             choices = (*analysis.choices, NO_REFERENCES)
         coded = [self._code_latent(analysis, quality, choice) for choice in choices]
         cheapest = coded[0] if len(coded) == 1 else min(coded, key=lambda each: self._cost(each, analysis))
         safe = analysis.net.caught(Candidate(cheapest.stream, self._picture(cheapest)), keep=always)
         return CodedImage(safe.stream, safe.picture, cheapest), safe.doubtful
 
+    def _refined(self, analysis: Analysis, coded: CodedImage, effort: int, *, always: bool) -> CodedImage:
+        """The image at its quality and with its references, coded with effort, if that costs less as it stands."""
+        quality, references = coded.latent.stream.header.quality, coded.latent.references
+        start = self._aim(analysis, quality, references)
+        aim = self._refinement(analysis.image, start, quality, references.latents, effort)
+        found = self._code_latent(analysis, quality, references, aim)
+        safe = analysis.net.caught(Candidate(found.stream, self._picture(found)), keep=always)
+        if safe.doubtful or analysis.net.cost(safe) >= analysis.net.cost(Candidate(coded.stream, coded.picture)):
+            return coded
+        return CodedImage(safe.stream, safe.picture, found)
+
     def _cost(self, coded: CodedLatent, analysis: Analysis) -> float:
-        """R + λ·255²·D, in bits. g_s is nearly orthonormal, so that errors of the latent are those of the pixels."""
+        """R + λ·255²·D, in bits. g_s is nearly orthonormal, so that errors of the latent are those of the pixels; where
+        references act on it, D is that of the pixels.
+        """
+        if self._config.fuses:
+            return analysis.net.cost(Candidate(coded.stream, self._picture(coded)))
         quality = coded.stream.header.quality
         error = coded.decoded * self._network.model.gain.inverse_gain(quality) - analysis.latent
         squared = float(error.square().sum()) / 3  # D is the mean over R, G and B
         return 8 * len(coded.stream.to_bytes()) + lagrangian(quality) * 255.0**2 * squared
 
-    def _code_latent(self, analysis: Analysis, quality: float, references: UsedReferences) -> CodedLatent:
-        """Code the latent at one quality with these references: gain, prior, entropy coding."""
-        quality = stored_quality(quality)
+    def _aim(self, analysis: Analysis, quality: float, references: UsedReferences) -> Aim:
+        """What the transforms give at one quality with these references, to be rounded."""
         model = self._network.model
-        scaled = (analysis.latent * model.gain.gain(quality)).clamp(-LATENT_LIMIT, LATENT_LIMIT)
-        scaled = scaled.contiguous()  # as the decoder's: the last digit of g_s depends on the order in memory
-        exact = scaled.double()
+        scaled = _within_limits(analysis.latent_with(references) * model.gain.gain(quality))
+        return Aim(scaled, model.hyper_latent(scaled, quality, references.latents))
+
+    def _code_latent(
+        self, analysis: Analysis, quality: float, references: UsedReferences, aim: Aim | None = None
+    ) -> CodedLatent:
+        """Code the latent at one quality with these references: gain, prior, entropy coding.
+
+        aim: what a search found in place of the latent.
+        """
+        quality = stored_quality(quality)
+        aim = aim or self._aim(analysis, quality, references)
+        aim = replace(aim, latent=_within_limits(aim.latent).double())
         rate = self._network.rate(quality)
         known = references.latents
-        hyper, z_hat = self._hyper_coder.encode(model.hyper_latent(scaled, quality, known))
-        features = model.prior.features(z_hat, rate)
-        latent, decoded = self._encode_latent(exact, features, rate, known)
+        hyper, z_hat = self._hyper_coder.encode(aim.hyper)
+        features = self._network.model.prior.features(z_hat, rate)
+        latent, decoded = self._encode_latent(aim, features, rate, known)
         header = self._header(analysis, quality, references)
         checksum = latent_checksum(decoded, references)
         stream = Bitstream(header, references.entries, hyper, latent, checksum, references.corners)
-        return CodedLatent(stream, exact, decoded, features, references)
+        return CodedLatent(stream, aim.latent, decoded, features, references)
 
-    def _encode_latent(
-        self, scaled: Tensor, features: Tensor, rate: Rate, references: Tensor | None
-    ) -> tuple[bytes, Tensor]:
+    def _encode_latent(self, aim: Aim, features: Tensor, rate: Rate, references: Tensor | None) -> tuple[bytes, Tensor]:
         blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
 
         def quantise(block: Block, mean: Tensor, level: Tensor) -> Tensor:
-            symbols = torch.floor(block.of(scaled) - mean + 0.5)
+            symbols = aim.symbols(block, mean, level)
             blocks.append((flat_integers(symbols), flat_integers(level)))
             return symbols + mean
 
@@ -214,3 +256,8 @@ class Encoder:
         header = coded.stream.header
         size = header.height, header.width
         return self._network.synthesise(coded.decoded, coded.features, header.quality, coded.references, size)
+
+
+def _within_limits(scaled: Tensor) -> Tensor:
+    """In the decoder's layout in memory: the last digit of g_s depends on it."""
+    return scaled.clamp(-LATENT_LIMIT, LATENT_LIMIT).contiguous()

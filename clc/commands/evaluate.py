@@ -34,6 +34,7 @@ def evaluate(
         typer.Option(help="Compare with curves that others have published, too: kodak, if the photos are all of it."),
     ] = None,
     qualities: Annotated[str, typer.Option(help="Of CLC, ascending, with commas.")] = _QUALITIES,
+    effort: Annotated[str, typer.Option(help="Of CLC, ascending from 0, with commas: each has rows of its own.")] = "0",
     alias: Annotated[str, typer.Option(help="Alias that is moved to the results.")] = "latest",
     strict: StrictOption = False,
     store: StoreOption = None,
@@ -46,7 +47,7 @@ def evaluate(
     """
     if published is not None and anchor is not None:
         raise ProfileError("--published compares with other codecs, --anchor with a model alone; give one of them")
-    chosen = _numbers(qualities)
+    chosen, efforts = _numbers("--qualities", qualities), _numbers("--effort", effort)
 
     import logging
 
@@ -61,8 +62,8 @@ def evaluate(
 
     if published is not None and published not in PHOTOS:
         raise ProfileError(f"nothing is published here on {published!r}; use one of {', '.join(PHOTOS)}")
-    settings = {"clc_qualities": chosen, **({} if anchor is None else _NO_BASELINES)}
-    config = validated(EvaluationConfig, settings, "--qualities")
+    settings = {"clc_qualities": chosen, "efforts": efforts, **({} if anchor is None else _NO_BASELINES)}
+    config = validated(EvaluationConfig, settings, "--qualities and --effort")
     opened = LayeredStore(store)
     measured = find_model(opened, model or DEFAULT)
     other = None if anchor is None else find_model(opened, anchor)
@@ -76,14 +77,15 @@ def evaluate(
     opened.aliases.set(Kind.RESULTS, alias, results)
     alone = None
     if other is not None:
-        alone = evaluate_model(other, references=False, photos=photos, config=config, store=opened).version
+        plain = config.model_copy(update={"efforts": (0,)})
+        alone = evaluate_model(other, references=False, photos=photos, config=plain, store=opened).version
     typer.echo(f"{measured}, {measured.attributes['preset']}")
     typer.echo(comparison(results, anchor=alone, published=published))
     typer.echo(f"\n{results}; alias {alias} points at it; as a page: clc report {results.short_id}")
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(option: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise ProfileError(f"--qualities {text}: give numbers with commas between them, as 1,50,100") from None
+        raise ProfileError(f"{option} {text}: give numbers with commas between them, as 1,50,100") from None

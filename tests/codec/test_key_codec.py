@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from clc.api import find_model
@@ -17,6 +18,9 @@ from clc.codec.references.picture_cache import PictureCache
 from clc.dictionary.retrieval.align import PhotoAligner
 from clc.errors import BitstreamError, MissingArtifactError
 from clc.images.psnr import psnr
+from clc.model.conditioning.fusion import Fusions
+from clc.model.config import Conditioning, ModelConfig
+from clc.model.transforms.convolutional import ConvolutionalConfig
 from clc.store.shipped import LayeredStore
 from tests.archive.samples import bundled_crops
 from tests.archive.test_planning import again, scene
@@ -112,3 +116,42 @@ def test_streams_that_were_written_once_decode_for_ever() -> None:
     place = again(bundled_crops()[0], 1, noise=1.0)
     assert Bitstream.from_bytes(referring).header.dictionary_id == keys_id([key])
     assert psnr(place, opened().decoder([key]).decompress(referring)) == pytest.approx(GOLDEN_DECIBELS, abs=0.01)
+
+
+def fused_codec(seed: int) -> KeyCodec:
+    """The model with fusions that change little, but something."""
+    version = find_model(LayeredStore(None), "tiny")
+    model = read_model(version)
+    model.config = ModelConfig.model_validate(model.config.model_dump() | {"conditioning": Conditioning.FUSED})
+    assert isinstance(model.config.transform, ConvolutionalConfig)
+    torch.manual_seed(seed)
+    for name in ("fuse_a", "fuse_s"):
+        fusions = Fusions(model.config.fusion, model.config.transform.widths)
+        for fusion in fusions:
+            torch.nn.init.normal_(fusion.conv2.weight, std=3e-3)
+        setattr(model, name, fusions.eval())
+    return KeyCodec(model, version.short_id, aligner=PhotoAligner, pictures=PictureCache(None))
+
+
+class TestFusion:
+    def test_a_fresh_codec_shows_what_the_encoder_saw(self, camera: list[NDArray[np.uint8]], keys: list[bytes]) -> None:
+        codec = fused_codec(0)
+        coded, used = codec.compress_to(camera[1], Target.choose(psnr=30), keys)
+        assert used == (1,)
+        shown = fused_codec(0).decoder([keys[1]]).decompress(coded.data)
+        assert psnr(camera[1], shown) == pytest.approx(coded.psnr, abs=1e-6)
+
+    def test_the_fusions_act_in_the_decoder(self, camera: list[NDArray[np.uint8]], keys: list[bytes]) -> None:
+        coded, _ = fused_codec(0).compress_to(camera[1], TARGET, keys)
+        pictures = [fused_codec(seed).decoder([keys[1]]).decompress(coded.data) for seed in (0, 1)]
+        assert not np.array_equal(*pictures)
+
+    def test_the_photo_is_analysed_with_its_references(
+        self, codec: KeyCodec, camera: list[NDArray[np.uint8]], keys: list[bytes]
+    ) -> None:
+        streams = {codec.compress_to(camera[1], TARGET, keys)[0].data}
+        streams |= {fused_codec(seed).compress_to(camera[1], TARGET, keys)[0].data for seed in (0, 1)}
+        assert len(streams) == 3
+
+    def test_alone_it_is_the_model_without(self, codec: KeyCodec, camera: list[NDArray[np.uint8]]) -> None:
+        assert fused_codec(0).compress_to(camera[1], TARGET)[0].data == codec.compress_to(camera[1], TARGET)[0].data

@@ -38,9 +38,9 @@ class CountingEncoder(Encoder):
         self.analyses += 1
         return super().analyse(image, references=references)
 
-    def code(self, analysis: Analysis, quality: float, *, always: bool = False) -> CodedImage:
+    def code(self, analysis: Analysis, quality: float, *, always: bool = False, effort: int = 0) -> CodedImage:
         self.codings += 1
-        return super().code(analysis, quality, always=always)
+        return super().code(analysis, quality, always=always, effort=effort)
 
 
 @pytest.fixture(scope="module")

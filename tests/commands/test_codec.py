@@ -154,6 +154,7 @@ class TestCompress:
     def test_a_mistake_in_an_option_is_said_once(self, clc: Call) -> None:
         assert_refused(clc("compress", "a.png", "b.png", "--bpp", -1), "bpp")
         assert_refused(clc("compress", "a.png", "b.png", "--backbone", "vgg"), "vgg")
+        assert_refused(clc("compress", "a.png", "b.png", "--effort", 10), "effort", "from 0 to 9")
 
     def test_a_folder_without_photos_is_one_line(self, clc: Call) -> None:
         Path("folder").mkdir()

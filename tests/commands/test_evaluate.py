@@ -66,6 +66,19 @@ def test_the_tables_are_of_the_results_that_are_stored(clc: Call, store: Store, 
     assert "stage=evaluate photo" not in again[2]  # measured once
 
 
+def test_each_effort_has_rows_and_seconds_and_is_compared_with_none(clc: Call, store: Store, unseen: Path) -> None:
+    options = ("--dataset", f"folder:{unseen}", "--qualities", "20,80", "--store", store.url, "--alias", "efforts")
+    code, out, err = clc("evaluate", *options, "--effort", "0,1", "--anchor", "latest")
+    assert code == 0, err
+    for name in ("clc", "clc, no references"):
+        usual, searched = rows(out, name), rows(out, f"{name}, effort 1")
+        assert [row[1] for row in searched] == ["20", "80", name]  # the points, and the difference
+        assert [row[3:] for row in searched[:2]] != [row[3:] for row in usual[:2]]
+        for quality in (20, 80):
+            [(_, encode, before, times, _)] = rows(out, f"{name}, effort 1, quality {quality}")
+            assert float(times) == pytest.approx(float(encode) / float(before), rel=0.1)
+
+
 def test_an_anchor_is_another_model_without_references(clc: Call, store: Store, unseen: Path) -> None:
     options = ("--dataset", f"folder:{unseen}", "--qualities", "20,80", "--store", store.url)
     code, out, err = clc("evaluate", *options, "--anchor", "latest", "--alias", "anchored")
@@ -92,6 +105,8 @@ def test_photos_of_the_dictionary_or_the_training_are_refused(clc: Call, store: 
         (("--published", "kodak", "--anchor", "latest"), "give one of them"),
         (("--qualities", "10;50"), "with commas"),
         (("--qualities", "50,10"), "ascend"),
+        (("--effort", "3"), "ascend from 0"),
+        (("--effort", "0,10"), "less than or equal to 9"),
         (("--model", "nowhere"), "nowhere"),
         (("--dataset", "kodak"), "clc data fetch kodak"),
     ],

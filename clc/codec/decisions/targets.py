@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clc.codec.bitstream import QUALITY_STEPS
+from clc.codec.decisions.effort import check_effort
 from clc.codec.encoder import Encoder
 from clc.codec.stored_quality import stored_quality
 from clc.errors import ProfileError, TargetError
@@ -96,18 +97,21 @@ def compress_to(
     *,
     references: bool = True,
     metadata: bytes | None = None,
+    effort: int = 0,
 ) -> Compressed:
     """Code uint8 [H, W, 3] so that the result meets the target, as nearly as at most `MAX_ATTEMPTS` qualities allow.
 
     metadata: a section that goes into the stream as it is; its bytes count.
+    effort: as for `Encoder.code`, at every quality that is tried.
 
     Raises TargetError, with what can be had, if no quality tried comes within `TOLERANCE`, and what
     `Encoder.compress` raises.
     """
+    effort = check_effort(effort)
     analysis = encoder.analyse(image, references=references)
 
     def attempt(quality: float) -> Compressed:
-        coded = encoder.code(analysis, quality)
+        coded = encoder.code(analysis, quality, effort=effort)
         data = replace(coded.stream, metadata=metadata).to_bytes()
         return Compressed(
             data=data,

@@ -82,14 +82,18 @@ class SafetyNet:
 
     def _fairest(self, options: list[Candidate]) -> Candidate:
         """At nearly equal cost, the better picture: a higher quality then rarely switches to a worse one."""
-        least = min(map(self._cost, options))
-        fair = [each for each in options if self._cost(each) <= _NEARLY * least]
+        least = min(map(self.cost, options))
+        fair = [each for each in options if self.cost(each) <= _NEARLY * least]
         return min(fair, key=lambda each: self.error(each.picture))
 
     def error(self, picture: NDArray[np.uint8]) -> float:
         """Sum of the squared errors of all pixels and colours, of 255 levels."""
         difference = np.subtract(self._image, picture, dtype=np.float32).ravel()
         return float(np.einsum("i,i->", difference, difference, dtype=np.float64))
+
+    def cost(self, coded: Candidate) -> float:
+        """R + λ·255²·D, in bits, of a stream and its picture as they are."""
+        return 8 * _size(coded) + lagrangian(coded.stream.header.quality) * self.error(coded.picture) / 3
 
     def _is_doubtful(self, coded: Candidate, mended: Candidate, failing: NDArray[np.bool_]) -> bool:
         """Many blocks failed, or mending them took much of the file, or all of it is hardly better than JPEG."""
@@ -101,7 +105,7 @@ class SafetyNet:
 
     def _is_simple(self, mended: Candidate) -> bool:
         """A lossless file may cost the least."""
-        return self._drawn or self._lossless_bits <= self._cost(mended)
+        return self._drawn or self._lossless_bits <= self.cost(mended)
 
     def _mended_strictly(self, coded: Candidate, errors: NDArray[np.float64], usual: NDArray[np.float64]) -> Candidate:
         """Mended by the limit of quality 50. Where many blocks fail, the relaxed limit below it lets too much pass."""
@@ -164,9 +168,6 @@ class SafetyNet:
     @cached_property
     def _lossless(self) -> bytes | None:
         return lossless_file(self._image)
-
-    def _cost(self, coded: Candidate) -> float:
-        return 8 * _size(coded) + lagrangian(coded.stream.header.quality) * self.error(coded.picture) / 3
 
 
 def _allowed(usual: NDArray[np.float64], quality: float) -> NDArray[np.float64]:

@@ -58,26 +58,34 @@ def encoder(codec: ImageCodec, image: NDArray[np.uint8]) -> Encoder:
 
 
 OURS = ("clc", "clc, no references")
-"""The names of our codec, with references and without."""
+"""The names of our codec, with references and without; with effort, that follows."""
+_EFFORT = ", effort "
+
+
+def without_effort(name: str) -> str | None:
+    """The one of `OURS` that a codec's name is one with effort of; None for any other name."""
+    usual, separator, _ = name.partition(_EFFORT)
+    return usual if separator and usual in OURS else None
 
 
 @dataclass(frozen=True)
 class Clc:
     """Our codec. A stream with references names its dictionary and carries its indices: both are in the file size.
 
-    always: use references even where they do not pay.
+    always: use references even where they do not pay. effort: 0 to 9, how long it searches.
     """
 
     codec: Codec
     references: bool = True
     qualities: tuple[float, ...] = CLC_QUALITIES
     always: bool = False
+    effort: int = 0
     settings: str = "header and indices included"
 
     @property
     def name(self) -> str:
-        """`clc`, or `clc, no references`."""
-        return OURS[0] if self.references else OURS[1]
+        """`clc`, or `clc, no references`; with effort, `clc, effort 6`."""
+        return OURS[0 if self.references else 1] + (f"{_EFFORT}{self.effort}" if self.effort else "")
 
     def encode(self, image: NDArray[np.uint8], quality: float) -> bytes:
         """uint8 [H, W, 3] → a stream, retrieval included. Raises what `Codec.compress` raises."""
@@ -86,7 +94,8 @@ class Clc:
     def prepared(self, image: NDArray[np.uint8]) -> Encoder:
         """`encode`, with analysis and retrieval done once. Raises what `Encoder.analyse` raises."""
         analysis = self.codec.encoder.analyse(image, references=self.references)
-        return lambda quality: self.codec.encoder.code(analysis, quality, always=self.always).data
+        code = self.codec.encoder.code
+        return lambda quality: code(analysis, quality, always=self.always, effort=self.effort).data
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """A stream → uint8 [H, W, 3]. Raises what `Codec.decompress` raises."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from clc.codec.codec import Codec
+from clc.codec.decisions.effort import EFFORT_MAX
 from clc.errors import ClcError, ImageError, SourceError
 from clc.evaluation.codecs.builtin import (
     AVIF_QUALITIES,
@@ -29,6 +30,7 @@ from clc.evaluation.codecs.builtin import (
     Jpeg,
     WebP,
     encoder,
+    without_effort,
 )
 from clc.evaluation.codecs.programs import (
     HEVC_QUALITIES,
@@ -56,6 +58,7 @@ _STAGE_VERSION = 3
 
 Quality = Annotated[float, Field(ge=1, le=100)]
 WholeQuality = Annotated[int, Field(ge=1, le=100)]
+Effort = Annotated[int, Field(ge=0, le=EFFORT_MAX)]
 VvcQuality = Annotated[int, Field(ge=0, le=63)]
 
 
@@ -65,6 +68,7 @@ class EvaluationConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     clc_qualities: tuple[Quality, ...] = Field(default=CLC_QUALITIES, min_length=1)
+    efforts: tuple[Effort, ...] = Field(default=(0,), min_length=1, description="of CLC, each measured by itself")
     jpeg_qualities: tuple[WholeQuality, ...] = Field(default=JPEG_QUALITIES, description="empty leaves JPEG out")
     webp_qualities: tuple[WholeQuality, ...] = Field(default=WEBP_QUALITIES, description="empty leaves WebP out")
     avif_qualities: tuple[WholeQuality, ...] = Field(default=AVIF_QUALITIES, description="empty leaves AVIF out")
@@ -82,6 +86,13 @@ class EvaluationConfig(BaseModel):
     allow_near_duplicates: bool = Field(
         default=False, description="measure on photos that look like some of the dictionary, as a fixed camera's do"
     )
+
+    @field_validator("efforts")
+    @classmethod
+    def _from_none(cls, efforts: tuple[int, ...]) -> tuple[int, ...]:
+        if efforts[0] != 0 or any(second <= first for first, second in pairwise(efforts)):
+            raise ValueError("efforts must ascend from 0, each once")
+        return efforts
 
     @field_validator(
         "clc_qualities",
@@ -141,7 +152,12 @@ def evaluate(
         codec, patches_of = subject.open()
         dictionary = codec.latents if subject.dictionary_id is not None else None
         always = config.always_references
-        codecs = [*(Clc(codec, name == OURS[0], config.clc_qualities, always) for name in ours), *others]
+        own = (
+            Clc(codec, name == OURS[0], config.clc_qualities, always, effort)
+            for effort in config.efforts
+            for name in ours
+        )
+        codecs = [*own, *others]
         _measure_all(draft, photos, codecs, config, patches_of)
         draft.statistics["missing"] = [
             {"codec": each.name, "reason": reason} for each in programs(config) if (reason := why_missing(each))
@@ -162,7 +178,8 @@ def evaluate(
         stage="evaluate",
         stage_version=_STAGE_VERSION,
         config={
-            "evaluation": config.model_dump(mode="json"),
+            # Without effort, results are what they were before there was any.
+            "evaluation": config.model_dump(mode="json", exclude={"efforts"} if config.efforts == (0,) else None),
             "codecs": [*ours, *(each.name for each in others)],
             "model": subject.model_id,
             "dictionary": subject.dictionary_id,
@@ -211,7 +228,7 @@ def _measure_all(
             for rows in measured.values():
                 images.write(to_table(rows, IMAGES_SCHEMA))
             if measured_photos < config.panel_images:
-                able = [codec for codec in codecs if codec.name in measured]
+                able = [each for each in codecs if each.name in measured and without_effort(each.name) is None]
                 try:
                     shown = panel_rows(photo, able, config.panel_quality, config.panel_bpp, patch_of=patches_of)
                     panels.write(to_table(shown, PANELS_SCHEMA))

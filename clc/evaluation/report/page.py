@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from clc.errors import CorruptArtifactError, ProfileError
-from clc.evaluation.codecs.builtin import OURS
+from clc.evaluation.codecs.builtin import OURS, without_effort
 from clc.evaluation.compare.paired import Comparison, compare
 from clc.evaluation.compare.published import PHOTOS, VTM, PublishedCurve, published_curves, why_other_photos
 from clc.evaluation.compare.rate_difference import RateDifference, rate_difference, why_incomparable
@@ -151,8 +151,10 @@ def comparisons(rows: Sequence[ImageRow], codecs: Sequence[str], anchor: str | N
     ours = [codec for codec in OURS if by_codec.get(codec)]
     if not ours:
         return []
-    anchors = [codec for codec in codecs if codec not in OURS] + ours[1:]
-    return [compare(by_codec[anchor], by_codec[ours[0]], names=(anchor, ours[0])) for anchor in anchors]
+    searched = [(codec, usual) for codec in codecs if (usual := without_effort(codec)) in ours]
+    anchors = [codec for codec in codecs if codec not in OURS and without_effort(codec) is None] + ours[1:]
+    pairs = [*((ours[0], anchor) for anchor in anchors), *searched]
+    return [compare(by_codec[anchor], by_codec[test], names=(anchor, test)) for test, anchor in pairs if anchor]
 
 
 def _published_curves(version: Version, dataset: str) -> list[PublishedCurve]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 
 from clc.errors import SourceError
-from clc.evaluation.codecs.builtin import OURS
+from clc.evaluation.codecs.builtin import OURS, without_effort
 from clc.evaluation.compare.interval import interval
 from clc.evaluation.compare.published import COMPARED, PHOTOS, published_curves
 from clc.evaluation.compare.rate_difference import rate_difference, why_incomparable
@@ -57,7 +57,11 @@ def comparison(results: Version, *, anchor: Version | None = None, published: st
         raise SourceError(f"only {len(photos)} photos of {published} were coded by every codec, too few to compare")
     curves = measured_curves(results, photos)
     ours = [curve for curve in curves if curve.name in OURS]
-    others: list[MeasuredCurve | FixedCurve] = [curve for curve in curves if curve not in ours[:1]]
+    by_name = {curve.name: curve for curve in ours}
+    searched = [(curve, by_name[usual]) for curve in curves if (usual := without_effort(curve.name)) is not None]
+    others: list[MeasuredCurve | FixedCurve] = [
+        curve for curve in curves if curve not in ours[:1] and without_effort(curve.name) is None
+    ]
     if anchor is not None:
         anchors = [
             replace(curve, name=f"clc, model {anchor.attributes['model']}") for curve in measured_curves(anchor, photos)
@@ -69,7 +73,10 @@ def comparison(results: Version, *, anchor: Version | None = None, published: st
         if curve.dataset == published and curve.codec in COMPARED
     ]
     pairs = [(own, other) for own in ours for other in others if other is not own]
-    return "\n".join([*_left_out(results), "", points_table(curves), "", differences_table(pairs)])
+    tables = [points_table(curves), differences_table([*searched, *pairs])]
+    if searched:
+        tables.append(efforts_table(searched))
+    return "\n".join([*_left_out(results), *(line for table in tables for line in ("", table))])
 
 
 def measured_curves(version: Version, photos: Set[str]) -> list[MeasuredCurve]:
@@ -97,6 +104,18 @@ def differences_table(pairs: Iterable[tuple[MeasuredCurve, MeasuredCurve | Fixed
         "|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *(_difference(*pair) for pair in pairs)])
+
+
+def efforts_table(searched: Iterable[tuple[MeasuredCurve, MeasuredCurve]]) -> str:
+    """A row for each codec that searches: its seconds for a photo at each quality, and times those of effort 0."""
+    lines = ["| codec | encode, s | without effort, s | times | decode, s |", "|---|---|---|---|---|"]
+    for curve, usual in searched:
+        for row, before in zip(curve.summary, usual.summary, strict=True):
+            lines.append(
+                f"| {curve.name}, quality {row.quality:g} | {row.encode_seconds:.2f} | {before.encode_seconds:.2f} "
+                f"| {row.encode_seconds / before.encode_seconds:.1f} | {row.decode_seconds:.2f} |"
+            )
+    return "\n".join(lines)
 
 
 def _difference(test: MeasuredCurve, anchor: MeasuredCurve | FixedCurve) -> str:

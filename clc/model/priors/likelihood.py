@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clc.model.priors.tables import LOG_SCALE_STEP, SCALE_MIN
+from clc.model.priors.tables import LOG_SCALE_STEP, OUTLIER_DEVIATION, OUTLIERS, SCALE_MIN
 
 _LAYERS = (1, 3, 3, 3, 3, 1)  # widths of the network that is the cumulative distribution of a channel
 _START_SCALE = 2.0  # z is small at first; the usual 10 costs bits that training takes long to win back
@@ -36,9 +36,12 @@ class FactorizedPrior(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Likelihoods of z [B, N, h, w]: with noise in training, rounded otherwise."""
-        channels = z.shape[1]
-        values = with_rounding_error(z, None, self.training).transpose(0, 1)
-        return self.likelihood(values.reshape(channels, 1, -1)).reshape(values.shape).transpose(0, 1)
+        return self.of(with_rounding_error(z, None, self.training))
+
+    def of(self, values: Tensor) -> Tensor:
+        """Likelihoods of values [B, N, h, w] as they are."""
+        ordered = values.transpose(0, 1)
+        return self.likelihood(ordered.reshape(len(ordered), 1, -1)).reshape(ordered.shape).transpose(0, 1)
 
     def likelihood(self, values: Tensor) -> Tensor:
         """Probabilities [N, 1, n] of the unit intervals around values [N, 1, n] of each channel."""
@@ -59,6 +62,12 @@ def gaussian_likelihood(values: Tensor, mean: Tensor | float, scale: Tensor) -> 
     factor = -(2**-0.5) / scale
     above, below = torch.erfc((0.5 - distance) * factor), torch.erfc((-0.5 - distance) * factor)
     return lower_bound(0.5 * (above - below), _LEAST_LIKELIHOOD)
+
+
+def coded_bits(distance: Tensor, scale: Tensor) -> Tensor:
+    """Bits of symbols at a distance from their mean, about as the frozen tables have them: with their outliers."""
+    usual, outliers = (gaussian_likelihood(distance, 0.0, scale * wider) for wider in (1.0, OUTLIER_DEVIATION))
+    return -torch.log2((1.0 - OUTLIERS) * usual + OUTLIERS * outliers)
 
 
 def with_rounding_error(values: Tensor, mean: Tensor | None, noisy: bool) -> Tensor:

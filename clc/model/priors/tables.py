@@ -24,8 +24,10 @@ FREQUENCY_BITS = 20
 # Latents have heavier tails than the Gaussian that predicts them: a wide table, in which the outermost symbols share
 # the smallest frequency, costs less than escapes do.
 _RADIUS_DEVIATIONS = 8.0
-_OUTLIERS = 0.01  # share of symbols, and their deviation against the others': measured on coded photos
-_OUTLIER_DEVIATION = 3.0
+OUTLIERS = 0.01
+"""Share of the symbols that the tables expect to be outliers: measured on coded photos."""
+OUTLIER_DEVIATION = 3.0
+"""Their deviation, in units of the others'."""
 _TAIL = 2.0**-18  # probability mass per side of a factorised table that is left to the escape symbol
 
 
@@ -69,9 +71,9 @@ def gaussian_tables() -> FrequencyTables:
         edges = (np.arange(-radius, radius + 2) - 0.5) / scale
         normal, outliers = (
             np.diff(torch.special.ndtr(torch.from_numpy(edges / deviation)).numpy())
-            for deviation in (1.0, _OUTLIER_DEVIATION)
+            for deviation in (1.0, OUTLIER_DEVIATION)
         )
-        tables.append((1 - _OUTLIERS) * normal + _OUTLIERS * outliers)
+        tables.append((1 - OUTLIERS) * normal + OUTLIERS * outliers)
     return FrequencyTables.from_probabilities(tables)
 
 

@@ -1,0 +1,222 @@
+"""Effort: the encoder searches for latents that cost less in R + λ·D of the photo than those that g_a and h_a give.
+
+It is the continuous online mode decision of Wang et al., "Neural Data-Dependent Transform for Learned Image
+Compression" (CVPR 2022). The network stays as it is, gradients run through it in floating point, and what they lead to
+is coded as ever, so that no decoder knows of it. Two searches follow each other:
+
+Annealing lets every value hover between its two nearest symbols, drawn at random and ever more surely, as in Yang,
+Bamler, Mandt, "Improving Inference for Neural Image Compression" (NeurIPS 2020). It needs many steps.
+
+Proximal steps start from symbols and look at the gradient there. Each value then takes the symbol that is best if the
+rest changes as the gradient says and distortion grows with the square of the change. Few of them bring much.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clc.codec.decisions.regions import Region, regions
+from clc.codec.decisions.rounding import Aim
+from clc.errors import ProfileError
+from clc.model.differentiable import differentiable
+from clc.model.gain import lagrangian
+from clc.model.network import CompressionModel
+from clc.model.priors.likelihood import coded_bits, round_half_up, scale_of
+from clc.model.priors.stages import Block
+from clc.model.tiles import to_padded_tensor
+
+EFFORT_MAX = 9
+"""The largest effort; 0 codes what g_a gives."""
+
+_SEED = 0
+# Values change together, and what they do to the picture adds up: so many times the curvature of one alone.
+_STIFFNESS = 4.0
+_WARM, _COLD = 0.3, 0.1  # temperatures of annealing
+_FASTEST, _FARTHEST = 0.01, 0.5  # quantisation steps that a value moves in a step of annealing, and in all of them
+_BETAS = (0.9, 0.99)
+_NEAREST = 1e-4  # a value this near to a symbol is as good as there
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps of both searches; each runs the network forward and back once."""
+
+    annealed: int
+    proximal: int
+
+
+_SCHEDULES = (
+    Schedule(0, 0),
+    *(Schedule(0, steps) for steps in (1, 2, 3, 5, 9)),
+    *(Schedule(steps, 3) for steps in (18, 33, 60, 105)),
+)
+
+
+def check_effort(effort: int) -> int:
+    """The effort. Raises ProfileError for what is not a whole number from 0 to `EFFORT_MAX`."""
+    if isinstance(effort, bool) or not isinstance(effort, int | np.integer) or not 0 <= effort <= EFFORT_MAX:
+        raise ProfileError(f"effort must be a whole number from 0 to {EFFORT_MAX}, not {effort!r}")
+    return int(effort)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is coded, or a region of it. image: [1, 3, 16h, 16w], padded; size: height and width of what is shown.
+
+    references: [T, M, C, 16, 16] of the tiles of the latent, or None.
+    """
+
+    image: Tensor
+    size: tuple[int, int]
+    quality: float
+    references: Tensor | None
+
+    def of(self, region: Region) -> "Task":
+        """The part of a region."""
+        pixels = region.pixels
+        shown = [max(0, min(end, part.stop) - part.start) for end, part in zip(self.size, pixels, strict=True)]
+        references = None if self.references is None else self.references[region.tiles]
+        return replace(self, image=self.image[:, :, *pixels], size=(shown[0], shown[1]), references=references)
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """One pass through the network. cost: R + λ·255²·D in bits; decoded: ŷ [1, C, h, w]."""
+
+    cost: Tensor
+    decoded: Tensor
+
+
+Quantise = Callable[[Block, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(block, mean, level) → what is decoded of it, and its bits."""
+
+
+class Refinement:
+    """Searches aims for the images of one model. model: frozen."""
+
+    def __init__(self, model: CompressionModel) -> None:
+        self._frozen = model
+
+    @cached_property
+    def _model(self) -> CompressionModel:
+        return differentiable(self._frozen)
+
+    def __call__(
+        self, image: NDArray[np.uint8], start: Aim, quality: float, references: Tensor | None, effort: int
+    ) -> Aim:
+        """A better aim for an image uint8 [H, W, 3] than `start`, the latent and the hyper-latent that it has.
+
+        references: [T, M, C, 16, 16] of its tiles, or None. effort: 1 to `EFFORT_MAX`.
+        The same on one machine with one number of threads.
+        """
+        schedule = _SCHEDULES[effort]
+        with torch.inference_mode(False), torch.enable_grad():
+            latent, hyper = (each.detach().clone().float() for each in (start.latent, start.hyper))
+            known = None if references is None else references.detach().clone().to(latent)
+            padded = to_padded_tensor(image[None]).to(latent.device)
+            task = Task(padded, (image.shape[0], image.shape[1]), quality, known)
+            aim = Aim(latent, hyper)
+            if schedule.annealed:
+                aim = self._annealed(task, aim, schedule.annealed)
+            return self._proximal(task, aim, schedule.proximal)
+
+    def _annealed(self, task: Task, start: Aim, steps: int) -> Aim:
+        latent, hyper = start.latent.clone(), start.hyper.clone()
+        optimiser = torch.optim.Adam([latent, hyper], lr=min(_FASTEST, _FARTHEST / steps), betas=_BETAS)
+        generator = torch.Generator(latent.device).manual_seed(_SEED)
+        for step in range(steps):
+            temperature = _WARM * (_COLD / _WARM) ** (step / max(1, steps - 1))
+
+            def hover(values: Tensor, temperature: float = temperature) -> Tensor:
+                return _hovering(values, temperature, generator)
+
+            latent.grad, hyper.grad = torch.zeros_like(latent), torch.zeros_like(hyper)
+            for region, part in self._parts(task):
+                own, own_hyper = region.of(latent).clone(), region.of_hyper(hyper).clone()
+                own.requires_grad_(True)
+                own_hyper.requires_grad_(True)
+
+                def quantise(block: Block, mean: Tensor, level: Tensor, own: Tensor = own) -> tuple[Tensor, Tensor]:
+                    distance = hover(block.of(own) - mean)
+                    return distance + mean, coded_bits(distance, scale_of(level))
+
+                passed = self._passed(part, hover(own_hyper), quantise)
+                gradients = torch.autograd.grad(passed.cost, (own, own_hyper))
+                region.put(latent.grad, gradients[0])
+                region.put_hyper(hyper.grad, gradients[1])
+            optimiser.step()
+        return Aim(latent.detach(), hyper.detach())
+
+    def _proximal(self, task: Task, start: Aim, steps: int) -> Aim:
+        """The best of what the steps lead to, by what its symbols cost; a single step is not looked at again."""
+        curvature = lagrangian(task.quality) * 255.0**2 / 3 * self._model.gain.inverse_gain(task.quality).square()
+        weight = _STIFFNESS * curvature
+        aim, best, least = start, start, math.inf
+        for _ in range(steps):
+            cost, following = self._step(task, aim, weight)
+            if cost < least:
+                best, least = aim, cost
+            aim = Aim(following, aim.hyper, weight)
+        if steps > 2 and self._step(task, aim, None)[0] >= least:
+            return best
+        return aim
+
+    def _step(self, task: Task, aim: Aim, weight: Tensor | None) -> tuple[float, Tensor]:
+        """What the symbols of an aim cost, and, given a weight, the latent to aim at next."""
+        cost, following = 0.0, torch.empty_like(aim.latent)
+        for region, part in self._parts(task):
+            own = Aim(region.of(aim.latent).clone(), region.of_hyper(aim.hyper), aim.weight)
+            own.latent.requires_grad_(weight is not None)
+
+            def quantise(block: Block, mean: Tensor, level: Tensor, own: Aim = own) -> tuple[Tensor, Tensor]:
+                with torch.no_grad():
+                    moved = own.symbols(block, mean, level) + mean - block.of(own.latent)
+                decoded = block.of(own.latent) + moved  # with the gradient of the identity
+                # The weighing of symbols accounts for the bits of each; gradients only for what others make of it.
+                return decoded, coded_bits(decoded.detach() - mean, scale_of(level))
+
+            with torch.set_grad_enabled(weight is not None):
+                passed = self._passed(part, round_half_up(own.hyper), quantise)
+            cost += float(passed.cost.detach())
+            if weight is not None:
+                (gradient,) = torch.autograd.grad(passed.cost, own.latent)
+                region.put(following, passed.decoded.detach() - gradient / (2 * weight))
+        return cost, following
+
+    def _passed(self, task: Task, z_hat: Tensor, quantise: Quantise) -> _Passed:
+        model, quality = self._model, task.quality
+        rate = model.gain.rate(quality)
+        bits = [-torch.log2(model.hyper_prior.of(z_hat)).sum()]
+
+        def counted(block: Block, mean: Tensor, level: Tensor) -> Tensor:
+            decoded, own_bits = quantise(block, mean, level)
+            bits.append(own_bits.sum())
+            return decoded
+
+        features = model.prior.features(z_hat, rate)
+        decoded = model.decode(features, rate, counted, task.references)
+        shown = model.g_s(model.condition(model.refine(decoded, features, quality), task.references))
+        height, width = task.size
+        squared = (shown.float() - task.image)[:, :, :height, :width].square().sum()
+        return _Passed(torch.stack(bits).sum() + lagrangian(quality) * 255.0**2 / 3 * squared, decoded)
+
+    def _parts(self, task: Task) -> Iterator[tuple[Region, Task]]:
+        """One after the other, so that memory does not grow with the image."""
+        height, width = task.image.shape[2:]
+        for region in regions(height, width, whole_tiles=task.references is not None):
+            yield region, task.of(region)
+
+
+def _hovering(values: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """Between the whole numbers below and above: nearer to that which a draw gives, at 0 only there."""
+    below = values.detach().floor()
+    share = (values - below).clamp(_NEAREST, 1.0 - _NEAREST)
+    logit = (torch.atanh(share) - torch.atanh(1.0 - share)) / temperature
+    drawn = torch.rand(share.shape, generator=generator, device=share.device).clamp(1e-6, 1.0 - 1e-6)
+    return below + torch.sigmoid((logit + torch.logit(drawn)) / temperature)
