@@ -199,7 +199,7 @@ def test_dictionaries_are_listed_shown_and_verified(clc: Call, store: None, worl
 
 def test_build_publishes_a_dictionary_and_moves_its_alias(clc: Call, photos: Path, tmp_path: Path) -> None:
     options = ("--entries", 8, "--dim", 4, "--backbone", "hog", "--store", tmp_path, "--alias", "mine")
-    code, out, _ = clc("dictionary", "build", "--source", f"folder:{photos}", "--limit", 3, *options)
+    code, out, _ = clc("dictionary", "build", "--source", f"folder:{photos}", "--limit", 1, "--model", "tiny", *options)
     assert code == 0
     assert "8 entries" in out
     name, id = clc("dictionary", "alias", "mine", "--store", tmp_path)[1].split()

@@ -79,6 +79,6 @@ def test_a_signal_to_the_group_leaves_the_loaders_and_they_end_with_what_they_dr
         assert drawing.stdout.readline() == f"stopped by {int(number)}\n"
     time.sleep(0.5)
     assert drawing.poll() is None
-    assert all(loader.is_running() for loader in loaders)
+    assert all(loader.is_running() and loader.status() != psutil.STATUS_ZOMBIE for loader in loaders)
     drawing.kill()
     assert not psutil.wait_procs(loaders, timeout=10)[1]

@@ -11,7 +11,8 @@ from clc.training.pieces import index_of, read_pieces, remove_pieces, write_piec
 from clc.training.start import AVERAGE, CarriedWeights, read_average
 from clc.training.train import train
 from tests.conftest import World
-from tests.training.test_training import CONFIG, KilledError, before_batches, job, losses, new_trainer
+from tests.training.test_job import job
+from tests.training.test_training import CONFIG, KilledError, before_batches, losses, new_trainer
 
 LIMIT = 200_000
 

@@ -5,10 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,10 +15,8 @@ from PIL import Image
 
 from clc.errors import ProfileError, TrainingError, TrainingStoppedError
 from clc.images import open_source
-from clc.model.config import Conditioning, ModelConfig
 from clc.model.network import CompressionModel
 from clc.runtime.profile_file import validated
-from clc.store import Version
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint
 from clc.training.config import Part, Precision, TrainingConfig
 from clc.training.data.batches import TrainingBatch, TrainingBatches
@@ -29,12 +24,10 @@ from clc.training.data.crops import TrainingSet
 from clc.training.data.decoded_photos import decode_photos
 from clc.training.data.reference_pool import ReferencePool
 from clc.training.data.windows import assigned_windows
-from clc.training.job import AdaptedPreset, TrainingJob
 from clc.training.loop import Trainer
-from clc.training.train import train
 from clc.training.validation import Validation, held_out
-from tests.conftest import World, write_photos
-from tests.miniature import MINIATURE, NAME
+from tests.conftest import World
+from tests.miniature import MINIATURE
 
 CONFIG = TrainingConfig(
     steps=8,
@@ -46,6 +39,7 @@ CONFIG = TrainingConfig(
     learning_rate=1e-3,
     unconditioned_share=0.0,
 )
+INTERRUPTED = CONFIG.model_copy(update={"log_every": 3})  # checkpoints are in the middle of its rows
 CPU = torch.device("cpu")
 
 
@@ -72,15 +66,12 @@ def new_trainer(
     )
 
 
-def job(world: World, **changes: object) -> TrainingJob:
-    given = {
-        "photos": open_source(f"folder:{world.photos}"),
-        "network": AdaptedPreset(preset=NAME),
-        "config": CONFIG,
-        "assignments": world.assignments,
-        "dictionary": world.dictionary,
-    }
-    return TrainingJob(**(given | changes))  # type: ignore[arg-type]
+@pytest.fixture(scope="module")
+def undisturbed(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[CompressionModel, Progress]:
+    """What `INTERRUPTED` comes to, if it is not."""
+    trainer = new_trainer(world, tmp_path_factory.mktemp("undisturbed"), INTERRUPTED)
+    progress = trainer.train()
+    return trainer.model, progress
 
 
 def losses(progress: Progress) -> list[float]:
@@ -104,12 +95,14 @@ def before_batches(monkeypatch: pytest.MonkeyPatch, act: Callable[[int, int], No
 
 @pytest.mark.parametrize("last_step", [3, 6])
 def test_a_killed_run_resumes_to_the_same_losses(
-    world: World, tmp_path: Path, last_step: int, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    tmp_path: Path,
+    last_step: int,
+    undisturbed: tuple[CompressionModel, Progress],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = CONFIG.model_copy(update={"log_every": 3})
-    undisturbed = new_trainer(world, tmp_path / "undisturbed", config)
-    expected = undisturbed.train()
-    killed = new_trainer(world, tmp_path / "killed", config)
+    model, expected = undisturbed
+    killed = new_trainer(world, tmp_path, INTERRUPTED)
 
     def die(step: int, index: int) -> None:
         if step == last_step:
@@ -119,10 +112,10 @@ def test_a_killed_run_resumes_to_the_same_losses(
     with pytest.raises(KilledError):
         killed.train()
     monkeypatch.undo()
-    resumed = new_trainer(world, tmp_path / "killed", config)
+    resumed = new_trainer(world, tmp_path, INTERRUPTED)
     torch.nn.init.zeros_(resumed.model.g_s.layers[0].weight)  # whatever was there is replaced
     assert losses(resumed.train()) == losses(expected)
-    for one, other in zip(undisturbed.model.parameters(), resumed.model.parameters(), strict=True):
+    for one, other in zip(model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
@@ -141,10 +134,13 @@ def test_a_slow_run_is_checkpointed_by_the_clock(world: World, tmp_path: Path, m
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run_after_a_checkpoint_of_that_very_step(
-    world: World, tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    tmp_path: Path,
+    number: signal.Signals,
+    undisturbed: tuple[CompressionModel, Progress],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    expected = new_trainer(world, tmp_path / "undisturbed").train()
-    stopped = new_trainer(world, tmp_path / "stopped")
+    stopped = new_trainer(world, tmp_path, INTERRUPTED)
 
     def interrupt(step: int, index: int) -> None:
         if step == 4:  # not a step that is due for a checkpoint once it is done
@@ -155,7 +151,7 @@ def test_a_signal_ends_the_run_after_a_checkpoint_of_that_very_step(
         stopped.train()
     assert raised.value.signal == number
     monkeypatch.undo()
-    assert losses(new_trainer(world, tmp_path / "stopped").train()) == losses(expected)
+    assert losses(new_trainer(world, tmp_path, INTERRUPTED).train()) == losses(undisturbed[1])
 
 
 def test_the_loss_falls(world: World, tmp_path: Path) -> None:
@@ -260,25 +256,12 @@ def test_held_out_photos_are_the_same_in_any_order(world: World) -> None:
     assert np.array_equal(held_out(photos[::-1], 1), chosen[::-1])
 
 
-def test_the_published_model_is_the_moving_average(world: World, tmp_path: Path) -> None:
-    averaged = new_trainer(world, tmp_path / "a")
-    averaged.train()
-    plain = new_trainer(world, tmp_path / "b", CONFIG.model_copy(update={"average": 0.0}))
+def test_the_published_model_is_the_moving_average(
+    world: World, tmp_path: Path, undisturbed: tuple[CompressionModel, Progress]
+) -> None:
+    plain = new_trainer(world, tmp_path, INTERRUPTED.model_copy(update={"average": 0.0}))
     plain.train()
-    assert not torch.equal(averaged.model.g_s.layers[0].weight, plain.model.g_s.layers[0].weight)
-
-
-def test_training_starts_from_the_weights_of_a_model_conditioned_elsewhere(world: World, tmp_path: Path) -> None:
-    assert world.model.attributes["config"]["conditioning"] == Conditioning.PAPER
-    still = CONFIG.model_copy(update={"steps": 1, "learning_rate": 1e-12})
-    prior = AdaptedPreset(preset=NAME, conditioning=Conditioning.PRIOR)
-    started = train(
-        job(world, network=prior, config=still, start=world.model), store=world.store, runs=tmp_path
-    ).version
-    assert started.manifest.recipe.inputs["start"] == world.model.ref
-    before, after = (version.tensors("weights") for version in (world.model, started))
-    for name in ("g_a.layers.1.weight", "gain.log_gain"):
-        assert np.allclose(before[name], after[name], rtol=1e-3)
+    assert not torch.equal(undisturbed[0].g_s.layers[0].weight, plain.model.g_s.layers[0].weight)
 
 
 def test_what_only_codes_with_references_can_learn_alone(trainer: Trainer) -> None:
@@ -293,107 +276,6 @@ def test_what_only_codes_with_references_can_learn_alone(trainer: Trainer) -> No
 def test_what_only_codes_with_references_learns_with_them() -> None:
     with pytest.raises(ProfileError, match="unconditioned_share to 0"):
         validated(TrainingConfig, {"steps": 1, "part": "conditioned", "unconditioned_share": 0.5}, "profile x")
-
-
-def test_what_only_codes_with_references_needs_a_start(world: World, tmp_path: Path) -> None:
-    config = CONFIG.model_copy(update={"part": Part.CONDITIONED, "unconditioned_share": 0.0})
-    with pytest.raises(TrainingError, match="--from"):
-        train(job(world, config=config), store=world.store, runs=tmp_path)
-
-
-def test_a_start_may_be_conditioned_elsewhere_or_not_at_all_and_wider_inside_g_s(world: World, tmp_path: Path) -> None:
-    preset = MINIATURE
-    shared = preset.model_copy(update={"prior_matching": preset.prior_matching.model_copy(update={"apart": False})})
-    wider = preset.transform.model_copy(update={"synthesis_hidden": None})
-    changes = ({"conditioning": Conditioning.NONE}, {"transform": wider})
-    for start in (shared, *(preset.model_copy(update=change) for change in changes)):
-        assert job(world, start=version_of(start)).check() is None  # type: ignore[func-returns-value]
-    narrower = shared.model_copy(update={"references": 2})
-    with pytest.raises(TrainingError, match="another network"):
-        job(world, start=version_of(narrower)).check()
-
-
-def test_no_steps_publish_a_start_as_it_is(world: World, tmp_path: Path) -> None:
-    config = CONFIG.model_copy(update={"steps": 0})
-    with pytest.raises(TrainingError, match="--from"):
-        train(job(world, config=config), store=world.store, runs=tmp_path)
-    published = train(job(world, config=config, start=world.model), store=world.store, runs=tmp_path).version
-    before, after = (version.tensors("weights") for version in (world.model, published))
-    for name in ("g_a.layers.1.weight", "g_s.layers.0.weight", "gain.log_gain"):
-        assert np.array_equal(before[name], after[name])
-
-
-def version_of(config: ModelConfig) -> Version:
-    """What `TrainingJob.check` looks at."""
-    return cast(Version, SimpleNamespace(attributes={"config": config.model_dump(mode="json")}))
-
-
-def test_a_model_names_every_photo_it_has_seen(world: World) -> None:
-    named = world.model.table("photos")["image_id"].to_pylist()
-    assert sorted(named) == sorted(path.name for path in world.photos.iterdir())
-
-
-def test_a_start_from_another_network_is_refused(world: World, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="another network"):
-        train(
-            job(world, network=AdaptedPreset(preset=NAME, references=2), start=world.model),
-            store=world.store,
-            runs=tmp_path,
-        )
-
-
-def test_assignments_of_other_photos_are_refused(world: World, tmp_path: Path) -> None:
-    photos = open_source(f"folder:{world.test_photos}")
-    with pytest.raises(TrainingError, match="retrieved for other photos"):
-        train(job(world, photos=photos), store=world.store, runs=tmp_path)
-
-
-def test_assignments_from_another_dictionary_are_refused(world: World, tmp_path: Path) -> None:
-    other = replace(world.dictionary, manifest=world.dictionary.manifest.model_copy(update={"id": "ab" * 32}))
-    with pytest.raises(TrainingError, match="was not retrieved from"):
-        train(job(world, dictionary=other), store=world.store, runs=tmp_path)
-
-
-def test_a_conditioned_model_needs_a_dictionary_and_an_unconditioned_one_takes_none(
-    world: World, tmp_path: Path
-) -> None:
-    with pytest.raises(TrainingError, match="needs a dictionary"):
-        train(job(world, dictionary=None, assignments=None), store=world.store, runs=tmp_path)
-    with pytest.raises(TrainingError, match="takes none"):
-        train(
-            job(world, network=AdaptedPreset(preset=NAME, conditioning=Conditioning.NONE)),
-            store=world.store,
-            runs=tmp_path,
-        )
-
-
-def test_photos_smaller_than_a_tile_are_refused(tmp_path: Path, world: World) -> None:
-    Image.new("RGB", (200, 300)).save(tmp_path / "small.png")
-    network = AdaptedPreset(preset=NAME, conditioning=Conditioning.NONE)
-    small = job(world, photos=open_source(f"folder:{tmp_path}"), network=network, dictionary=None, assignments=None)
-    with pytest.raises(TrainingError, match="none of 1 photos has 256×256 pixels"):
-        train(small, store=world.store, runs=tmp_path / "runs")
-
-
-def test_a_folder_for_runs_that_cannot_be_written_is_refused(world: World, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(TrainingError, match=r"cannot be written .*name another folder"):
-        train(job(world), store=world.store, runs=tmp_path / "file")
-
-
-def test_training_without_a_dictionary(world: World, tmp_path: Path) -> None:
-    photos = open_source(f"folder:{write_photos(tmp_path / 'photos', range(40, 45))}")
-    network = AdaptedPreset(preset=NAME, conditioning=Conditioning.NONE)
-    config = CONFIG.model_copy(update={"steps": 2, "held_out": 1})
-    alone = TrainingJob(photos=photos, network=network, config=config)
-    version = train(alone, store=world.store, runs=tmp_path / "runs").version
-    assert "dictionary" not in version.attributes
-    assert version.statistics["photos"] == 5
-
-
-def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ProfileError, match=r"use one of .*tiny"):
-        validated(AdaptedPreset, {"preset": "huge"}, "model")
 
 
 def test_a_run_can_be_watched_in_tensorboard(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

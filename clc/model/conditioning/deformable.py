@@ -24,8 +24,9 @@ def deformable_convolution(x: Tensor, shift: Tensor, mask: Tensor, weight: Tenso
     rows = torch.arange(height, device=x.device)[:, None] + reach.repeat_interleave(kernel)[:, None, None]
     columns = torch.arange(width, device=x.device) + reach.repeat(kernel)[:, None, None]
     down, right = shift.float().reshape(batch * groups, taps, 2, height, width).unbind(2)
-    places = torch.stack([(columns + right) * 2 + 1, (rows + down) * 2 + 1], dim=-1)
-    places = places / torch.tensor([width, height], device=x.device) - 1  # as `grid_sample` counts: -1 to 1
+    # As `grid_sample` counts: from -1 at one border to 1 at the other.
+    across, along = ((columns + right) * 2 + 1) / width - 1, ((rows + down) * 2 + 1) / height - 1
+    places = torch.stack([across, along], dim=-1)
     seen = F.grid_sample(
         x.float().reshape(batch * groups, -1, height, width), places.flatten(1, 2), align_corners=False
     )

@@ -6,15 +6,15 @@ would release in a fork. They are forked from a process without threads, which h
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
+from clc.runtime import fork_server
+
 _HELD_READY = 4  # batches that each process holds ready
-_STOP_SIGNALS = signal.SIGTERM, signal.SIGINT
 Batch = TypeVar("Batch")
 
 
@@ -24,7 +24,7 @@ def started(batches: Dataset[Batch], order: Iterable[tuple[int, int]], loaders: 
     A signal to all processes of the group (as by Ctrl-C) is for this one alone: the others draw until it stops.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([type(batches).__module__])
+    context.set_forkserver_preload([fork_server.__name__, type(batches).__module__])
     loader = DataLoader(
         batches,
         None,
@@ -34,19 +34,10 @@ def started(batches: Dataset[Batch], order: Iterable[tuple[int, int]], loaders: 
         multiprocessing_context=context,
         worker_init_fn=_begin,
     )
-    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)  # what is started inherits that
-    try:
-        return iter(loader)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    return iter(loader)
 
 
 def _begin(_: int) -> None:
-    os.setpgid(0, 0)
-    for number in _STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # forgets what came before
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
