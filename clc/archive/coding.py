@@ -69,13 +69,14 @@ class CodingSettings:
     """What, beside the photo, decides over its stream.
 
     model: its whole id. size: bytes for all photos, instead of a target for each. references: whether photos may refer
-    to others. carry: what is kept of photos beside their pixels.
+    to others. effort: of the encoder. carry: what is kept of photos beside their pixels.
     """
 
     model: str
     target: Target
     size: int | None = None
     references: bool = True
+    effort: int = 0
     carry: Carry = _EVERYTHING
 
     @property
@@ -88,8 +89,8 @@ class CodingSettings:
 class StoreCoder:
     """Codes with a model of a store and without a dictionary, so that the archive needs the model alone.
 
-    model: a name, as `clc.load` takes it. references: let photos refer to key photos of the archive. carry: as for
-    `StoreCodec.compress`.
+    model: a name, as `clc.load` takes it. references: let photos refer to key photos of the archive. effort, carry: as
+    for `StoreCodec.compress`.
     Raises MissingArtifactError if there is none of that name.
     """
 
@@ -100,11 +101,13 @@ class StoreCoder:
         *,
         size: int | None = None,
         references: bool = True,
+        effort: int = 0,
         carry: Carry | None = None,
         store: str | None = None,
         max_pixels: int | None = None,
     ) -> None:
         from clc.api import find_model
+        from clc.codec.decisions.effort import check_effort
         from clc.codec.size_limit import MAX_PIXELS
         from clc.store.shipped import LayeredStore
 
@@ -112,7 +115,9 @@ class StoreCoder:
         self.max_pixels = max_pixels or MAX_PIXELS
         self._lock = threading.Lock()
         self._opened: KeyCodec | None = None
-        self.settings = CodingSettings(self._model.id, target, size, references, carry or _EVERYTHING)
+        self.settings = CodingSettings(
+            self._model.id, target, size, references, check_effort(effort), carry or _EVERYTHING
+        )
 
     @property
     def takes_keys(self) -> bool:
@@ -127,7 +132,7 @@ class StoreCoder:
 
     def code(self, pixels: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()) -> CodedPhoto:
         """As the protocol says."""
-        coded, used = self._codec.compress_to(pixels, target, keys)
+        coded, used = self._codec.compress_to(pixels, target, keys, effort=self.settings.effort)
         return CodedPhoto(coded, used)
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:

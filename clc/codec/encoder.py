@@ -177,7 +177,7 @@ class Encoder:
         """The image at its quality and with its references, coded with effort, if that costs less as it stands."""
         quality, references = coded.latent.stream.header.quality, coded.latent.references
         start = self._aim(analysis, quality, references)
-        aim = self._refinement(analysis.image, start, quality, references.latents, effort)
+        aim = self._refinement(analysis.image, start, quality, references, effort)
         found = self._code_latent(analysis, quality, references, aim)
         safe = analysis.net.caught(Candidate(found.stream, self._picture(found)), keep=always)
         if safe.doubtful or analysis.net.cost(safe) >= analysis.net.cost(Candidate(coded.stream, coded.picture)):

@@ -61,21 +61,21 @@ class KeyCodec:
         )
 
     def compress_to(
-        self, image: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()
+        self, image: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = (), *, effort: int = 0
     ) -> tuple[Compressed, tuple[int, ...]]:
         """Code uint8 [H, W, 3] to a target; the stream, and which of the key photos in `keys` it refers to, in order.
 
-        None are used where none is like it, or where that does not pay.
+        None are used where none is like it, or where that does not pay. effort: as for `Encoder.compress`.
         Raises what `clc.codec.decisions.targets.compress_to` raises, and BitstreamError for a damaged key photo.
         """
         alignment = self._aligned(image, tuple(keys)) if keys else None
         if alignment is None:
-            return compress_to(self.encoder(), image, target, references=False), ()
+            return compress_to(self.encoder(), image, target, references=False, effort=effort), ()
         used = tuple(alignment.entries.tolist())
         lookup, _ = self._opened(tuple(keys[place] for place in used))
         renumbered = Alignment(np.arange(len(used)), alignment.corners)
         encoder = Encoder(self._network, lookup, aligner=_Found(renumbered), max_pixels=self._max_pixels)
-        coded = compress_to(encoder, image, target)
+        coded = compress_to(encoder, image, target, effort=effort)
         return coded, used if Bitstream.from_bytes(coded.data).header.references else ()
 
     def encoder(self) -> Encoder:

@@ -14,6 +14,13 @@ from clc.commands.tasks import Task, check, plan
 from clc.errors import ClcError, OutputError, ProfileError
 from clc.images.encode import PictureFormat, encode, format_of, suffix_of
 
+EffortOption = Annotated[
+    int,
+    typer.Option(
+        help="0 to 9: search for a smaller file or a better picture. 3 takes about 3 times as long, 6 about 20 "
+        "times, 9 about 100 times; decoding takes no longer.",
+    ),
+]
 MaxPixelsOption = Annotated[
     int | None, typer.Option(min=1, help="Refuse larger images, before memory is allocated for them. Default: 2^26.")
 ]
@@ -47,13 +54,7 @@ def compress(
         str | None, typer.Option(help="Dictionary version. Default: the one the model was trained with.")
     ] = None,
     references: Annotated[bool, typer.Option(help="Use references from the dictionary.")] = True,
-    effort: Annotated[
-        int,
-        typer.Option(
-            help="0 to 9: search for a smaller file or a better picture. 3 takes about 3 times as long, 6 about 20 "
-            "times, 9 about 100 times; decoding takes no longer.",
-        ),
-    ] = 0,
+    effort: EffortOption = 0,
     backbone: BackboneOption = None,
     max_pixels: MaxPixelsOption = None,
     strip: Annotated[bool, typer.Option("--strip", help="Carry no EXIF and XMP.")] = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clc.commands.codec import MaxPixelsOption
+from clc.commands.codec import EffortOption, MaxPixelsOption
 from clc.commands.columns import print_columns
 from clc.commands.options import StoreOption, StrictOption
 from clc.commands.progress import progress
@@ -66,6 +66,7 @@ def pack(
     size: SizeOption = None,
     model: ModelOption = None,
     references: ReferencesOption = True,
+    effort: EffortOption = 0,
     strip: StripOption = False,
     strip_gps: StripGpsOption = False,
     keep_profile: KeepProfileOption = False,
@@ -89,7 +90,7 @@ def pack(
     with _interruptible():
         inputs = _find(photos)
         carry = Carry(strip=strip, strip_gps=strip_gps, keep_profile=keep_profile)
-        coder = _coder(quality, psnr, size, model, references, carry, max_pixels, store)
+        coder = _coder(quality, psnr, size, model, references, effort, carry, max_pixels, store)
         if dry_run:
             return _print_plan(inputs, coder)
         with _progress(inputs) as report:
@@ -109,6 +110,7 @@ def add(
     psnr: PsnrOption = None,
     model: ModelOption = None,
     references: ReferencesOption = True,
+    effort: EffortOption = 0,
     strip: StripOption = False,
     strip_gps: StripGpsOption = False,
     keep_profile: KeepProfileOption = False,
@@ -126,7 +128,7 @@ def add(
     with _interruptible():
         inputs = _find(photos)
         carry = Carry(strip=strip, strip_gps=strip_gps, keep_profile=keep_profile)
-        coder = _coder(quality, psnr, None, model, references, carry, max_pixels, store)
+        coder = _coder(quality, psnr, None, model, references, effort, carry, max_pixels, store)
         with _progress(inputs) as report:
             summary, written = add_to_archive(archive, inputs, coder, report=report)
     _conclude(str(archive), summary, written)
@@ -161,6 +163,7 @@ def _coder(
     size: str | None,
     model: str | None,
     references: bool,
+    effort: int,
     carry: "Carry",
     max_pixels: int | None,
     store: str | None,
@@ -180,7 +183,14 @@ def _coder(
             "FAISS, pip install 'clc[build]'"
         )
     return StoreCoder(
-        model or DEFAULT, target, size=wanted, references=references, carry=carry, store=store, max_pixels=max_pixels
+        model or DEFAULT,
+        target,
+        size=wanted,
+        references=references,
+        effort=effort,
+        carry=carry,
+        store=store,
+        max_pixels=max_pixels,
     )
 
 

@@ -20,6 +20,7 @@ from clc.errors import BitstreamError, MissingArtifactError
 from clc.images.psnr import psnr
 from clc.model.conditioning.fusion import Fusions
 from clc.model.config import Conditioning, ModelConfig
+from clc.model.gain import lagrangian
 from clc.model.transforms.convolutional import ConvolutionalConfig
 from clc.store.shipped import LayeredStore
 from tests.archive.samples import bundled_crops
@@ -155,3 +156,13 @@ class TestFusion:
 
     def test_alone_it_is_the_model_without(self, codec: KeyCodec, camera: list[NDArray[np.uint8]]) -> None:
         assert fused_codec(0).compress_to(camera[1], TARGET)[0].data == codec.compress_to(camera[1], TARGET)[0].data
+
+    def test_effort_knows_the_fusions(self, camera: list[NDArray[np.uint8]], keys: list[bytes]) -> None:
+        codec, target = fused_codec(0), Target.choose(quality=40)
+        costs = []
+        for effort in (0, 5):
+            coded, _ = codec.compress_to(camera[1], target, keys, effort=effort)
+            shown = codec.decoder([keys[1]]).decompress(coded.data)
+            squared = float(np.square(np.subtract(camera[1], shown, dtype=np.float64)).sum()) / 3
+            costs.append(8 * len(coded.data) + lagrangian(40.0) * squared)
+        assert costs[1] < costs[0]

@@ -100,6 +100,11 @@ def test_a_dry_run_says_what_would_be_done(run: Call) -> None:
     assert sorted(os.listdir()) == ["tree"]
 
 
+def test_an_effort_out_of_range_is_refused(run: Call) -> None:
+    code, _, err = run("pack", "tree", "-o", "a.clca", "--effort", "11", *TINY)
+    assert (code, "0 to 9" in err) == (2, True)
+
+
 def test_strict_packs_nothing_where_a_file_would_be_left_out(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(STRICT_VARIABLE, "0")  # the option sets it for the process
     Path("tree/notes.txt").write_text("no photo")

@@ -15,6 +15,7 @@ from PIL import Image
 
 from clc.errors import ProfileError, TrainingError, TrainingStoppedError
 from clc.images import open_source
+from clc.model.config import ModelConfig
 from clc.model.network import CompressionModel
 from clc.runtime.profile_file import validated
 from clc.training.checkpoint import Modules, Progress, load_checkpoint, save_checkpoint

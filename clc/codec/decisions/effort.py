@@ -23,13 +23,16 @@ from torch import Tensor
 
 from clc.codec.decisions.regions import Region, regions
 from clc.codec.decisions.rounding import Aim
+from clc.codec.references.protocols import UsedReferences
 from clc.errors import ProfileError
+from clc.model.conditioning.fusion import Features
 from clc.model.differentiable import differentiable
 from clc.model.gain import lagrangian
 from clc.model.network import CompressionModel
 from clc.model.priors.likelihood import coded_bits, round_half_up, scale_of
 from clc.model.priors.stages import Block
 from clc.model.tiles import to_padded_tensor
+from clc.model.transforms.convolutional import SCALES
 
 EFFORT_MAX = 9
 """The largest effort; 0 codes what g_a gives."""
@@ -69,20 +72,28 @@ def check_effort(effort: int) -> int:
 class Task:
     """What is coded, or a region of it. image: [1, 3, 16h, 16w], padded; size: height and width of what is shown.
 
-    references: [T, M, C, 16, 16] of the tiles of the latent, or None.
+    references: [T, M, C, 16, 16] of the tiles of the latent, or None. features: theirs, where they act on g_s.
     """
 
     image: Tensor
     size: tuple[int, int]
     quality: float
     references: Tensor | None
+    features: Features | None
 
     def of(self, region: Region) -> "Task":
         """The part of a region."""
         pixels = region.pixels
         shown = [max(0, min(end, part.stop) - part.start) for end, part in zip(self.size, pixels, strict=True)]
         references = None if self.references is None else self.references[region.tiles]
-        return replace(self, image=self.image[:, :, *pixels], size=(shown[0], shown[1]), references=references)
+        features = None if self.features is None else tuple(map(region.of_features, self.features, SCALES))
+        return replace(
+            self,
+            image=self.image[:, :, *pixels],
+            size=(shown[0], shown[1]),
+            references=references,
+            features=features,
+        )
 
 
 @dataclass(frozen=True)
@@ -108,19 +119,20 @@ class Refinement:
         return differentiable(self._frozen)
 
     def __call__(
-        self, image: NDArray[np.uint8], start: Aim, quality: float, references: Tensor | None, effort: int
+        self, image: NDArray[np.uint8], start: Aim, quality: float, references: UsedReferences, effort: int
     ) -> Aim:
         """A better aim for an image uint8 [H, W, 3] than `start`, the latent and the hyper-latent that it has.
 
-        references: [T, M, C, 16, 16] of its tiles, or None. effort: 1 to `EFFORT_MAX`.
+        references: what it is coded with. effort: 1 to `EFFORT_MAX`.
         The same on one machine with one number of threads.
         """
         schedule = _SCHEDULES[effort]
         with torch.inference_mode(False), torch.enable_grad():
             latent, hyper = (each.detach().clone().float() for each in (start.latent, start.hyper))
-            known = None if references is None else references.detach().clone().to(latent)
+            known = None if references.latents is None else references.latents.detach().clone().to(latent)
+            features = None if references.features is None else tuple(each.clone() for each in references.features)
             padded = to_padded_tensor(image[None]).to(latent.device)
-            task = Task(padded, (image.shape[0], image.shape[1]), quality, known)
+            task = Task(padded, (image.shape[0], image.shape[1]), quality, known, features)
             aim = Aim(latent, hyper)
             if schedule.annealed:
                 aim = self._annealed(task, aim, schedule.annealed)
@@ -201,7 +213,8 @@ class Refinement:
 
         features = model.prior.features(z_hat, rate)
         decoded = model.decode(features, rate, counted, task.references)
-        shown = model.g_s(model.condition(model.refine(decoded, features, quality), task.references))
+        restored = model.condition(model.refine(decoded, features, quality), task.references)
+        shown = model.synthesise(restored, task.features)
         height, width = task.size
         squared = (shown.float() - task.image)[:, :, :height, :width].square().sum()
         return _Passed(torch.stack(bits).sum() + lagrangian(quality) * 255.0**2 / 3 * squared, decoded)

@@ -39,6 +39,11 @@ class Region:
         """What is seen of a hyper-latent [1, N, h/4, w/4]."""
         return hyper[:, :, *(_divided(each) for each in self.seen)]
 
+    def of_features(self, features: Tensor, scale: int) -> Tensor:
+        """What is seen of features [B, M, w, H, W'] with a position for every `scale` pixels along each side."""
+        rows, columns = (slice(each.start // scale, each.stop // scale) for each in self.pixels)
+        return features[..., rows, columns]
+
     def put(self, whole: Tensor, part: Tensor) -> None:
         """Write the region's own positions of `part`, of what is seen, into a tensor like the latent."""
         whole[:, :, *self.own] = part[:, :, *self._inner()]
