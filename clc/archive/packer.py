@@ -35,7 +35,7 @@ class PackSummary:
     looked_at: photos that were compared with others, before any is coded. coded: streams made; same: photos that have
     the pixels of another; reused: streams found from an interrupted run; already: photos that the archive had.
     referring: streams that refer to key photos. failed: names of photos that are not in the archive, each with the
-    reason.
+    reason. plan: by which they are packed.
     """
 
     looked_at: int = 0
@@ -47,6 +47,7 @@ class PackSummary:
     failed: list[tuple[str, str]] = field(default_factory=list)
     original_bytes: int = 0
     stream_bytes: int = 0
+    plan: ArchivePlan = NO_PLAN
 
     @property
     def packed(self) -> int:
@@ -139,7 +140,7 @@ class Packer:
         through twice. A photo whose key photos cannot be packed is coded without them.
         Raises SourceError if a source cannot be read, OSError if the archive cannot be written.
         """
-        self._plan = plan
+        self._plan = self.summary.plan = plan
         self._keys = {key: self._key_there(key) for planned in plan.photos.values() for key in planned.keys}
         if self._keys:
             self._pack((photo for photo in photos if photo.name in self._keys), report)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clc.commands.album_report import ReportOption, check_report, report_of_list
 from clc.commands.codec import MaxPixelsOption
 from clc.commands.columns import print_columns
 from clc.commands.options import OverwriteOption, StoreOption
+from clc.commands.standard import announce
 from clc.errors import ArchiveError, ProfileError
 from clc.images.encode import PictureFormat
 from clc.runtime.exit import print_error
@@ -25,8 +27,17 @@ _LOSSY = (PictureFormat.JPEG, PictureFormat.WEBP, PictureFormat.AVIF)
 def list_photos(
     archive: ArchiveArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Everything the index says, as JSON.")] = False,
+    page: ReportOption = None,
+    force: OverwriteOption = False,
+    max_pixels: MaxPixelsOption = None,
+    store: StoreOption = None,
 ) -> None:
-    """List the photos of an archive."""
+    """List the photos of an archive, or show them on a page."""
+    if page is not None:
+        if as_json:
+            raise ProfileError("--report writes a page, --json prints a list; give one of them")
+        return _show(archive, page, force, max_pixels, store)
+
     from clc.archive.describe import describe_members
     from clc.archive.names import printable
 
@@ -140,6 +151,15 @@ def _opened(archive: str, *, damaged_exits_with: int = 2) -> "Iterator[ArchiveRe
         yield opened
     finally:
         opened.close()
+
+
+def _show(archive: str, page: Path, force: bool, max_pixels: int | None, store: str | None) -> None:
+    from clc.archive.album import Album, StoreStreamDecoder
+
+    check_report(page, archive, store=store, overwrite=force)
+    with _opened(archive) as opened:
+        report_of_list(page, Album(opened, StoreStreamDecoder(store, max_pixels=max_pixels)), overwrite=force)
+    announce(str(page), f"report of {archive}")
 
 
 def _folder_of(archive: str) -> Path:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clc.commands.album_report import ReportOption, check_report, report_of_pack
 from clc.commands.codec import EffortOption, MaxPixelsOption
 from clc.commands.columns import print_columns
 from clc.commands.options import StoreOption, StrictOption
@@ -56,6 +57,7 @@ KeepProfileOption = Annotated[
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _INTERRUPTED = 130
+_GOES_ON = "interrupted; the same command goes on where this one stopped, unless it wrote to a pipe"
 
 
 def pack(
@@ -71,9 +73,10 @@ def pack(
     strip_gps: StripGpsOption = False,
     keep_profile: KeepProfileOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and write nothing.")] = False,
+    page: ReportOption = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Replace an archive that is there, or what is left of one made otherwise."),
+        typer.Option("--force", help="Replace outputs that are there, or what is left of an archive made otherwise."),
     ] = False,
     max_pixels: MaxPixelsOption = None,
     strict: StrictOption = False,
@@ -87,19 +90,31 @@ def pack(
     from clc.archive.creation import create_archive, stream_archive
     from clc.images.metadata import Carry
 
+    piped = output == STANDARD or is_special(Path(output))
+    if page is not None and (dry_run or piped):
+        raise ProfileError(
+            "--report is about an archive in a file; leave it out, or name a file and do without --dry-run"
+        )
     with _interruptible():
         inputs = _find(photos)
+        if page is not None:
+            files = [photo.path for photo in inputs.photos if photo.path is not None]
+            check_report(page, output, store=store, overwrite=force, photos=files)
         carry = Carry(strip=strip, strip_gps=strip_gps, keep_profile=keep_profile)
         coder = _coder(quality, psnr, size, model, references, effort, carry, max_pixels, store)
         if dry_run:
             return _print_plan(inputs, coder)
         with _progress(inputs) as report:
-            if output == STANDARD or is_special(Path(output)):
+            if piped:
                 with _opened(output) as file:
                     summary, written = stream_archive(file, inputs, coder, report=report)
             else:
                 path = Path(output)
                 summary, written = create_archive(path, inputs, coder, overwrite=force, restart=force, report=report)
+    if page is not None:
+        with _interruptible(f"interrupted; {output} is whole, and `clc list --report` makes a page, too"):
+            report_of_pack(page, Path(output), inputs, coder, summary, store=store, overwrite=force)
+        announce(str(page), f"report of {output}")
     _conclude(output, summary, written)
 
 
@@ -195,11 +210,11 @@ def _coder(
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible(advice: str = _GOES_ON) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print_error("interrupted; the same command goes on where this one stopped, unless it wrote to a pipe")
+        print_error(advice)
         raise typer.Exit(_INTERRUPTED) from None
 
 

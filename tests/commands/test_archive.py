@@ -161,6 +161,46 @@ def test_photos_are_listed(run: Call) -> None:
     assert listed[0]["original_bytes"] == Path("tree/p0.png").stat().st_size
 
 
+def test_a_page_shows_what_was_packed_beside_jpeg_and_avif(run: Call) -> None:
+    Path("tree/bad.jpg").write_bytes(b"no photo")
+    code, out, err = run("pack", "tree", "-o", "a.clca", "--report", "pages/a.html")
+    assert (code, out.splitlines()[0]) == (1, "pages/a.html: report of a.clca")
+    assert len(err.splitlines()) == 1
+    page = Path("pages/a.html").read_text()
+    assert (page.count("<img"), page.count("<dt>AVIF</dt>"), page.count("<b>bad.jpg</b>")) == (len(PHOTOS), 3, 1)
+
+
+def test_a_page_shows_an_archive_that_is_there(run: Call) -> None:
+    packed(run)
+    assert run("list", "a.clca", "--report", "a.html") == (0, "a.html: report of a.clca\n", "")
+    page = Path("a.html").read_text()
+    assert (page.count("<img"), page.count("<dt>AVIF</dt>")) == (len(PHOTOS), 0)
+    assert_refused(run("list", "a.clca", "--report", "a.html"), "a.html is there already", "--force")
+    assert run("list", "a.clca", "--report", "a.html", "--force")[0] == 0
+    assert Path("a.html").read_text() == page
+    assert_refused(run("list", "a.clca", "--report", "a.clca", "--force"), "is the archive")
+    assert_refused(run("list", "a.clca", "--report", "b.html", "--json"), "give one of them")
+
+
+def test_a_page_that_may_not_be_written_is_refused_before_the_work(run: Call) -> None:
+    Path("a.html").write_text("mine")
+    assert_refused(run("pack", "tree", "-o", "a.clca", "--report", "a.html"), "a.html is there already", "--force")
+    assert_refused(run("pack", "tree", "-o", "a.clca", "--report", "tree/p0.png", "--force"), "would be lost")
+    assert_refused(run("pack", "tree", "-o", "a.clca", "--report", "a.clca"), "is the archive")
+    assert_refused(run("pack", "tree", "-o", "-", "--report", "b.html"), "an archive in a file")
+    assert_refused(run("pack", "tree", "-o", "a.clca", "--dry-run", "--report", "b.html"), "without --dry-run")
+    assert sorted(os.listdir()) == ["a.html", "tree"]
+    assert Path("a.html").read_text() == "mine"
+
+
+def test_who_lacks_what_makes_the_page_is_told_before_the_work(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, "clc.archive.album_page", raising=False)
+    monkeypatch.delattr("clc.archive.album_page", raising=False)
+    assert_refused(run("pack", "tree", "-o", "a.clca", "--report", "a.html"), "jinja2: pip install 'clc[build]'")
+    assert os.listdir() == ["tree"]
+
+
 def test_info_says_where_the_bytes_are(run: Call) -> None:
     packed(run)
     code, out, _ = run("info", "a.clca")

@@ -164,7 +164,8 @@ def _pillow_encode(image: NDArray[np.uint8], file_format: str, **options: Any) -
     buffer = io.BytesIO()
     try:
         Image.fromarray(image).save(buffer, file_format, **options)
-    except (OSError, ValueError, RuntimeError, MemoryError) as error:  # AVIF's encoder refuses with RuntimeError
+    except (KeyError, OSError, ValueError, RuntimeError, MemoryError) as error:
+        # KeyError: this Pillow does not have the format; RuntimeError: AVIF's encoder refuses.
         height, width = image.shape[:2]
         raise ImageError(f"{file_format} cannot code this image of {width}×{height} pixels: {error}") from error
     return buffer.getvalue()
