@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from clc.evaluation.measure.at_psnr import at_psnr
 from clc.images.psnr import psnr
 
 _GOLDEN = 5  # every so many photos, one that others refer to
@@ -122,22 +123,14 @@ def _from_yuv(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def at_decibels(
     code: Callable[[int], tuple[int, Pictures]], worst: int, best: int, pictures: Pictures, decibels: float
 ) -> float:
-    """Bytes at a mean PSNR, interpolated in log bytes between neighbouring qualities; those of an end beyond it."""
-    known: dict[int, tuple[int, float]] = {}
+    """Bytes at a mean PSNR; not a number where the best quality does not reach it."""
 
-    def at(quality: int) -> tuple[int, float]:
-        if quality not in known:
-            size, decoded = code(quality)
-            known[quality] = size, mean_psnr(pictures, decoded)
-        return known[quality]
+    def measured(quality: int) -> tuple[int, float]:
+        size, decoded = code(quality)
+        return size, mean_psnr(pictures, decoded)
 
-    low, high = worst, best
-    while abs(high - low) > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if at(middle)[1] < decibels else (low, middle)
-    (small, worse), (large, better) = at(low), at(high)
-    share = min(max((decibels - worse) / (better - worse), 0.0), 1.0) if better > worse else 0.0
-    return math.exp((1 - share) * math.log(small) + share * math.log(large))
+    found = at_psnr(measured, decibels, worst=worst, best=best)
+    return math.nan if found is None else found
 
 
 def mean_psnr(pictures: Pictures, decoded: Pictures) -> float:

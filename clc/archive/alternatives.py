@@ -87,22 +87,22 @@ def _measured(photo: NDArray[np.uint8], decibels: float) -> Alternatives:
 
 
 def _jpeg(photo: NDArray[np.uint8], decibels: float) -> float | None:
-    def code(quality: int, sampling: str) -> tuple[int, NDArray[np.uint8]]:
+    def code(quality: int, sampling: str) -> tuple[int, float]:
         file = jpeg_file(photo, quality, sampling)
-        return len(file), read_jpeg(file)
+        return len(file), psnr(photo, read_jpeg(file))
 
     try:
-        sizes = [at_psnr(partial(code, sampling=sampling), photo, decibels) for sampling in ("4:2:0", "4:4:4")]
+        sizes = [at_psnr(partial(code, sampling=sampling), decibels) for sampling in ("4:2:0", "4:4:4")]
     except ValueError:  # JPEG has no picture of that size
         return None
     return min((size for size in sizes if size is not None), default=None)
 
 
 def _avif(photo: NDArray[np.uint8], decibels: float) -> float | None:
-    def code(quality: int) -> tuple[int, NDArray[np.uint8]]:
+    def code(quality: int) -> tuple[int, float]:
         file = _AVIF.encode(photo, quality)
-        return len(file), _AVIF.decode(file)
+        return len(file), psnr(photo, _AVIF.decode(file))
 
     with suppress(ImageError), without_pixel_limit():
-        return at_psnr(code, photo, decibels)
+        return at_psnr(code, decibels)
     return None

@@ -3,32 +3,24 @@
 import math
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from clc.images.psnr import psnr
-
-_WORST, _BEST = 1, 99
-
 
 def at_psnr(
-    code: Callable[[int], tuple[int, NDArray[np.uint8]]], photo: NDArray[np.uint8], decibels: float
+    measure: Callable[[int], tuple[int, float]], decibels: float, *, worst: int = 1, best: int = 99
 ) -> float | None:
     """Bytes at a PSNR in dB, interpolated in log bytes between neighbouring qualities, which bisection finds.
 
-    code: quality, 1 to 99 → bytes of the file, and what is decoded from it, uint8 [H, W, 3].
-    If the worst quality is better than asked for, its bytes; None if the best is worse. Raises what `code` raises.
+    measure: a quality → bytes, and dB of what is decoded from them. worst, best: its ends; smaller may be better.
+    If the worst quality is better than asked for, its bytes; None if the best is worse. Raises what `measure` raises.
     """
     known: dict[int, tuple[int, float]] = {}
 
     def at(quality: int) -> tuple[int, float]:
         if quality not in known:
-            size, shown = code(quality)
-            known[quality] = size, psnr(photo, shown)
+            known[quality] = measure(quality)
         return known[quality]
 
-    low, high = _WORST, _BEST
-    while high - low > 1:
+    low, high = worst, best
+    while abs(high - low) > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if at(middle)[1] < decibels else (low, middle)
     (small, worse), (large, better) = at(low), at(high)
