@@ -218,7 +218,9 @@ def test_the_differentiable_copy_has_the_rates_of_the_model(model: CompressionMo
     with torch.inference_mode():
         estimate = differentiable(model)(image, None, quality, synthesise=False)
     bits = 8 * (len(stream.hyper or b"") + len(stream.latent or b""))
-    assert float(estimate.latent_bits + estimate.hyper_bits) == pytest.approx(bits, rel=0.1)  # tables expect more outliers
+    assert float(estimate.latent_bits + estimate.hyper_bits) == pytest.approx(
+        bits, rel=0.1
+    )  # tables expect more outliers
     assert model.prior.scale.exact  # the model itself is as before
     with pytest.raises(ValueError, match="frozen"):
         differentiable(CompressionModel(model.config))
