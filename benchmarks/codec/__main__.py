@@ -14,6 +14,7 @@ _NAMES = (
     "rate",
     "speed",
     "coder",
+    "effort",
     "fuzz",
     "large",
     "presets",
