@@ -200,7 +200,7 @@ def test_regions_cover_a_latent_once_and_start_where_they_may(size: tuple[int, i
     assert (covered == 1).all()
 
 
-@pytest.mark.parametrize("effort", [2, 5])
+@pytest.mark.parametrize("effort", [2, 6])
 def test_large_photos_are_searched_region_by_region(
     codec: Codec, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, effort: int
 ) -> None:

@@ -56,8 +56,8 @@ class Schedule:
 
 _SCHEDULES = (
     Schedule(0, 0),
-    *(Schedule(0, steps) for steps in (1, 2, 3, 5)),
-    *(Schedule(steps, 3) for steps in (10, 24, 42, 75, 130)),
+    *(Schedule(0, steps) for steps in (1, 2, 3, 5, 9)),
+    *(Schedule(steps, 3) for steps in (24, 42, 75, 130)),
 )
 
 
