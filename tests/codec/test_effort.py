@@ -204,7 +204,7 @@ def test_regions_cover_a_latent_once_and_start_where_they_may(size: tuple[int, i
 def test_large_photos_are_searched_region_by_region(
     codec: Codec, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, effort: int
 ) -> None:
-    small = photo[:64, :192]
+    small = photo[:128, :192]
     plain, whole = (cost(codec, small, codec.compress(small, references=False, effort=each)) for each in (0, effort))
     monkeypatch.setattr(regions_of, "_SIDE", 4)  # as if the photo were large
     parts = cost(codec, small, codec.compress(small, references=False, effort=effort))
