@@ -23,7 +23,7 @@ from clc.codec.safety.net import Candidate, SafetyNet
 from clc.codec.size_limit import MAX_PIXELS, check_image
 from clc.codec.stored_quality import stored_quality
 from clc.errors import MissingArtifactError
-from clc.model.gain import Rate, lagrangian
+from clc.model.gain import Rate
 from clc.model.limits import MAX_REFERENCES
 from clc.model.priors.stages import Block
 
@@ -169,8 +169,9 @@ class Encoder:
         if not always and self._config.references_optional:
             choices = (*analysis.choices, NO_REFERENCES)
         coded = [self._code_latent(analysis, quality, choice) for choice in choices]
-        cheapest = coded[0] if len(coded) == 1 else min(coded, key=lambda each: self._cost(each, analysis))
-        safe = analysis.net.caught(Candidate(cheapest.stream, self._picture(cheapest)), keep=always)
+        offered = [(each, Candidate(each.stream, self._picture(each))) for each in coded]
+        cheapest, candidate = min(offered, key=lambda each: analysis.net.cost(each[1]))
+        safe = analysis.net.caught(candidate, keep=always)
         return CodedImage(safe.stream, safe.picture, cheapest), safe.doubtful
 
     def _refined(self, analysis: Analysis, coded: CodedImage, effort: int, *, always: bool) -> CodedImage:
@@ -183,17 +184,6 @@ class Encoder:
         if safe.doubtful or analysis.net.cost(safe) >= analysis.net.cost(Candidate(coded.stream, coded.picture)):
             return coded
         return CodedImage(safe.stream, safe.picture, found)
-
-    def _cost(self, coded: CodedLatent, analysis: Analysis) -> float:
-        """R + λ·255²·D, in bits. g_s is nearly orthonormal, so that errors of the latent are those of the pixels; where
-        references act on it, D is that of the pixels.
-        """
-        if self._config.fuses:
-            return analysis.net.cost(Candidate(coded.stream, self._picture(coded)))
-        quality = coded.stream.header.quality
-        error = coded.decoded * self._network.model.gain.inverse_gain(quality) - analysis.latent
-        squared = float(error.square().sum()) / 3  # D is the mean over R, G and B
-        return 8 * len(coded.stream.to_bytes()) + lagrangian(quality) * 255.0**2 * squared
 
     def _aim(self, analysis: Analysis, quality: float, references: UsedReferences) -> Aim:
         """What the transforms give at one quality with these references, to be rounded."""

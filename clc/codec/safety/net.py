@@ -29,7 +29,7 @@ _FEW_COLOURS, _DRAWN_SHARE = 16, 0.25  # the most frequent colours of most photo
 _SAMPLED_PIXELS, _SAMPLED_ROWS = 2**14, 64
 # Times JPEG's squared error, at two qualities: on photos the network is better. Where it is not, it becomes worse as
 # the quality rises: what is doubtful at one quality stays so.
-_HARDLY_BETTER = (0.75, 0.62)
+_HARDLY_BETTER = (0.75, 0.50)
 _HARDLY_BETTER_AT = (30.0, 90.0)
 _NEARLY = 1.15  # times the least cost
 
