@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -20,11 +21,12 @@ from clc.codec.bitstream import QUALITY_STEPS
 from clc.codec.decisions.targets import Metric, Target
 from clc.codec.metadata_section import pack_items
 from clc.errors import ImageError, TargetError
-from clc.model.limits import QUALITY_MAX
+from clc.model.limits import QUALITY_MAX, QUALITY_MIN
 from clc.runtime.prefetch import in_parallel
 
 _READERS = 2
 _DECIBELS = 0.08  # of a step of quality, about
+_SMALLER = (70.0, 50.0, 30.0, 15.0, QUALITY_MIN)  # where a photo's bytes jump from one quality to the next
 _SQUEEZE = 0.985  # of the bytes that are left: a rate is met within 2 %
 
 
@@ -255,19 +257,23 @@ class Packer:
         summary.original_bytes += opened.size
 
     def _within_budget(self, work: _Work, share: Share, budget: SizeBudget) -> _Work:
-        most = budget.most()
-        size = 0 if work.coded is None else len(work.coded.data)
+        size, most = 0 if work.coded is None else len(work.coded.data), budget.most()
         if size > most and work.opened.pixels is not None:
-            try:
-                target = Target(Metric.BPP, max(_SQUEEZE * most, 1) * 8 / work.pixels)
-                coded = self._coder.code(work.opened.pixels, target, [key.stream for key in work.keys])
-                work = replace(work, target=target, coded=coded)
-                size = len(coded.data)
-            except TargetError:
-                work = _Work(work.opened, reason="no bytes are left for it; give a larger --size")
-                size = 0
+            work = self._squeezed(work, most)
+            size = 0 if work.coded is None else len(work.coded.data)
         budget.spend(share, size)
         return work
+
+    def _squeezed(self, work: _Work, most: float) -> _Work:
+        """The photo in so many bytes: just within them, or, where no quality gives that, at one that takes less."""
+        assert work.opened.pixels is not None, "coded before"
+        rate = Target(Metric.BPP, max(_SQUEEZE * most, 1) * 8 / work.pixels)
+        for target in (rate, *(Target(Metric.QUALITY, quality) for quality in _SMALLER)):
+            with suppress(TargetError):
+                coded = self._coder.code(work.opened.pixels, target, [key.stream for key in work.keys])
+                if len(coded.data) <= most:
+                    return replace(work, target=target, coded=coded)
+        return _Work(work.opened, reason="no bytes are left for it; give a larger --size")
 
     def _label(self, opened: Opened, keys: tuple[_Key, ...] = ()) -> Label:
         """What the stream is made of is hashed: the file, by how much it is finer, the key photos that are offered."""
