@@ -17,8 +17,8 @@ from clc.images.encode import PictureFormat, encode, format_of, suffix_of
 EffortOption = Annotated[
     int,
     typer.Option(
-        help="0 to 9: search for a smaller file or a better picture. 3 takes about 3 times as long, 6 about 20 "
-        "times, 9 about 100 times; decoding takes no longer.",
+        help="0 to 9: search for a smaller file or a better picture. 3 takes about 5 times as long, 6 about 30 "
+        "times, 9 about 150 times; decoding takes no longer.",
     ),
 ]
 MaxPixelsOption = Annotated[
