@@ -26,7 +26,7 @@ from clc.model.limits import MAX_REFERENCES, QUALITY_MAX, QUALITY_MIN
 from clc.runtime.prefetch import in_parallel
 
 _DISTORTION = 1.1  # λD of a photo that is coded alone, in units of its bytes: 1.0 to 1.3
-_LEAST, _SLOPE = 0.13, 0.92  # of the bytes: what a photo takes that a key photo explains all of, and how that grows
+_LEAST, _SLOPE = 0.21, 0.74  # of the bytes: what a photo takes that a key photo explains all of, and how that grows
 _DECIBELS = 1.3  # by which a photo is better that a key photo, 30 steps finer, explains all of
 _RELATED = 0.9  # of its cost left: by less, a photo is not helped
 _PASSED_ON = 0.9  # of what a key photo gains by being finer, to a photo that it explains all of
