@@ -188,7 +188,7 @@ class Packer:
         keys = tuple(key for key in written if key is not None)
         left = None if self._left is None else self._left.find(self._label(opened, keys))
         if left is not None and self._writer.has_streams(left.label.keys):
-            return self._without_stream(_Work(opened, left=left, keys=keys))
+            return self._without_stream(_Work(opened, left=left, keys=keys), left.extent.length)
         if self._budget is None:
             return _Work(opened, target=finer(self._coder.settings.target, planned.finer), keys=keys)
         share = self._budget.share(self._weight(opened))
@@ -202,9 +202,9 @@ class Packer:
         """Pixels, as many as a photo has that takes as much as this one is planned to."""
         return _Work(opened).pixels * self._planned(opened).share
 
-    def _without_stream(self, work: _Work) -> _Work:
+    def _without_stream(self, work: _Work, size: int = 0) -> _Work:
         if self._budget is not None:
-            self._budget.skip(self._weight(work.opened))
+            self._budget.skip(self._weight(work.opened), size)
         return work
 
     def _code(self, work: _Work) -> _Work:
@@ -212,7 +212,13 @@ class Packer:
         if work.target is None or work.opened.pixels is None:
             return work
         try:
-            coded = self._coder.code(work.opened.pixels, work.target, [key.stream for key in work.keys])
+            try:
+                coded = self._coder.code(work.opened.pixels, work.target, [key.stream for key in work.keys])
+            except TargetError:
+                if not self._planned(work.opened).finer:
+                    raise
+                # A key photo that cannot be finer than asked for is as fine as asked for.
+                coded = self._coder.code(work.opened.pixels, self._coder.settings.target)
         except (ImageError, TargetError) as error:
             return _Work(work.opened, reason=str(error), share=work.share)
         return replace(work, coded=coded)
@@ -238,6 +244,7 @@ class Packer:
             number = self._writer.adopt_stream(stream, work.left.extent.at, work.left.label.keys)
             self._written(opened, number, stream)
             summary.reused += 1
+            summary.referring += bool(work.left.label.keys)
             summary.stream_bytes += len(stream)
         elif work.coded is not None:
             data = work.coded.data

@@ -8,6 +8,7 @@ would be alone: a finer key photo also makes the photos better that refer to it.
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -21,6 +22,7 @@ from clc.archive.opened import Opened, open_photo
 from clc.archive.packer import PackSummary
 from clc.archive.plan import NO_PLAN, ArchivePlan, Plan, PlannedPhoto
 from clc.archive.resemblance import Resemblance, resemblance, thumbnail
+from clc.errors import ArchiveError, BitstreamError
 from clc.model.gain import lagrangian
 from clc.model.limits import MAX_REFERENCES, QUALITY_MAX, QUALITY_MIN
 from clc.runtime.prefetch import in_parallel
@@ -46,17 +48,20 @@ def plan_for(
 ) -> ArchivePlan:
     """What is to become of photos: compared with each other, where the coder takes key photos.
 
+    Where there are bytes for all photos instead of a quality for each, all stand alone: what related photos take
+    differs too much for one budget.
     report: called after each photo. archive: to which they are added; its key photos may serve them too.
-    Raises SourceError if a source cannot be read, ArchiveError if a key photo is damaged.
+    Raises SourceError if a source cannot be read.
     """
-    if not coder.takes_keys:
+    if coder.settings.size is not None or not coder.takes_keys:
         return NO_PLAN
     threads = threads or len(os.sched_getaffinity(0))
     names: list[str] = []
     thumbnails: list[NDArray[np.uint8]] = []
     for name, stream in [] if archive is None else _key_photos(archive, coder.settings.model):
-        names.append(name)
-        thumbnails.append(thumbnail(coder.decode(stream)))
+        with suppress(BitstreamError):  # what is damaged is not referred to; `clc verify` names it
+            thumbnails.append(thumbnail(coder.decode(stream)))
+            names.append(name)
     there = len(names)
     pictures: set[bytes] = set()
     reading = partial(_looked_at, coder=coder)
@@ -80,7 +85,8 @@ def _key_photos(archive: ArchiveReader, model: str) -> Iterator[tuple[str, bytes
     alone = {at for at, (_, row) in rows.items() if not row.parents}
     for at in sorted(alone if len(alone) <= _FEW else keys & alone):
         name, row = rows[at]
-        yield name, archive.stream(row, name)
+        with suppress(ArchiveError):
+            yield name, archive.stream(row, name)
 
 
 def planned(names: Sequence[str], seen: Resemblance, there: int = 0) -> ArchivePlan:

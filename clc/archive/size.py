@@ -75,9 +75,10 @@ class SizeBudget:
             self._predicted += share.predicted
             self._actual += size
 
-    def skip(self, pixels: float) -> None:
-        """A photo needs no stream."""
+    def skip(self, pixels: float, size: int = 0) -> None:
+        """A photo needs no stream, or has one of `size` bytes already."""
         self._pixels -= pixels
+        self._left -= size
 
     def most(self) -> float:
         """Bytes that the photo whose turn it is may take, so that those behind it fit at the smallest quality."""

@@ -24,7 +24,7 @@ from clc.archive.plan import ArchivePlan, PlannedPhoto
 from clc.archive.soundness import verify_archive
 from clc.archive.unpacker import PictureFolder, unpack
 from clc.archive.writer import locked, open_archive
-from clc.errors import ArchiveError, ImageError, OutputError
+from clc.errors import ArchiveError, ImageError, OutputError, TargetError
 from clc.images.metadata import Carry
 from tests.archive.samples import LosslessCoder, LosslessDecoder, pixels, stream_of, write_photos
 
@@ -197,6 +197,17 @@ class TestReferences:
         )
         assert summary.reused == 4
         assert album.with_name("b.clca").read_bytes() == whole
+
+    def test_a_key_photo_that_cannot_be_finer_is_as_fine_as_the_others(self, album: Path, folder: Path) -> None:
+        class Limited(LosslessCoder):
+            def code(self, picture, target, keys=()):
+                if target.value > 50:
+                    raise TargetError("no quality gives that")
+                return super().code(picture, target, keys)
+
+        summary, _ = create_archive(album, find_inputs([str(folder)]), Limited(), plan=self.PLAN)
+        assert summary.failed == []
+        assert_same(album, folder)
 
     def test_without_its_key_photo_a_photo_is_coded_with_what_is_left(self, album: Path, folder: Path) -> None:
         (folder / "photo-4.png").write_bytes(b"no photo")

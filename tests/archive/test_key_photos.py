@@ -122,3 +122,29 @@ def test_it_is_said_who_refers_to_whom(album: Path) -> None:
     assert len(keys) == 1
     assert keys < set(CAMERA)
     assert sorted(name for name, names in said.items() if names) == sorted(set(CAMERA) - keys)
+
+
+def test_going_on_keeps_to_the_size(folder: Path, tmp_path: Path) -> None:
+    path, wanted = tmp_path / "sized.clca", 9000
+    with pytest.raises(Stop):
+        create_archive(path, find_inputs([str(folder)]), coder(size=wanted), report=stop_after(3))
+    summary, size = create_archive(path, find_inputs([str(folder)]), coder(size=wanted))
+    assert summary.reused >= 2
+    assert summary.failed == []
+    assert size <= wanted
+
+
+def test_a_damaged_key_photo_is_not_referred_to(album: Path, folder: Path, tmp_path: Path) -> None:
+    archive = open_archive(album)
+    key = next(archive.index.stream(row.parents[0]) for _, row in archive.members() if row.parents)
+    data = bytearray(album.read_bytes())
+    data[key.extent.at + key.extent.length // 2] ^= 1
+    path, new = tmp_path / "damaged.clca", tmp_path / "new"
+    path.write_bytes(data)
+    new.mkdir()
+    Image.fromarray(again(bundled_crops()[0], 98, noise=1.0)).save(new / "later.png")
+    add_to_archive(path, find_inputs([str(new)]), coder())
+    assert key.extent.at not in {
+        open_archive(path).index.stream(parent).extent.at
+        for parent in open_archive(path).stream_row("later.png").parents
+    }
