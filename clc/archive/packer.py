@@ -122,9 +122,8 @@ class Packer:
         self._archive = archive
         self._threads = threads or len(os.sched_getaffinity(0))
         self._by_file = {} if archive is None else _same_coding(archive, coder)
-        self._streams: dict[
-            bytes, int | str
-        ] = {}  # by the SHA-256 of pixels: the stream's number, or why there is none
+        # By the SHA-256 of pixels: the stream's number, or why there is none.
+        self._streams: dict[bytes, int | str] = {}
         self._names: set[str] = set()
         self._plan = NO_PLAN
         self._keys: dict[str, _Key | None] = {}  # those that are written

@@ -129,7 +129,7 @@ def _descriptions(thumbnails: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32
 
 
 def _nearest(descriptions: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The photos nearest to each, [N, up to 12], itself apart; of equals the first."""
+    """The photos nearest to each, [N, up to 20], itself apart; of equals the first."""
     count = len(descriptions)
     squares = np.square(descriptions).sum(axis=1)
     number = min(_CANDIDATES, count - 1)

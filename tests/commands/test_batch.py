@@ -122,7 +122,7 @@ def test_the_psnr_is_measured_if_asked_for(clc: Call) -> None:
     clc("decompress", "out", "-O", "back")
     found = [psnr(read_image(f"in/photo-{n}.png"), read_image(f"back/photo-{n}.png")) for n in (1, 2)]
     lines = out.splitlines()
-    assert [f", {value:.2f} dB, " in line for value, line in zip(found, lines, strict=False)] == [True, True]
+    assert [f", {value:.2f} dB, " in line for value, line in zip(found, lines[:2], strict=True)] == [True, True]
     assert f"mean PSNR {sum(found) / 2:.2f} dB" in lines[-1]
 
 
