@@ -18,6 +18,7 @@ _NAMES = (
     "fuzz",
     "large",
     "presets",
+    "safety",
     "saturation",
     "synthesis",
     "worst",
