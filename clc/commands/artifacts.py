@@ -74,12 +74,13 @@ def artifact_app(kind: Kind) -> typer.Typer:
         store: StoreOption = None,
     ) -> None:
         """Show, set or roll back an alias."""
-        aliases = Store(store).aliases
+        opened = LayeredStore(store)
+        aliases = opened.aliases
         if name is None:
             for each, revision in aliases.list(kind).items():
                 typer.echo(f"{each} {revision.id[:16]}")
         elif ref is not None:
-            typer.echo(f"{name} {aliases.set(kind, name, Store(store).get(kind, ref)).id[:16]}")
+            typer.echo(f"{name} {aliases.set(kind, name, ref).id[:16]}")
         elif rollback:
             typer.echo(f"{name} {aliases.rollback(kind, name).id[:16]}")
         elif history:

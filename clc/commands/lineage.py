@@ -9,7 +9,8 @@ import typer
 
 from clc.commands.options import StoreOption
 from clc.commands.version_argument import RefArgument
-from clc.store import Kind, Lineage, Store, lineage, short_id
+from clc.store import Kind, Lineage, lineage, short_id
+from clc.store.shipped import LayeredStore
 
 
 def add_lineage_command(app: typer.Typer, kind: Kind) -> None:
@@ -22,7 +23,7 @@ def add_lineage_command(app: typer.Typer, kind: Kind) -> None:
         store: StoreOption = None,
     ) -> None:
         """Print what a version was made from, down to the photos."""
-        tree = lineage(Store(store).get(kind, ref))
+        tree = lineage(LayeredStore(store).get(kind, ref))
         if as_json:
             typer.echo(json.dumps(asdict(tree), indent=2))
             return

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from clc.errors import AliasConflictError, CorruptArtifactError, MissingArtifactError, StoreError
 from clc.store.kind import Kind
 from clc.store.layout import ALIAS_REVISION, alias_path, aliases_directory
-from clc.store.version import Version, load_version
+from clc.store.version import Version
 
 if TYPE_CHECKING:
     from clc.store.store import Store
@@ -79,13 +79,13 @@ class Aliases:
     def resolve(self, kind: Kind, name: str) -> Version:
         """Return the version that an alias points to. Raises MissingArtifactError if alias or version is missing."""
         current = self._existing(kind, name)
-        version = load_version(self._storage, kind, current.id)
-        if version is None:
+        try:
+            return self._store.get(kind, current.id)
+        except MissingArtifactError as error:
             raise MissingArtifactError(
                 f"alias {name!r} points to {kind}/{current.id}, which is not in {self._store.url}; import that "
                 f"version, or move the alias: `clc {kind} list` shows what is there"
-            )
-        return version
+            ) from error
 
     def history(self, kind: Kind, name: str) -> tuple[AliasRevision, ...]:
         """Return all revisions, oldest first. Raises MissingArtifactError if there is no such alias."""

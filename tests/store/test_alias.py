@@ -7,6 +7,7 @@ import pytest
 
 from clc.errors import AliasConflictError, CorruptArtifactError, MissingArtifactError, StoreError
 from clc.store import Kind, Store
+from clc.store.shipped import LayeredStore
 
 KIND = Kind.DICTIONARY
 
@@ -126,3 +127,11 @@ def test_a_damaged_revision_is_named(store: Store, make) -> None:
     path.write_text("{")
     with pytest.raises(CorruptArtifactError, match=r"00000001\.json is not an alias revision"):
         store.get(KIND, "latest")
+
+
+def test_an_alias_may_point_to_a_model_that_comes_with_the_installation(tmp_path: Path) -> None:
+    store = LayeredStore(tmp_path)
+    store.aliases.set(Kind.MODEL, "production", "tiny")
+    assert store.get(Kind.MODEL, "production").id == store.get(Kind.MODEL, "tiny").id
+    with pytest.raises(MissingArtifactError, match="alias 'production' points to model/"):
+        Store(tmp_path).get(Kind.MODEL, "production")
