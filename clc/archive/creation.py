@@ -14,13 +14,13 @@ from PIL import Image
 from clc.archive.byte_ranges import LocalFile
 from clc.archive.coding import PhotoCoder
 from clc.archive.container import ArchiveReader
-from clc.archive.framing import HEADER_BYTES, WORK_KEY_BYTES, header
+from clc.archive.framing import HEADER_BYTES, WORK_KEY_BYTES, header, is_archive
 from clc.archive.inputs import InputPhoto, Inputs
 from clc.archive.opened import open_photo
 from clc.archive.packer import LeftStreams, Packer, PackSummary
 from clc.archive.plan import ArchivePlan
 from clc.archive.planning import plan_for
-from clc.archive.records import FoundStream, whole_streams
+from clc.archive.records import FoundStream, settings_in, whole_streams
 from clc.archive.size import SAMPLE, SizeBudget
 from clc.archive.writer import ArchiveWriter, locked
 from clc.codec.decisions.targets import Metric, Target
@@ -30,8 +30,8 @@ from clc.images.pixel_limit import without_pixel_limit
 from clc.runtime.files import check_output, file_key, put_in_place
 
 Report = Callable[[PackSummary], None]
-_INDEX_BYTES = 130  # of a member, its name apart: record, digests, columns
-_FIXED_BYTES = 420
+_INDEX_BYTES = 120  # of a member, its name apart: record, digests, columns
+_FIXED_BYTES = 250
 
 
 def part_of(output: Path) -> Path:
@@ -68,6 +68,8 @@ def create_archive(
         end = max((found.extent.end for found in left.streams.values()), default=0)
         os.ftruncate(file.fileno(), end)
         writer = ArchiveWriter(file, at=end)
+        if not left.streams:
+            writer.begin(coder.settings.digest)
         try:
             summary = _packed(writer, inputs, coder, left, threads=threads, report=report, plan=plan)
             if not writer.members:
@@ -90,6 +92,7 @@ def stream_archive(
 ) -> tuple[PackSummary, int]:
     """`create_archive` into what cannot seek, a pipe for one. Raises OSError if it cannot be written."""
     writer = ArchiveWriter(file)
+    writer.begin(coder.settings.digest)
     summary = _packed(writer, inputs, coder, threads=threads, report=report)
     writer.close()
     return summary, writer.size
@@ -111,6 +114,7 @@ def add_to_archive(
             found = whole_streams(source, archive.footer.end) if archive.torn else iter(())
             left = LeftStreams(source, _by_label(found))
             writer = ArchiveWriter(file, archive, source.size)
+            writer.begin(coder.settings.digest)
             summary = _packed(writer, inputs, coder, left, archive=archive, threads=threads, report=report)
             if summary.packed:
                 writer.close()
@@ -148,22 +152,24 @@ def _packed(
 def _left_in(part: Path, coder: PhotoCoder, restart: bool) -> LeftStreams:
     source = LocalFile(part)
     start = source.read(0, HEADER_BYTES)
+    if is_archive(start) and len(start) == HEADER_BYTES and start != header():
+        if not restart:
+            raise ArchiveError(f"{part} was begun by another release of CLC; --force begins again")
+        return LeftStreams(source, {})
     if start != header()[: len(start)]:
         raise ArchiveError(f"{part} is there, and is no archive that was interrupted; move it away")
-    found = list(whole_streams(source, HEADER_BYTES))
-    settings = coder.settings.digest[:WORK_KEY_BYTES]
-    if any(each.label.settings != settings for each in found):
+    if settings_in(source, HEADER_BYTES) - {coder.settings.digest[:WORK_KEY_BYTES]}:
         if not restart:
             raise ArchiveError(
                 f"{part} was begun with another model or quality; give these again to go on with it, or --force to "
                 "begin again"
             )
-        found = []
-    return LeftStreams(source, _by_label(iter(found)))
+        return LeftStreams(source, {})
+    return LeftStreams(source, _by_label(whole_streams(source, HEADER_BYTES)))
 
 
-def _by_label(found: Iterator[FoundStream]) -> dict[tuple[bytes, bytes, str], FoundStream]:
-    return {(each.label.settings, each.label.original, each.label.name): each for each in found}
+def _by_label(found: Iterator[FoundStream]) -> dict[tuple[bytes, str], FoundStream]:
+    return {(each.label.work, each.label.name): each for each in found if each.label.work}
 
 
 def _check_sources(output: Path, inputs: Inputs) -> None:

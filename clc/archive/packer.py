@@ -67,11 +67,11 @@ class LeftStreams:
     """Whole streams that an interrupted run left in the file, by what their records say."""
 
     source: ByteRanges
-    streams: Mapping[tuple[bytes, bytes, str], FoundStream]
+    streams: Mapping[tuple[bytes, str], FoundStream]
 
     def find(self, label: Label) -> FoundStream | None:
         """The stream that this label would be written for."""
-        return self.streams.get((label.settings[:WORK_KEY_BYTES], label.original[:WORK_KEY_BYTES], label.name))
+        return self.streams.get((label.work, label.name))
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,8 @@ class Packer:
         if keys or planned.finer:
             finer_by = round(planned.finer * QUALITY_STEPS).to_bytes(2, "little")
             made_of = sha256(made_of + finer_by + b"".join(sha256(key.stream) for key in keys))
-        return Label(self._coder.settings.digest, made_of, opened.photo.name)
+        work = sha256(self._coder.settings.digest + made_of)
+        return Label(work[:WORK_KEY_BYTES], opened.photo.name)
 
     def _written(self, opened: Opened, number: int, stream: bytes) -> None:
         self._streams[opened.picture] = number
