@@ -1,37 +1,26 @@
 """Making an archive of photos, and adding photos to one: the files, the locks, and going on after an interruption."""
 
-import io
 import os
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from itertools import islice
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-
-from PIL import Image
 
 from clc.archive.byte_ranges import LocalFile
 from clc.archive.coding import PhotoCoder
 from clc.archive.container import ArchiveReader
 from clc.archive.framing import HEADER_BYTES, WORK_KEY_BYTES, header, is_archive
-from clc.archive.inputs import InputPhoto, Inputs
-from clc.archive.opened import open_photo
+from clc.archive.inputs import Inputs
 from clc.archive.packer import LeftStreams, Packer, PackSummary
 from clc.archive.plan import ArchivePlan
 from clc.archive.planning import plan_for
 from clc.archive.records import FoundStream, settings_in, whole_streams
-from clc.archive.size import SAMPLE, SizeBudget
+from clc.archive.size_sample import budget_for
 from clc.archive.writer import ArchiveWriter, locked
-from clc.codec.decisions.targets import Metric, Target
-from clc.errors import ArchiveError, ImageError, OutputError, TargetError
-from clc.images.decode import DECODER_FAILURES
-from clc.images.pixel_limit import without_pixel_limit
+from clc.errors import ArchiveError, ImageError, OutputError
 from clc.runtime.files import check_output, file_key, put_in_place
 
 Report = Callable[[PackSummary], None]
-_INDEX_BYTES = 120  # of a member, its name apart: record, digests, columns
-_FIXED_BYTES = 250
 
 
 def part_of(output: Path) -> Path:
@@ -141,7 +130,7 @@ def _packed(
     try:
         if plan is None:
             plan = plan_for(inputs, coder, report, threads, archive)
-        budget = None if coder.settings.size is None else _budget(inputs, coder, coder.settings.size, plan)
+        budget = None if coder.settings.size is None else budget_for(inputs, coder, coder.settings.size, plan, threads)
         packer = Packer(writer, coder, archive=archive, left=left, budget=budget, threads=threads)
         packer.summary.failed += inputs.unusable
         return packer.pack(inputs, report, plan)
@@ -187,34 +176,3 @@ def _full_disk(path: Path) -> Iterator[None]:
             f"{path}: cannot be written: {error.strerror or error}; make room, then run the same command again, which "
             "goes on where this one stopped"
         ) from error
-
-
-def _budget(inputs: Inputs, coder: PhotoCoder, size: int, plan: ArchivePlan) -> SizeBudget:
-    pixels, photos, overhead = 0.0, 0, _FIXED_BYTES
-    for photo in inputs:
-        if count := _pixels(photo):
-            pixels += count * plan[photo.name].share
-            photos += 1
-            overhead += _INDEX_BYTES + 2 * len(photo.name.encode())
-    if overhead >= size:
-        raise TargetError(f"{size:,} bytes do not even hold an index of {photos} photos; give a larger --size")
-    chosen = islice((photo for photo in inputs if _pixels(photo)), 0, None, max(1, photos // SAMPLE))
-    sample = [opened.pixels for opened in (open_photo(each, max_pixels=coder.max_pixels) for each in chosen)]
-    coder.prepare()
-    return SizeBudget(
-        size - overhead,
-        pixels,
-        [each for each in sample if each is not None],
-        lambda picture, quality: len(coder.code(picture, Target(Metric.QUALITY, quality)).data),
-    )
-
-
-def _pixels(photo: InputPhoto) -> int:
-    """By the file's header; 0 for a photo that cannot be read, which the packing will name."""
-    if photo.path is not None and not photo.path.is_file():
-        return 0  # opening a FIFO would wait
-    with suppress(ImageError, *DECODER_FAILURES), warnings.catch_warnings(), without_pixel_limit():
-        warnings.simplefilter("ignore")
-        with Image.open(photo.path or io.BytesIO(photo.read())) as image:
-            return image.width * image.height
-    return 0

@@ -190,20 +190,16 @@ class Packer:
             return self._without_stream(_Work(opened, left=left, keys=keys), left.extent.length)
         if self._budget is None:
             return _Work(opened, target=finer(self._coder.settings.target, planned.finer), keys=keys)
-        share = self._budget.share(self._weight(opened))
+        share = self._budget.share(opened.photo.name)
         target = finer(Target(Metric.QUALITY, share.quality), planned.finer)
         return _Work(opened, target=target, share=share, keys=keys)
 
     def _planned(self, opened: Opened) -> PlannedPhoto:
         return self._plan[opened.photo.name]
 
-    def _weight(self, opened: Opened) -> float:
-        """Pixels, as many as a photo has that takes as much as this one is planned to."""
-        return _Work(opened).pixels * self._planned(opened).share
-
     def _without_stream(self, work: _Work, size: int = 0) -> _Work:
         if self._budget is not None:
-            self._budget.skip(self._weight(work.opened), size)
+            self._budget.skip(work.opened.photo.name, size)
         return work
 
     def _code(self, work: _Work) -> _Work:
@@ -217,10 +213,16 @@ class Packer:
                 if not self._planned(work.opened).finer:
                     raise
                 # A key photo that cannot be finer than asked for is as fine as asked for.
-                coded = self._coder.code(work.opened.pixels, self._coder.settings.target)
+                coded = self._coder.code(work.opened.pixels, self._asked_for(work))
         except (ImageError, TargetError) as error:
             return _Work(work.opened, reason=str(error), share=work.share)
         return replace(work, coded=coded)
+
+    def _asked_for(self, work: _Work) -> Target:
+        """Of photos that are no key photos."""
+        if work.share is not None:
+            return Target(Metric.QUALITY, work.share.quality)
+        return self._coder.settings.target
 
     def _write(self, work: _Work) -> None:
         opened, summary = work.opened, self.summary
@@ -263,7 +265,7 @@ class Packer:
         summary.original_bytes += opened.size
 
     def _within_budget(self, work: _Work, share: Share, budget: SizeBudget) -> _Work:
-        size, most = 0 if work.coded is None else len(work.coded.data), budget.most()
+        size, most = 0 if work.coded is None else len(work.coded.data), budget.most(share)
         if size > most and work.opened.pixels is not None:
             work = self._squeezed(work, most)
             size = 0 if work.coded is None else len(work.coded.data)

@@ -48,12 +48,10 @@ def plan_for(
 ) -> ArchivePlan:
     """What is to become of photos: compared with each other, where the coder takes key photos.
 
-    Where there are bytes for all photos instead of a quality for each, all stand alone: what related photos take
-    differs too much for one budget.
     report: called after each photo. archive: to which they are added; its key photos may serve them too.
     Raises SourceError if a source cannot be read.
     """
-    if coder.settings.size is not None or not coder.takes_keys:
+    if not coder.takes_keys:
         return NO_PLAN
     threads = threads or len(os.sched_getaffinity(0))
     names: list[str] = []

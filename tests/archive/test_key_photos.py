@@ -95,10 +95,17 @@ def test_where_a_key_photo_is_damaged_those_that_refer_to_it_are_lost_by_name(al
     assert sum("it refers to" in reason for reason in lost.values()) == 3
 
 
-def test_a_size_is_filled_and_not_exceeded(album: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_size_is_filled_and_not_exceeded_by_photos_that_refer(album: Path, folder: Path, tmp_path: Path) -> None:
     wanted = 3 * album.stat().st_size // 2
-    _, size = create_archive(tmp_path / "sized.clca", find_inputs([str(folder)]), coder(size=wanted))
-    assert 0.8 * wanted < size <= wanted
+    path = tmp_path / "sized.clca"
+    summary, size = create_archive(path, find_inputs([str(folder)]), coder(size=wanted))
+    assert 0.85 * wanted < size <= wanted
+    assert (summary.failed, summary.referring) == ([], 3)
+    archive = open_archive(path)
+    finer = {name: summary.plan[name].finer for name in archive.names}
+    qualities = {name: archive.stream_row(name).quality / 100 for name in archive.names}
+    (key,) = (name for name in CAMERA if finer[name])
+    assert qualities[key] > max(qualities[name] for name in CAMERA if name != key)
 
 
 def test_what_is_added_refers_to_key_photos_that_are_there(album: Path, folder: Path, tmp_path: Path) -> None:
