@@ -113,6 +113,14 @@ class SizeBudget:
         self._unspent -= self._taken(name).weight
         self._left -= size
 
+    def lose(self, size: int) -> None:
+        """So many bytes are taken by what no photo needs."""
+        self._left -= size
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a photo is still to come."""
+        return name in self._photos
+
     def most(self, share: Share) -> float:
         """Bytes that the photo whose turn it is may take, so that those behind it fit at the smallest quality.
 
