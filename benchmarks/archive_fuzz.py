@@ -1,8 +1,9 @@
 """Damaged and hostile archives: each opens or is an ArchiveError, and so is each member; nothing else ever happens.
 
-A small sound archive is changed at random; about half of the mutants get hashes that fit, as an attacker would see to,
-so that what is behind them is reached. From a mutant without them no photo may come that is not one of the archive's.
-`clc unpack --salvage` looks through each, too. Memory is limited; running out of it is a violation.
+A small sound archive, of each format version, is changed at random; about half of the mutants of the newest get hashes
+that fit, as an attacker would see to, so that what is behind them is reached. From a mutant without them no photo may
+come that is not one of the archive's. `clc unpack --salvage` looks through each, too. Memory is limited; running out of
+it is a violation.
 
 `python -m benchmarks.archive_fuzz --mutants 100000`; --first-seed and --mutants 1 repeat one.
 """
@@ -12,26 +13,35 @@ import hashlib
 import io
 import random
 import resource
-import struct
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from benchmarks.printing import print_machine, print_table
+from clc.archive.archive_index import IndexSection
 from clc.archive.byte_ranges import FileObject
 from clc.archive.container import ArchiveReader
-from clc.archive.contents import IndexSection, MetadataSection
-from clc.archive.framing import FOOTER_BYTES, FOOTER_MARK, Footer, RecordHead, RecordKind, parse_footer
+from clc.archive.framing import (
+    FOOTER_BYTES,
+    FOOTER_MARK,
+    INDEX_DIGEST_BYTES,
+    Footer,
+    RecordHead,
+    RecordKind,
+    parse_footer,
+)
 from clc.archive.names import check_name
 from clc.archive.records import salvage
 from clc.archive.sections import Section, pack_sections, parse_sections
 from clc.errors import ArchiveError
 
-GOLDEN = Path(__file__).parents[1] / "tests" / "archive" / "golden" / "album.clca"
-_INDEX_HEAD_BYTES = struct.calcsize("<IIQQ32s")
+GOLDEN = Path(__file__).parents[1] / "tests" / "archive" / "golden" / "version-2.clca"
+OLD = GOLDEN.with_name("version-1.clca")
+_OLD_EVERY = 5  # one of so many mutants is one of the old archive
 _SPARE_MEMORY = 2**28
 _EXTREMES = (0, 1, 2**7, 2**8 - 1, 2**15, 2**16 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1)
 
@@ -42,70 +52,65 @@ class Violation(Exception):  # noqa: N818 - a finding about the reader, not an e
 
 @dataclass(frozen=True)
 class Mutant:
-    """A changed archive; mended: its hashes fit."""
+    """An archive that was changed; mended: its hashes fit. sound: what it was."""
 
     seed: int
     operator: str
     mended: bool
     data: bytes
+    sound: bytes
 
 
 @dataclass(frozen=True)
 class Parts:
     """A sound archive, taken apart."""
 
-    front: bytes  # everything before the content of its last metadata record
-    metadata: bytes
+    front: bytes  # everything before its last index record
     index: bytes
 
     def joined(self) -> bytes:
         """An archive of them, whose hashes fit."""
-        out = bytearray(self.front + self.metadata)
-        head = bytearray(self.index[:_INDEX_HEAD_BYTES])
-        head[-32:] = hashlib.sha256(self.metadata).digest()
-        if len(head) == _INDEX_HEAD_BYTES:
-            head[-48:-32] = struct.pack("<QQ", len(self.front), len(self.metadata))
-        index = bytes(head) + self.index[_INDEX_HEAD_BYTES:]
-        out += RecordHead(RecordKind.INDEX, b"", len(index)).pack()
-        at = len(out)
-        out += index
-        return bytes(out) + _footer(len(out), at, index)
-
-
-def _footer(own: int, at: int, index: bytes) -> bytes:
-    return Footer(own, at, len(index), hashlib.sha256(index).digest()).pack()
+        front = self.front + RecordHead(RecordKind.INDEX, b"", len(self.index)).pack()
+        digest = hashlib.sha256(self.index).digest()[:INDEX_DIGEST_BYTES]
+        at = len(front) + len(self.index)
+        return front + self.index + Footer(at, len(front), len(self.index), digest).pack()
 
 
 def taken_apart(data: bytes) -> Parts:
-    """The parts of a sound archive."""
-    archive = ArchiveReader(FileObject(io.BytesIO(data)))
-    metadata = archive.index.metadata
-    footer = archive.footer
-    index = data[footer.index_at : footer.index_at + footer.index_bytes]
+    """The parts of a sound archive of the newest format version."""
+    footer = ArchiveReader(FileObject(io.BytesIO(data))).footer
+    front = footer.index_at - RecordHead(RecordKind.INDEX, b"", footer.index_bytes).size
     # Without the footers before, which a reader would go back to.
-    return Parts(data[: metadata.at].replace(FOOTER_MARK, bytes(4)), data[metadata.at : metadata.end], index)
+    return Parts(data[:front].replace(FOOTER_MARK, bytes(4)), data[footer.index_at : footer.at])
 
 
-def mutate(sound: bytes, seed: int) -> Mutant:
+def mutate(seed: int) -> Mutant:
     """The mutant of this seed."""
     choice = random.Random(seed)
-    operator = choice.choice((*_BLIND, *_MENDING))
+    old = seed % _OLD_EVERY == 0
+    sound = _sound(OLD if old else GOLDEN)
+    operator = choice.choice(_BLIND if old else (*_BLIND, *_MENDING))
     data = operator(choice, sound)
-    return Mutant(seed, operator.__name__.strip("_"), operator in _MENDING, data)
+    return Mutant(seed, operator.__name__.strip("_"), operator in _MENDING, data, sound)
 
 
-def judge(mutant: Mutant, sound: bytes) -> str:
+@cache
+def _sound(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def judge(mutant: Mutant) -> str:
     """Open a mutant, read all its members, look through it. Raises Violation for what must not happen."""
     try:
-        return _judged(mutant, sound)
+        return _judged(mutant)
     except Violation:
         raise
     except Exception as error:
         raise Violation(f"{mutant.operator}, seed {mutant.seed}: {type(error).__name__}: {error}") from error
 
 
-def _judged(mutant: Mutant, sound: bytes) -> str:
-    original = ArchiveReader(FileObject(io.BytesIO(sound)))
+def _judged(mutant: Mutant) -> str:
+    original = ArchiveReader(FileObject(io.BytesIO(mutant.sound)))
     streams = {original.streams(name)[0] for name in original.names}
     source = FileObject(io.BytesIO(mutant.data))
     for found in salvage(source):
@@ -120,6 +125,7 @@ def _judged(mutant: Mutant, sound: bytes) -> str:
         check_name(name)
         try:
             stream, _ = archive.streams(name)
+            archive.member(name)
         except ArchiveError:
             damaged = True
             continue
@@ -178,33 +184,29 @@ def _mended_index(choice: random.Random, data: bytes) -> bytes:
     return replace(parts, index=_any_blind(choice, parts.index)).joined()
 
 
-def _mended_metadata(choice: random.Random, data: bytes) -> bytes:
+def _mended_section(choice: random.Random, data: bytes) -> bytes:
     parts = taken_apart(data)
-    return replace(parts, metadata=_any_blind(choice, parts.metadata)).joined()
+    return replace(parts, index=_changed(choice, parse_sections(parts.index, IndexSection))).joined()
 
 
-def _mended_index_section(choice: random.Random, data: bytes) -> bytes:
+def _mended_tables(choice: random.Random, data: bytes) -> bytes:
+    """Small numbers, most of which are sizes, widths and places."""
     parts = taken_apart(data)
-    head, sections = parts.index[:_INDEX_HEAD_BYTES], parse_sections(parts.index[_INDEX_HEAD_BYTES:], IndexSection)
-    if choice.random() < 0.3:
-        head = _extreme(choice, head)
-    return replace(parts, index=head + _changed(choice, sections)).joined()
-
-
-def _mended_metadata_section(choice: random.Random, data: bytes) -> bytes:
-    parts = taken_apart(data)
-    return replace(parts, metadata=_changed(choice, parse_sections(parts.metadata, MetadataSection))).joined()
+    sections = parse_sections(parts.index, IndexSection)
+    contents = {kind: section.content("") for kind, section in sections.items()}
+    tables = bytearray(contents[IndexSection.TABLES])
+    for _ in range(choice.choice((1, 1, 2, 3))):
+        tables[choice.randrange(len(tables))] = choice.choice((0, 1, 2, 3, 0x7F, 0x80, 0xFF, choice.randrange(256)))
+    contents[IndexSection.TABLES] = bytes(tables)
+    return replace(parts, index=pack_sections(contents, plain=frozenset({IndexSection.DIGESTS}))).joined()
 
 
 def _mended_footer(choice: random.Random, data: bytes) -> bytes:
     footer = parse_footer(data[-FOOTER_BYTES:], len(data) - FOOTER_BYTES)
     assert footer is not None
-    fields = {name: getattr(footer, name) for name in ("index_at", "index_bytes")}
-    name = choice.choice(list(fields))
-    fields[name] = (
-        choice.choice((*_EXTREMES, choice.randrange(len(data)), fields[name] + choice.randrange(-9, 9))) % 2**64
-    )
-    return data[:-FOOTER_BYTES].replace(FOOTER_MARK, bytes(4)) + replace(footer, **fields).pack()
+    near = footer.index_bytes + choice.randrange(-9, 9)
+    changed = replace(footer, index_bytes=choice.choice((*_EXTREMES, choice.randrange(len(data)), near)))
+    return data[:-FOOTER_BYTES].replace(FOOTER_MARK, bytes(4)) + changed.pack()
 
 
 def _changed(choice: random.Random, sections: dict[int, Section]) -> bytes:
@@ -222,14 +224,8 @@ def _any_blind(choice: random.Random, data: bytes) -> bytes:
 
 _Operator = Callable[[random.Random, bytes], bytes]
 _BLIND: tuple[_Operator, ...] = (_flip, _cut, _remove, _insert, _overwrite, _append, _extreme)
-_MENDING: tuple[_Operator, ...] = (
-    _mended_index,
-    _mended_metadata,
-    _mended_index_section,
-    _mended_index_section,
-    _mended_metadata_section,
-    _mended_footer,
-)
+_MENDING: tuple[_Operator, ...] = (_mended_index, _mended_section, _mended_section, _mended_tables, _mended_tables)
+_MENDING += (_mended_footer,)
 
 
 def main() -> int:
@@ -239,17 +235,17 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=0)
     options = parser.parse_args()
     print_machine()
-    sound = GOLDEN.read_bytes()
-    judge(mutate(sound, 0), sound)  # what is loaded when first needed is loaded before memory is limited
+    for seed in range(10):
+        judge(mutate(seed))  # what is loaded when first needed is loaded before memory is limited
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + _SPARE_MEMORY, resource.RLIM_INFINITY))
     outcomes: Counter[tuple[str, str]] = Counter()
     slowest = (0.0, -1)
     for seed in range(options.first_seed, options.first_seed + options.mutants):
-        mutant = mutate(sound, seed)
+        mutant = mutate(seed)
         start = time.perf_counter()
         try:
-            outcome = judge(mutant, sound)
+            outcome = judge(mutant)
         except Violation as violation:
             print(f"VIOLATION: {violation}", flush=True)
             outcome = "violation"

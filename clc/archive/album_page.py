@@ -119,7 +119,7 @@ def render_album_page(
         shown[picture.name] = _shown(album, picture, pixels, measured)
         report(len(shown))
     groups = [_shown_group(group, shown, plan) for group in everything.groups if group.key.name in shown]
-    columns = album.archive.index.member_columns
+    columns = album.archive.index.of_members
     return _template().render(
         title=printable(album.archive.source.name.rpartition("/")[2]),
         photos=len(album),

@@ -10,63 +10,66 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.archive.sections import Section, restored, transposed
+from clc.archive.numbers import Cursor, pack_column, pack_varint
+from clc.archive.sections import Section
 from clc.codec.metadata_section import MAX_METADATA
 from clc.errors import ArchiveError
-
-_NUMBER = "<u4"
 
 
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """Blocks of bytes for N members, which are expanded when one of them is first asked for.
+    """Blocks of bytes for members, which are expanded when one of them is first asked for.
 
-    which: the block of each member, from 1 on; 0 for none. lengths: of the blocks. blocks: behind each other.
+    which: the number of the block of each member, from 1 on, or 0 for none. lengths: of the blocks. blocks: behind each
+    other; None if there are none.
+    Raises ArchiveError if these do not agree.
     """
 
-    members: int
-    which: Section | None = None
-    lengths: Section | None = None
+    which: NDArray[np.int64]
+    lengths: NDArray[np.int64]
     blocks: Section | None = None
 
-    def __getitem__(self, member: int) -> bytes:
-        """The block of a member; empty if there is none. Raises ArchiveError if what is stored makes no sense."""
-        if self.which is None or self.lengths is None or self.blocks is None:
-            return b""
-        number = int(self._which[member])
-        if number == 0:
-            return b""
-        if number >= len(self._ends):
+    def __post_init__(self) -> None:
+        if np.any((self.lengths > MAX_METADATA) | (self.lengths < 0)):
+            raise ArchiveError(f"archive is damaged: a photo carries more than {MAX_METADATA:,} bytes")
+        if len(self.lengths) > len(self.which):
+            raise ArchiveError("archive is damaged: it carries more than it has photos")
+        if np.any((self.which < 0) | (self.which > len(self.lengths))):
             raise ArchiveError("archive is damaged: a photo carries what is not there")
-        return self._content[self._ends[number - 1] : self._ends[number]]
+        if (0 if self.blocks is None else self.blocks.size) != self.lengths.sum():
+            raise ArchiveError("archive is damaged: what its photos carry is not as long as it should be")
 
-    @cached_property
-    def _which(self) -> NDArray[np.uint32]:
-        assert self.which is not None, "asked for"
-        return restored(self.which.content("carried", expected=4 * self.members), _NUMBER)
+    def __getitem__(self, member: int) -> bytes:
+        """The block of a member; empty if there is none. Raises ArchiveError if the blocks are damaged."""
+        number = int(self.which[member])
+        return self._content[self._ends[number - 1] : self._ends[number]] if number else b""
 
     @cached_property
     def _ends(self) -> list[int]:
-        assert self.lengths is not None, "asked for"
-        if self.lengths.size % 4 or self.lengths.size > 4 * self.members:
-            raise ArchiveError(f"section carried lengths has {self.lengths.size:,} bytes")
-        lengths = restored(self.lengths.content("carried lengths"), _NUMBER).astype(np.int64)
-        if np.any(lengths > MAX_METADATA):
-            raise ArchiveError(f"archive is damaged: a photo carries more than {MAX_METADATA:,} bytes")
-        return [0, *np.cumsum(lengths).tolist()]
+        return [0, *np.cumsum(self.lengths).tolist()]
 
     @cached_property
     def _content(self) -> bytes:
-        assert self.blocks is not None, "asked for"
-        return self.blocks.content("carried blocks", expected=self._ends[-1])
+        return b"" if self.blocks is None else self.blocks.content("carried blocks")
 
 
-def pack_carried(blocks: Sequence[bytes]) -> tuple[bytes, bytes, bytes] | None:
-    """The blocks of all members as the three sections of `Carried`; None if no photo carries any."""
+def pack_carried(blocks: Sequence[bytes]) -> tuple[bytes, bytes] | None:
+    """The blocks of all members as two sections, their table and the blocks; None if no photo carries any."""
     numbers: dict[bytes, int] = {b"": 0}
     which = [numbers.setdefault(block, len(numbers)) for block in blocks]
     del numbers[b""]
     if not numbers:
         return None
-    lengths = np.array([len(block) for block in numbers], np.int64)
-    return transposed(np.array(which, np.int64), _NUMBER), transposed(lengths, _NUMBER), b"".join(numbers)
+    lengths = np.array([len(block) for block in numbers])
+    return pack_varint(len(lengths)) + pack_column(np.array(which)) + pack_column(lengths), b"".join(numbers)
+
+
+def parse_carried(table: Section | None, blocks: Section | None, members: int) -> Carried:
+    """The inverse of `pack_carried`; for sections that are not there, nothing is carried. Raises ArchiveError."""
+    if table is None:
+        return Carried(np.zeros(members, np.int64), np.zeros(0, np.int64), blocks)
+    fields = Cursor(table.content("carried"), "archive is damaged: section carried")
+    count = fields.varint(members)
+    which, lengths = fields.column(members), fields.column(count)
+    fields.end()
+    return Carried(which, lengths, blocks)

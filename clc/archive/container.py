@@ -1,23 +1,18 @@
 """Reading a `.clca` archive: footer → index → member, by ranges of bytes (docs/archive.md)."""
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
+from clc.archive import first_framing
+from clc.archive.archive_index import parse_index
 from clc.archive.byte_ranges import ByteRanges
-from clc.archive.contents import (
-    DIGEST_BYTES,
-    Index,
-    MemberRow,
-    Metadata,
-    StreamRow,
-    parse_index,
-    parse_metadata,
-    sha256,
-)
+from clc.archive.contents import Index, MemberRow, StreamRow, sha256
+from clc.archive.first_tables import metadata_of, parse_tables
 from clc.archive.framing import (
     FOOTER_BYTES,
     FOOTER_MARK,
     HEADER_BYTES,
+    MAX_FOOTER_BYTES,
     Footer,
     check_header,
     parse_footer,
@@ -41,37 +36,27 @@ class ArchiveReader:
         self.source = source
         try:
             check_header(source.read(0, HEADER_BYTES))
-            self.footer, self.index, self.metadata = self._open()
+            self.footer, self.index = self._open()
         except ArchiveError as error:
             raise _named(source.name, error) from error
         self.torn = source.size - self.footer.end
-        self._numbers = {name: number for number, name in enumerate(self.metadata.names)}
+        self._numbers = {name: number for number, name in enumerate(self.names)}
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the members, in the order in which they were packed."""
-        return self.metadata.names
+        return self.index.names
 
     def __contains__(self, name: str) -> bool:
         return name in self._numbers
 
     def member(self, name: str) -> MemberRow:
         """What the archive knows of a member. Raises KeyError if it has none of that name."""
-        number = self._numbers[name]
-        columns, digests = self.index.member_columns, self.index.original_digests
-        return MemberRow(
-            name=name,
-            stream=int(columns["stream"][number]),
-            original_sha256=digests[DIGEST_BYTES * number : DIGEST_BYTES * (number + 1)],
-            original_bytes=int(columns["original_bytes"][number]),
-            modified=int(self.metadata.times[number]),
-            mode=int(self.metadata.modes[number]),
-            carried=self.metadata.carried[number],
-        )
+        return self.index.member(self._numbers[name])
 
     def stream_row(self, name: str) -> StreamRow:
         """Where the stream of a member lies, and what it is. Raises KeyError if there is no such member."""
-        return self.index.stream(int(self.index.member_columns["stream"][self._numbers[name]]))
+        return self.index.stream(int(self.index.of_members["stream"][self._numbers[name]]))
 
     def members(self) -> Iterator[tuple[MemberRow, StreamRow]]:
         """All of them, in the order in which they were packed."""
@@ -81,7 +66,7 @@ class ArchiveReader:
     def stream(self, row: StreamRow, name: str = "a key member") -> bytes:
         """The bytes of a stream, as its hash says. Raises ArchiveError, which names it, if they are others."""
         data = self.source.read(row.extent.at, row.extent.length)
-        if sha256(data) != row.sha256:
+        if sha256(data)[: len(row.digest)] != row.digest:
             raise ArchiveError(
                 f"{self.source.name}: {printable(name)} is damaged: its bytes are not those that were packed; "
                 "`clc unpack --salvage` recovers the others"
@@ -98,24 +83,23 @@ class ArchiveReader:
         """Let go of the file."""
         self.source.close()
 
-    def _open(self) -> tuple[Footer, Index, Metadata]:
-        """The last footer whose index and metadata are whole, and these; the first place to look is the very end."""
+    def _open(self) -> tuple[Footer, Index]:
+        """The last footer whose index is whole, and that; the first place to look is the very end."""
         start = max(HEADER_BYTES, self.source.size - _TAIL_BYTES)
         tail = _Tail(self.source, start, self.source.read(start, self.source.size - start))
-        at = self.source.size - FOOTER_BYTES
-        footer = parse_footer(tail.read(at, FOOTER_BYTES), at) if at >= HEADER_BYTES else None
+        at_the_end = [
+            footer
+            for size in (FOOTER_BYTES, first_framing.FOOTER_BYTES)
+            if (at := self.source.size - size) >= HEADER_BYTES
+            and (footer := parse_footer(tail.read(at, size), at))
+            and footer.end == self.source.size
+        ]
         failure = ArchiveError("archive is cut short or damaged: it has no whole index")
-        for found in [footer] if footer else []:
+        for footer in chain(at_the_end, islice(footers_backwards(self.source), _MOST_FOOTERS)):
             try:
-                return found, *_tables(found, tail)
+                return footer, _tables(footer, tail)
             except ArchiveError as error:
                 failure = error
-        for found in islice(footers_backwards(self.source), _MOST_FOOTERS):
-            if found != footer:
-                try:
-                    return found, *_tables(found, tail)
-                except ArchiveError as error:
-                    failure = error
         raise ArchiveError(f"{failure}; `clc unpack --salvage` recovers what is whole")
 
 
@@ -131,15 +115,17 @@ class _Tail:
         return self._source.read(at, length)
 
 
-def _tables(footer: Footer, tail: _Tail) -> tuple[Index, Metadata]:
+def _tables(footer: Footer, tail: _Tail) -> Index:
     packed = tail.read(footer.index_at, footer.index_bytes)
-    if sha256(packed) != footer.index_sha256:
+    if sha256(packed)[: len(footer.index_digest)] != footer.index_digest:
         raise ArchiveError("archive is damaged: its index is not the one that was written")
-    index = parse_index(packed, footer.index_at)
-    described = tail.read(index.metadata.at, index.metadata.length)
-    if sha256(described) != index.metadata_sha256:
+    if footer.version > first_framing.VERSION:
+        return parse_index(packed, footer.index_at)
+    metadata, digest = metadata_of(packed, footer.index_at)
+    described = tail.read(metadata.at, metadata.length)
+    if sha256(described) != digest:
         raise ArchiveError("archive is damaged: its metadata is not what was written")
-    return index, parse_metadata(described, index.members)
+    return parse_tables(packed, described)
 
 
 def footers_backwards(source: ByteRanges) -> Iterator[Footer]:
@@ -150,10 +136,10 @@ def footers_backwards(source: ByteRanges) -> Iterator[Footer]:
     end = source.size
     while end > HEADER_BYTES:
         start = max(HEADER_BYTES, end - _WINDOW_BYTES)
-        window = source.read(start, end - start + FOOTER_BYTES - 1)
+        window = source.read(start, end - start + MAX_FOOTER_BYTES - 1)
         position = window.rfind(FOOTER_MARK, 0, end - start + len(FOOTER_MARK) - 1)
         while position >= 0:
-            footer = parse_footer(window[position : position + FOOTER_BYTES], start + position)
+            footer = parse_footer(window[position : position + MAX_FOOTER_BYTES], start + position)
             if footer is not None:
                 yield footer
             position = window.rfind(FOOTER_MARK, 0, position + len(FOOTER_MARK) - 1)

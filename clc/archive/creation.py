@@ -1,37 +1,26 @@
 """Making an archive of photos, and adding photos to one: the files, the locks, and going on after an interruption."""
 
-import io
 import os
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from itertools import islice
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-
-from PIL import Image
 
 from clc.archive.byte_ranges import LocalFile
 from clc.archive.coding import PhotoCoder
 from clc.archive.container import ArchiveReader
-from clc.archive.framing import HEADER_BYTES, WORK_KEY_BYTES, header
-from clc.archive.inputs import InputPhoto, Inputs
-from clc.archive.opened import open_photo
+from clc.archive.framing import HEADER_BYTES, WORK_KEY_BYTES, header, is_archive
+from clc.archive.inputs import Inputs
 from clc.archive.packer import LeftStreams, Packer, PackSummary
 from clc.archive.plan import ArchivePlan
 from clc.archive.planning import plan_for
-from clc.archive.records import FoundStream, whole_streams
-from clc.archive.size import SAMPLE, SizeBudget
+from clc.archive.records import FoundStream, settings_in, whole_streams
+from clc.archive.size_sample import budget_for
 from clc.archive.writer import ArchiveWriter, locked
-from clc.codec.decisions.targets import Metric, Target
-from clc.errors import ArchiveError, ImageError, OutputError, TargetError
-from clc.images.decode import DECODER_FAILURES
-from clc.images.pixel_limit import without_pixel_limit
+from clc.errors import ArchiveError, ImageError, OutputError
 from clc.runtime.files import check_output, file_key, put_in_place
 
 Report = Callable[[PackSummary], None]
-_INDEX_BYTES = 130  # of a member, its name apart: record, digests, columns
-_FIXED_BYTES = 420
 
 
 def part_of(output: Path) -> Path:
@@ -68,6 +57,8 @@ def create_archive(
         end = max((found.extent.end for found in left.streams.values()), default=0)
         os.ftruncate(file.fileno(), end)
         writer = ArchiveWriter(file, at=end)
+        if not left.streams:
+            writer.begin(coder.settings.digest)
         try:
             summary = _packed(writer, inputs, coder, left, threads=threads, report=report, plan=plan)
             if not writer.members:
@@ -90,6 +81,7 @@ def stream_archive(
 ) -> tuple[PackSummary, int]:
     """`create_archive` into what cannot seek, a pipe for one. Raises OSError if it cannot be written."""
     writer = ArchiveWriter(file)
+    writer.begin(coder.settings.digest)
     summary = _packed(writer, inputs, coder, threads=threads, report=report)
     writer.close()
     return summary, writer.size
@@ -111,6 +103,7 @@ def add_to_archive(
             found = whole_streams(source, archive.footer.end) if archive.torn else iter(())
             left = LeftStreams(source, _by_label(found))
             writer = ArchiveWriter(file, archive, source.size)
+            writer.begin(coder.settings.digest)
             summary = _packed(writer, inputs, coder, left, archive=archive, threads=threads, report=report)
             if summary.packed:
                 writer.close()
@@ -137,7 +130,7 @@ def _packed(
     try:
         if plan is None:
             plan = plan_for(inputs, coder, report, threads, archive)
-        budget = None if coder.settings.size is None else _budget(inputs, coder, coder.settings.size, plan)
+        budget = None if coder.settings.size is None else budget_for(inputs, coder, coder.settings.size, plan, threads)
         packer = Packer(writer, coder, archive=archive, left=left, budget=budget, threads=threads)
         packer.summary.failed += inputs.unusable
         return packer.pack(inputs, report, plan)
@@ -148,22 +141,24 @@ def _packed(
 def _left_in(part: Path, coder: PhotoCoder, restart: bool) -> LeftStreams:
     source = LocalFile(part)
     start = source.read(0, HEADER_BYTES)
+    if is_archive(start) and len(start) == HEADER_BYTES and start != header():
+        if not restart:
+            raise ArchiveError(f"{part} was begun by another release of CLC; --force begins again")
+        return LeftStreams(source, {})
     if start != header()[: len(start)]:
         raise ArchiveError(f"{part} is there, and is no archive that was interrupted; move it away")
-    found = list(whole_streams(source, HEADER_BYTES))
-    settings = coder.settings.digest[:WORK_KEY_BYTES]
-    if any(each.label.settings != settings for each in found):
+    if settings_in(source, HEADER_BYTES) - {coder.settings.digest[:WORK_KEY_BYTES]}:
         if not restart:
             raise ArchiveError(
                 f"{part} was begun with another model or quality; give these again to go on with it, or --force to "
                 "begin again"
             )
-        found = []
-    return LeftStreams(source, _by_label(iter(found)))
+        return LeftStreams(source, {})
+    return LeftStreams(source, _by_label(whole_streams(source, HEADER_BYTES)))
 
 
-def _by_label(found: Iterator[FoundStream]) -> dict[tuple[bytes, bytes, str], FoundStream]:
-    return {(each.label.settings, each.label.original, each.label.name): each for each in found}
+def _by_label(found: Iterator[FoundStream]) -> dict[tuple[bytes, str], FoundStream]:
+    return {(each.label.work, each.label.name): each for each in found if each.label.work}
 
 
 def _check_sources(output: Path, inputs: Inputs) -> None:
@@ -181,34 +176,3 @@ def _full_disk(path: Path) -> Iterator[None]:
             f"{path}: cannot be written: {error.strerror or error}; make room, then run the same command again, which "
             "goes on where this one stopped"
         ) from error
-
-
-def _budget(inputs: Inputs, coder: PhotoCoder, size: int, plan: ArchivePlan) -> SizeBudget:
-    pixels, photos, overhead = 0.0, 0, _FIXED_BYTES
-    for photo in inputs:
-        if count := _pixels(photo):
-            pixels += count * plan[photo.name].share
-            photos += 1
-            overhead += _INDEX_BYTES + 2 * len(photo.name.encode())
-    if overhead >= size:
-        raise TargetError(f"{size:,} bytes do not even hold an index of {photos} photos; give a larger --size")
-    chosen = islice((photo for photo in inputs if _pixels(photo)), 0, None, max(1, photos // SAMPLE))
-    sample = [opened.pixels for opened in (open_photo(each, max_pixels=coder.max_pixels) for each in chosen)]
-    coder.prepare()
-    return SizeBudget(
-        size - overhead,
-        pixels,
-        [each for each in sample if each is not None],
-        lambda picture, quality: len(coder.code(picture, Target(Metric.QUALITY, quality)).data),
-    )
-
-
-def _pixels(photo: InputPhoto) -> int:
-    """By the file's header; 0 for a photo that cannot be read, which the packing will name."""
-    if photo.path is not None and not photo.path.is_file():
-        return 0  # opening a FIFO would wait
-    with suppress(ImageError, *DECODER_FAILURES), warnings.catch_warnings(), without_pixel_limit():
-        warnings.simplefilter("ignore")
-        with Image.open(photo.path or io.BytesIO(photo.read())) as image:
-            return image.width * image.height
-    return 0

@@ -5,30 +5,35 @@ from datetime import UTC, datetime
 from typing import Any
 
 from clc.archive.container import ArchiveReader
-from clc.archive.framing import FORMAT_VERSION
+from clc.archive.contents import Form
+from clc.archive.framing import HEADER_BYTES
 from clc.codec.bitstream import QUALITY_STEPS
 
 _BILLION = 10**9
 
 
 def describe_archive(archive: ArchiveReader) -> dict[str, object]:
-    """Numbers of the whole. bytes: unused are those of earlier indices and of what interrupted runs left."""
-    lengths = archive.index.stream_columns["length"]
-    streams = int(lengths.sum())
-    index, metadata = archive.footer.index_bytes, archive.index.metadata.length
-    total = archive.source.size
+    """Numbers of the whole. bytes: where they are: streams, sections of the index, and these.
+
+    heads: of records, which have names; with them, what earlier indices and interrupted runs left.
+    """
+    index = archive.index
+    streams = int(index.of_streams["length"].sum())
+    total = archive.source.size - archive.torn
+    fixed = HEADER_BYTES + archive.footer.end - archive.footer.at
+    heads = total - streams - fixed - sum(index.parts.values())
     return {
-        "format_version": FORMAT_VERSION,
-        "photos": archive.index.members,
-        "streams": archive.index.streams,
-        "models": list(archive.index.models),
-        "original_bytes": int(archive.index.member_columns["original_bytes"].sum()),
+        "format_version": archive.footer.version,
+        "photos": index.members,
+        "streams": index.streams,
+        "models": list(index.models),
+        "original_bytes": int(index.of_members["original_bytes"].sum()),
         "bytes": {
-            "total": total,
+            "total": archive.source.size,
             "streams": streams,
-            "index": index,
-            "metadata": metadata,
-            "framing_and_unused": total - streams - index - metadata - archive.torn,
+            "header_and_footer": fixed,
+            "heads": heads,
+            **index.parts,
             "behind_the_end": archive.torn,
         },
     }
@@ -46,13 +51,14 @@ def describe_members(archive: ArchiveReader) -> Iterator[dict[str, Any]]:
             "height": row.height,
             "quality": row.quality / QUALITY_STEPS,
             "bytes": row.extent.length,
+            "lossless": None if row.form is Form.UNKNOWN else row.form is Form.LOSSLESS,
             "original_bytes": member.original_bytes,
             "modified": _time(member.modified),
             "carried_bytes": len(member.carried),
             "model": row.model,
             "stream": member.stream,
             "refers_to": [names.get(parent, "") for parent in row.parents],
-            "sha256": row.sha256.hex(),
+            "sha256": row.digest.hex(),
             "original_sha256": member.original_sha256.hex(),
         }
 

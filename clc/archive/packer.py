@@ -1,10 +1,11 @@
 """Photos into an archive: read, compared, coded and written side by side, a few in memory at a time."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 
 from clc.archive.byte_ranges import ByteRanges
 from clc.archive.coding import CodedPhoto, PhotoCoder
@@ -13,7 +14,7 @@ from clc.archive.contents import MemberRow, sha256
 from clc.archive.framing import WORK_KEY_BYTES, Label
 from clc.archive.inputs import InputPhoto
 from clc.archive.opened import Opened, open_photo
-from clc.archive.plan import NO_PLAN, ArchivePlan, PlannedPhoto
+from clc.archive.plan import DECIBELS_PER_STEP, NO_PLAN, ArchivePlan, PlannedPhoto
 from clc.archive.records import FoundStream
 from clc.archive.size import Share, SizeBudget
 from clc.archive.writer import ArchiveWriter
@@ -25,7 +26,6 @@ from clc.model.limits import QUALITY_MAX, QUALITY_MIN
 from clc.runtime.prefetch import in_parallel
 
 _READERS = 2
-_DECIBELS = 0.08  # of a step of quality, about
 _SMALLER = (70.0, 50.0, 30.0, 15.0, QUALITY_MIN)  # where a photo's bytes jump from one quality to the next
 _SQUEEZE = 0.985  # of the bytes that are left: a rate is met within 2 %
 
@@ -37,7 +37,8 @@ class PackSummary:
     looked_at: photos that were compared with others, before any is coded. coded: streams made; same: photos that have
     the pixels of another; reused: streams found from an interrupted run; already: photos that the archive had.
     referring: streams that refer to key photos. failed: names of photos that are not in the archive, each with the
-    reason. plan: by which they are packed.
+    reason. unused: streams of an interrupted run that stay in the file, where no photo shows them. plan: by which they
+    are packed.
     """
 
     looked_at: int = 0
@@ -47,6 +48,8 @@ class PackSummary:
     reused: int = 0
     already: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    unused: int = 0
+    unused_bytes: int = 0
     original_bytes: int = 0
     stream_bytes: int = 0
     plan: ArchivePlan = NO_PLAN
@@ -62,16 +65,24 @@ class PackSummary:
         return self.packed + self.already + len(self.failed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LeftStreams:
     """Whole streams that an interrupted run left in the file, by what their records say."""
 
     source: ByteRanges
-    streams: Mapping[tuple[bytes, bytes, str], FoundStream]
+    streams: Mapping[tuple[bytes, str], FoundStream]
 
     def find(self, label: Label) -> FoundStream | None:
         """The stream that this label would be written for."""
-        return self.streams.get((label.settings[:WORK_KEY_BYTES], label.original[:WORK_KEY_BYTES], label.name))
+        return self.streams.get((label.work, label.name))
+
+    @cached_property
+    def bytes_by_name(self) -> Counter[str]:
+        """Of all streams that were made for each name."""
+        found: Counter[str] = Counter()
+        for (_, name), each in self.streams.items():
+            found[name] += each.extent.length
+        return found
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,7 @@ class Packer:
         self._names: set[str] = set()
         self._plan = NO_PLAN
         self._keys: dict[str, _Key | None] = {}  # those that are written
+        self._adopted: set[int] = set()  # where streams lie that were left and are used
         self.summary = PackSummary()
 
     def pack(
@@ -142,10 +154,19 @@ class Packer:
         Raises SourceError if a source cannot be read, OSError if the archive cannot be written.
         """
         self._plan = self.summary.plan = plan
+        if self._left is not None and self._budget is not None:
+            for name, size in self._left.bytes_by_name.items():
+                self._budget.lose(size if name not in self._budget else 0)
         self._keys = {key: self._key_there(key) for planned in plan.photos.values() for key in planned.keys}
         if self._keys:
             self._pack((photo for photo in photos if photo.name in self._keys), report)
         self._pack((photo for photo in photos if photo.name not in self._keys), report)
+        unused = (
+            []
+            if self._left is None
+            else [found.extent.length for found in self._left.streams.values() if found.extent.at not in self._adopted]
+        )
+        self.summary.unused, self.summary.unused_bytes = len(unused), sum(unused)
         return self.summary
 
     def _key_there(self, name: str) -> _Key | None:
@@ -190,21 +211,24 @@ class Packer:
             return self._without_stream(_Work(opened, left=left, keys=keys), left.extent.length)
         if self._budget is None:
             return _Work(opened, target=finer(self._coder.settings.target, planned.finer), keys=keys)
-        share = self._budget.share(self._weight(opened))
+        self._lose(name)
+        share = self._budget.share(name)
         target = finer(Target(Metric.QUALITY, share.quality), planned.finer)
         return _Work(opened, target=target, share=share, keys=keys)
 
     def _planned(self, opened: Opened) -> PlannedPhoto:
         return self._plan[opened.photo.name]
 
-    def _weight(self, opened: Opened) -> float:
-        """Pixels, as many as a photo has that takes as much as this one is planned to."""
-        return _Work(opened).pixels * self._planned(opened).share
-
     def _without_stream(self, work: _Work, size: int = 0) -> _Work:
         if self._budget is not None:
-            self._budget.skip(self._weight(work.opened), size)
+            self._lose(work.opened.photo.name, size)
+            self._budget.skip(work.opened.photo.name, size)
         return work
+
+    def _lose(self, name: str, used: int = 0) -> None:
+        """What an interrupted run left for a photo, and is not used, stays in the file."""
+        if self._left is not None and self._budget is not None and name in self._budget:
+            self._budget.lose(self._left.bytes_by_name[name] - used)
 
     def _code(self, work: _Work) -> _Work:
         """On any of the threads."""
@@ -217,10 +241,16 @@ class Packer:
                 if not self._planned(work.opened).finer:
                     raise
                 # A key photo that cannot be finer than asked for is as fine as asked for.
-                coded = self._coder.code(work.opened.pixels, self._coder.settings.target)
+                coded = self._coder.code(work.opened.pixels, self._asked_for(work))
         except (ImageError, TargetError) as error:
             return _Work(work.opened, reason=str(error), share=work.share)
         return replace(work, coded=coded)
+
+    def _asked_for(self, work: _Work) -> Target:
+        """Of photos that are no key photos."""
+        if work.share is not None:
+            return Target(Metric.QUALITY, work.share.quality)
+        return self._coder.settings.target
 
     def _write(self, work: _Work) -> None:
         opened, summary = work.opened, self.summary
@@ -242,6 +272,7 @@ class Packer:
             stream = self._left.source.read(work.left.extent.at, work.left.extent.length)
             number = self._writer.adopt_stream(stream, work.left.extent.at, work.left.label.keys)
             self._written(opened, number, stream)
+            self._adopted.add(work.left.extent.at)
             summary.reused += 1
             summary.referring += bool(work.left.label.keys)
             summary.stream_bytes += len(stream)
@@ -263,7 +294,7 @@ class Packer:
         summary.original_bytes += opened.size
 
     def _within_budget(self, work: _Work, share: Share, budget: SizeBudget) -> _Work:
-        size, most = 0 if work.coded is None else len(work.coded.data), budget.most()
+        size, most = 0 if work.coded is None else len(work.coded.data), budget.most(share)
         if size > most and work.opened.pixels is not None:
             work = self._squeezed(work, most)
             size = 0 if work.coded is None else len(work.coded.data)
@@ -288,7 +319,8 @@ class Packer:
         if keys or planned.finer:
             finer_by = round(planned.finer * QUALITY_STEPS).to_bytes(2, "little")
             made_of = sha256(made_of + finer_by + b"".join(sha256(key.stream) for key in keys))
-        return Label(self._coder.settings.digest, made_of, opened.photo.name)
+        work = sha256(self._coder.settings.digest + made_of)
+        return Label(work[:WORK_KEY_BYTES], opened.photo.name)
 
     def _written(self, opened: Opened, number: int, stream: bytes) -> None:
         self._streams[opened.picture] = number
@@ -311,17 +343,22 @@ def finer(target: Target, quality: float) -> Target:
     """
     if target.metric is Metric.QUALITY:
         return replace(target, value=min(target.value + quality, QUALITY_MAX))
-    return replace(target, value=target.value + _DECIBELS * quality) if target.metric is Metric.PSNR else target
+    return replace(target, value=target.value + DECIBELS_PER_STEP * quality) if target.metric is Metric.PSNR else target
 
 
 def _same_coding(archive: ArchiveReader, coder: PhotoCoder) -> dict[bytes, int]:
-    """Streams that are what the coder would make, by the SHA-256 of the files that they were made from."""
+    """Streams that are what the coder would make, by the SHA-256 of the files that they were made from.
+
+    And those of key photos, which are finer: one that is there takes nothing.
+    """
     target = coder.settings.target
     if target.metric is not Metric.QUALITY or coder.settings.size is not None:
         return {}
     quality = round(target.value * QUALITY_STEPS)
+    keys = set(archive.index.parent_numbers.tolist())
     return {
         member.original_sha256: member.stream
         for member, row in archive.members()
-        if row.quality == quality and coder.settings.model.startswith(row.model)
+        if coder.settings.model.startswith(row.model)
+        and (row.quality == quality or (row.quality > quality and member.stream in keys))
     }

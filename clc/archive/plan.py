@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+DECIBELS_PER_STEP = 0.09
+"""Of quality, about."""
+
 
 class Role(StrEnum):
     """What a photo is in an archive."""
@@ -20,9 +23,8 @@ class Plan:
     The depth is 1: what is referred to refers to nothing. Raises ValueError for a plan that is deeper, or names a photo
     that there is not.
 
-    >>> plan = Plan(((), (0,), ()))
-    >>> [str(plan.role(photo)) for photo in range(3)]
-    ['key', 'refers', 'alone']
+    >>> sorted(Plan(((), (0,), (), (2, 0))).keys)
+    [0, 2]
     """
 
     references: tuple[tuple[int, ...], ...]
@@ -37,12 +39,6 @@ class Plan:
     def keys(self) -> frozenset[int]:
         """The photos that others refer to."""
         return frozenset(key for keys in self.references for key in keys)
-
-    def role(self, photo: int) -> Role:
-        """What one photo is."""
-        if self.references[photo]:
-            return Role.REFERS
-        return Role.KEY if photo in self.keys else Role.ALONE
 
 
 @dataclass(frozen=True)
@@ -79,12 +75,3 @@ class ArchivePlan:
 
 NO_PLAN = ArchivePlan({}, {})
 """Every photo stands alone."""
-
-
-def alone(photos: int) -> Plan:
-    """Every photo by itself.
-
-    >>> alone(2)
-    Plan(references=((), ()))
-    """
-    return Plan(((),) * photos)

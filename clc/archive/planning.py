@@ -8,7 +8,6 @@ would be alone: a finer key photo also makes the photos better that refer to it.
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -18,14 +17,16 @@ from clc.archive.coding import PhotoCoder, finds_moved_cameras
 from clc.archive.container import ArchiveReader
 from clc.archive.forest import PredictedBytes, plan_forest
 from clc.archive.inputs import InputPhoto
+from clc.archive.names import printable
 from clc.archive.opened import Opened, open_photo
 from clc.archive.packer import PackSummary
-from clc.archive.plan import NO_PLAN, ArchivePlan, Plan, PlannedPhoto
+from clc.archive.plan import DECIBELS_PER_STEP, NO_PLAN, ArchivePlan, Plan, PlannedPhoto
 from clc.archive.resemblance import Resemblance, resemblance, thumbnail
 from clc.errors import ArchiveError, BitstreamError
 from clc.model.gain import lagrangian
 from clc.model.limits import MAX_REFERENCES, QUALITY_MAX, QUALITY_MIN
 from clc.runtime.prefetch import in_parallel
+from clc.runtime.remarks import remark
 
 _DISTORTION = 1.1  # λD of a photo that is coded alone, in units of its bytes: 1.0 to 1.3
 _LEAST, _SLOPE = 0.21, 0.74  # of the bytes: what a photo takes that a key photo explains all of, and how that grows
@@ -33,10 +34,12 @@ _DECIBELS = 1.3  # by which a photo is better that a key photo, 30 steps finer, 
 _RELATED = 0.9  # of its cost left: by less, a photo is not helped
 _PASSED_ON = 0.9  # of what a key photo gains by being finer, to a photo that it explains all of
 _RATE_PER_STEP = math.log(2.57) / 30  # of quality
-_DECIBELS_PER_STEP = 0.09
 _TYPICAL = 20.0  # steps that a key photo is finer, where it is not known yet how many will refer to it
 _MOST = 60.0
+_LEAST_PIXELS = 64 * 64  # to refer to another photo takes some bytes, which those of a smaller one do not pay
+_LEAST_COST = 1.0  # nor those of a photo of one colour, or nearly; photos cost hundreds
 _FEW = 64  # photos of an archive that are all decoded to be compared with what is added
+_DAMAGED = "damaged in the archive, so that nothing that is added refers to it; `clc verify` tells more"
 
 
 def plan_for(
@@ -48,20 +51,20 @@ def plan_for(
 ) -> ArchivePlan:
     """What is to become of photos: compared with each other, where the coder takes key photos.
 
-    Where there are bytes for all photos instead of a quality for each, all stand alone: what related photos take
-    differs too much for one budget.
     report: called after each photo. archive: to which they are added; its key photos may serve them too.
     Raises SourceError if a source cannot be read.
     """
-    if coder.settings.size is not None or not coder.takes_keys:
+    if not coder.takes_keys:
         return NO_PLAN
     threads = threads or len(os.sched_getaffinity(0))
     names: list[str] = []
     thumbnails: list[NDArray[np.uint8]] = []
     for name, stream in [] if archive is None else _key_photos(archive, coder.settings.model):
-        with suppress(BitstreamError):  # what is damaged is not referred to; `clc verify` names it
+        try:
             thumbnails.append(thumbnail(coder.decode(stream)))
             names.append(name)
+        except BitstreamError:
+            remark(printable(name), _DAMAGED)
     there = len(names)
     pictures: set[bytes] = set()
     reading = partial(_looked_at, coder=coder)
@@ -85,8 +88,10 @@ def _key_photos(archive: ArchiveReader, model: str) -> Iterator[tuple[str, bytes
     alone = {at for at, (_, row) in rows.items() if not row.parents}
     for at in sorted(alone if len(alone) <= _FEW else keys & alone):
         name, row = rows[at]
-        with suppress(ArchiveError):
+        try:
             yield name, archive.stream(row, name)
+        except ArchiveError:
+            remark(printable(name), _DAMAGED)
 
 
 def planned(names: Sequence[str], seen: Resemblance, there: int = 0) -> ArchivePlan:
@@ -111,8 +116,9 @@ def _predicted(seen: Resemblance, there: int) -> PredictedBytes:
     explained = 1.0 - seen.left
     rate = np.minimum(_LEAST + _SLOPE * seen.left, 1.0)
     given = rate + _DISTORTION * 10 ** (-_DECIBELS * explained / 10)
-    given = np.where(seen.left < _RELATED, cost[:, None] * given, np.inf)
-    key = math.exp(_RATE_PER_STEP * _TYPICAL) + _DISTORTION * 10 ** (-_DECIBELS_PER_STEP * _TYPICAL / 10)
+    related = (seen.left < _RELATED) & np.outer(seen.cost >= _LEAST_COST, seen.cost >= _LEAST_COST)
+    given = np.where(related, cost[:, None] * given, np.inf)
+    key = math.exp(_RATE_PER_STEP * _TYPICAL) + _DISTORTION * 10 ** (-DECIBELS_PER_STEP * _TYPICAL / 10)
     cost[:there], given[:there] = 0.0, np.inf
     return PredictedBytes(cost * (1 + _DISTORTION), cost * key, given)
 
@@ -132,9 +138,11 @@ def _finer(plan: Plan, seen: Resemblance) -> Mapping[int, float]:
 
 
 def _looked_at(photo: InputPhoto, *, coder: PhotoCoder) -> tuple[Opened, NDArray[np.uint8] | None]:
+    """A photo, and its thumbnail if it is large enough to be compared."""
     opened = open_photo(photo, max_pixels=coder.max_pixels, carry=coder.settings.carry)
-    small = None if opened.pixels is None else thumbnail(opened.pixels)
-    return opened.without_pixels(), small
+    if opened.pixels is None or opened.pixels[..., 0].size < _LEAST_PIXELS:
+        return opened.without_pixels(), None
+    return opened.without_pixels(), thumbnail(opened.pixels)
 
 
 def _one_thread() -> None:

@@ -1,15 +1,18 @@
 """Finding what an archive holds without its index: by the marks of its records."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from clc.archive.byte_ranges import ByteRanges
 from clc.archive.contents import Extent, MemberRow
 from clc.archive.framing import (
-    FOOTER_BYTES,
     FOOTER_MARK,
+    MAX_FOOTER_BYTES,
     MAX_RECORD_HEAD_BYTES,
     RECORD_MARK,
+    RECORD_MARKS,
     Label,
     RecordHead,
     RecordKind,
@@ -18,6 +21,9 @@ from clc.archive.framing import (
 )
 from clc.codec.bitstream import Bitstream
 from clc.errors import ArchiveError, BitstreamError
+
+if TYPE_CHECKING:
+    from clc.archive.container import ArchiveReader
 
 _FIRST_WINDOW_BYTES, _WINDOW_BYTES = 2**12, 2**20
 
@@ -51,22 +57,23 @@ def find_records(source: ByteRanges, start: int) -> Iterator[FoundRecord]:
             yield FoundRecord(head, content, whole)
             # Where writing was torn and went on, the rest of a record is other records.
             position = content.end if whole and _continues(source, content.end) else content.at
-        elif parse_footer(data[:FOOTER_BYTES], position) is not None:
-            position += FOOTER_BYTES
+        elif footer := parse_footer(data[:MAX_FOOTER_BYTES], position):
+            position = footer.end
         else:
             position = _next_mark(source, position + 1)
 
 
 def _continues(source: ByteRanges, position: int) -> bool:
-    return source.read(position, len(RECORD_MARK)) in (RECORD_MARK, FOOTER_MARK, b"")
+    return source.read(position, len(RECORD_MARK)) in (*RECORD_MARKS, FOOTER_MARK, b"")
 
 
 def _next_mark(source: ByteRanges, position: int) -> int:
     size = _FIRST_WINDOW_BYTES
     while position < source.size:
-        found = source.read(position, size + len(RECORD_MARK) - 1).find(RECORD_MARK)
-        if found >= 0:
-            return position + found
+        window = source.read(position, size + len(RECORD_MARK) - 1)
+        found = [place for mark in RECORD_MARKS if (place := window.find(mark)) >= 0]
+        if found:
+            return position + min(found)
         position += size
         size = min(2 * size, _WINDOW_BYTES)
     return source.size
@@ -80,6 +87,11 @@ def whole_streams(source: ByteRanges, start: int) -> Iterator[FoundStream]:
             continue
         if record.whole and _is_sound(source.read(record.content.at, record.content.length)):
             yield FoundStream(label, record.content)
+
+
+def settings_in(source: ByteRanges, start: int) -> set[bytes]:
+    """Of what the streams from `start` on were made with, the first bytes of each hash."""
+    return {record.head.label for record in find_records(source, start) if record.head.kind == RecordKind.SETTINGS}
 
 
 def _is_sound(stream: bytes) -> bool:
@@ -121,15 +133,11 @@ def salvage(source: ByteRanges) -> Iterator[Salvaged]:
         pass
     else:
         start = reader.footer.end
-        for member, row in reader.members():
+        for name in reader.names:
+            row = reader.stream_row(name)
             lengths[row.extent.at] = row.extent.length
             keys[row.extent.at] = tuple(reader.index.stream(number).extent.at for number in row.parents)
-            try:
-                reader.streams(member.name)
-                referred = tuple(reader.index.stream(number).extent for number in row.parents)
-                yield Salvaged(member.name, row.extent, keys=referred, row=member)
-            except ArchiveError:
-                yield Salvaged(member.name, None, "its bytes are not those that were packed", row=member)
+            yield _by_index(reader, name)
     for record in find_records(source, start):
         label = Label.parse(record.head)
         if label is None:
@@ -139,9 +147,24 @@ def salvage(source: ByteRanges) -> Iterator[Salvaged]:
             keys[record.content.at] = label.keys
             yield _judged(source, label.name, record.content, record.whole, label.keys, lengths)
         elif record.whole:
-            at = int.from_bytes(source.read(record.content.at, 8), "little")
+            at = label.same
+            if at is None:
+                at = int.from_bytes(source.read(record.content.at, 8), "little")
             extent = Extent(at, lengths.get(at, 0))
             yield _judged(source, label.name, extent, at in lengths, keys.get(at, ()), lengths)
+
+
+def _by_index(reader: "ArchiveReader", name: str) -> Salvaged:
+    row = reader.stream_row(name)
+    member = None
+    with suppress(ArchiveError):  # what it carries may be damaged
+        member = reader.member(name)
+    try:
+        reader.streams(name)
+    except ArchiveError:
+        return Salvaged(name, None, "its bytes are not those that were packed", row=member)
+    keys = tuple(reader.index.stream(number).extent for number in row.parents)
+    return Salvaged(name, row.extent, keys=keys, row=member)
 
 
 def _judged(

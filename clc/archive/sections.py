@@ -1,22 +1,17 @@
-"""Typed, compressed sections: what the index and the metadata of an archive consist of.
+"""Typed, compressed sections: what the index of an archive consists of.
 
 Compressed with zstd, which pyarrow brings: of the codecs that are installed wherever CLC is, it is the smallest on
 names, and the only one besides LZMA that sees that two photos tens of kilobytes apart have the same EXIF or ICC block.
 """
 
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from clc.archive.numbers import Cursor, pack_varint
 from clc.errors import ArchiveError
 
 FIRST_OPTIONAL = 64
-_SECTION = struct.Struct("<BBQQ")  # kind, method, bytes, stored bytes
 _LEVEL = 19
 _MAX_EXPANSION = 100
 _FREE_BYTES = 2**20  # that a section may expand to in any case
@@ -56,13 +51,13 @@ def pack_sections(sections: Mapping[int, bytes], *, plain: frozenset[int] = froz
     """Sections in ascending order of their kinds, each compressed if that makes it smaller and it is not in `plain`."""
     packed = bytearray()
     for kind, content in sorted(sections.items()):
-        method, stored = Method.PLAIN, content
+        method, stored, sizes = Method.PLAIN, content, pack_varint(len(content))
         if kind not in plain:
             compressed = _compressed(content)
-            # A constant column may shrink more than a reader would believe.
-            if len(compressed) < len(content) <= _MAX_EXPANSION * len(compressed) + _FREE_BYTES:
-                method, stored = Method.ZSTD, compressed
-        packed += _SECTION.pack(kind, method, len(content), len(stored)) + stored
+            # What is all the same may shrink more than a reader would believe.
+            if len(compressed) + len(sizes) < len(content) <= _MAX_EXPANSION * len(compressed) + _FREE_BYTES:
+                method, stored, sizes = Method.ZSTD, compressed, sizes + pack_varint(len(compressed))
+        packed += bytes([kind, method]) + sizes + stored
     return bytes(packed)
 
 
@@ -72,36 +67,32 @@ def parse_sections(data: bytes, known: type[IntEnum]) -> dict[int, Section]:
     Raises ArchiveError for sections that are cut, out of order, or unknown and needed.
     """
     sections: dict[int, Section] = {}
-    position, last = 0, 0
+    last = 0
     kinds = {each.value for each in known}
-    while position < len(data):
-        if position + _SECTION.size > len(data):
-            raise ArchiveError("archive is damaged: a section is cut short")
-        kind, method, size, stored = _SECTION.unpack_from(data, position)
-        position += _SECTION.size
+    fields = Cursor(data, "archive is damaged: a section")
+    while fields.left:
+        kind, method = fields.take(2)
+        size = fields.varint()
+        stored = fields.varint() if method != Method.PLAIN else size
         if kind <= last:
             raise ArchiveError(f"archive is damaged: section {kind} is repeated or out of order")
-        if stored > len(data) - position:
+        if stored > fields.left:
             raise ArchiveError(f"archive is damaged: section {kind} promises {stored:,} bytes")
+        content = fields.take(stored)
         if kind in kinds:
-            sections[kind] = Section(method, size, data[position : position + stored])
+            sections[kind] = Section(method, size, content)
         elif kind < FIRST_OPTIONAL:
             raise ArchiveError(f"section {kind} is unknown to this release of CLC; a newer one reads the archive")
-        position, last = position + stored, kind
+        last = kind
     return sections
 
 
-def transposed(column: NDArray[Any], code: str) -> bytes:
-    """Numbers as little-endian `code`, all their first bytes, then all their second: what is alike lies together."""
-    plain = np.ascontiguousarray(column.astype(code))
-    return plain.view(np.uint8).reshape(len(plain), plain.itemsize).T.tobytes()
-
-
-def restored(content: bytes, code: str) -> NDArray[Any]:
-    """The inverse of `transposed`."""
-    width = np.dtype(code).itemsize
-    rows = np.frombuffer(content, np.uint8).reshape(width, -1).T
-    return np.ascontiguousarray(rows).reshape(-1).view(code)
+def section_of(sections: Mapping[int, Section], kind: IntEnum) -> Section:
+    """A section that must be there. Raises ArchiveError if it is not."""
+    try:
+        return sections[kind]
+    except KeyError:
+        raise ArchiveError(f"archive is damaged: it has no section {kind.name.lower()}") from None
 
 
 def _compressed(content: bytes) -> bytes:

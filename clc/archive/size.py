@@ -1,11 +1,13 @@
-"""Photos of one quality that fill a size in all: tried on a few of them, corrected as the others come.
+"""Photos that fill a size in all, by a plan of who refers to whom: tried on a few, corrected as the others come.
 
-Every photo gets the quality at which all that are left are predicted to fill what is left. Predictions start from some
-photos that were coded at some qualities, and are scaled by how what was coded so far compares with them.
+All photos get one quality, key photos as many steps more as the plan says: that at which all that are left are
+predicted to fill what is left. Predictions start from some photos that were coded alone at some qualities. They are
+scaled by how what was coded so far compares with them, photos that stand alone and those that refer to others apart.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,17 +16,37 @@ from numpy.typing import NDArray
 from clc.errors import TargetError
 from clc.model.gain import QUALITY_MAX, QUALITY_MIN
 
-SAMPLE = 6
-"""Photos that are coded beforehand."""
-_QUALITIES = (QUALITY_MIN, 20.0, 40.0, 60.0, 80.0, QUALITY_MAX)
+QUALITIES = (QUALITY_MIN, 20.0, 40.0, 60.0, 80.0, QUALITY_MAX)
+"""That the sample is coded at."""
 _TRUST = 0.5  # how much the sample weighs beside what is coded, in photos of its own number
 _ROOM = 0.995  # aimed at, so that the last photos need not be squeezed
+_RESERVED = 1.2  # times what the least quality is predicted to take, for each photo that is still to come
+_STEPS = 40  # of a bisection over the quality
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is known of one photo before it is coded.
+
+    weight: what it takes alone, beside the others, in any unit. kept: the share of that which is left if it refers to
+    key photos; 1 for one that is coded alone. finer: steps of quality that it gets beyond the others.
+    """
+
+    weight: float
+    kept: float = 1.0
+    finer: float = 0.0
+
+    @property
+    def refers(self) -> bool:
+        """Whether it is to refer to key photos."""
+        return self.kept < 1.0
 
 
 @dataclass(frozen=True)
 class Share:
-    """Of one photo. predicted: bytes that it would take if it were like the sample."""
+    """What one photo is to have. quality: before it is finer. predicted: bytes if it were like the sample."""
 
+    photo: Expected
     quality: float
     predicted: float
 
@@ -32,63 +54,109 @@ class Share:
 class SizeBudget:
     """The bytes that are left for the photos that are left.
 
-    size: of all streams. pixels: of all photos, each weighed by its share in the plan. code: bytes of one photo at a
-    quality. sample: photos, uint8 [H, W, 3].
+    size: of all streams. photos: all that are to come, by name, each of which is shared out or skipped once.
+    rates: bytes of the sample at each of `QUALITIES`, by its weight. sampled: bytes of it in all, at quality 40.
+    spread: how many times the average a photo of the sample took at the least quality, at most.
     Raises TargetError if the smallest quality is predicted to take more than a tenth too much.
     """
 
     def __init__(
         self,
         size: int,
-        pixels: float,
-        sample: Sequence[NDArray[np.uint8]],
-        code: Callable[[NDArray[np.uint8], float], int],
+        photos: Mapping[str, Expected],
+        rates: NDArray[np.float64],
+        sampled: float,
+        spread: float = 1.0,
     ) -> None:
         self._left = float(size)
-        self._pixels = float(max(pixels, 1))
-        sampled = sum(each.shape[0] * each.shape[1] for each in sample)
-        rates = [sum(code(each, quality) for each in sample) / sampled for quality in _QUALITIES]
-        self._rates = np.maximum.accumulate(np.array(rates))
-        self._predicted = self._actual = _TRUST * sampled * self._rates[2]
-        self._in_flight = 0.0
-        least = self._rates[0] * self._pixels
+        self._photos = dict(photos)
+        self._rates = np.maximum.accumulate(np.maximum(rates, 1e-9))
+        # Weights, by how much finer the photos are, and whether they refer.
+        self._coming: defaultdict[tuple[float, bool], float] = defaultdict(float)
+        self._unspent = 0.0  # weights, of photos in flight too, as if all were coded alone
+        for photo in photos.values():
+            self._coming[photo.finer, photo.refers] += photo.weight * photo.kept
+            self._unspent += photo.weight
+        self._hardest = max(spread, 1.0)
+        trusted = max(_TRUST * sampled, 1.0)
+        self._predicted, self._actual = {False: trusted, True: trusted}, {False: trusted, True: trusted}
+        self._in_flight = {False: 0.0, True: 0.0}
+        least = self._all(QUALITY_MIN)
         if least > 1.1 * size:
             raise TargetError(
                 f"{size:,} bytes are too few for these photos: at quality {QUALITY_MIN:g} they take about "
                 f"{least:,.0f}; give a larger --size"
             )
 
-    def share(self, pixels: float) -> Share:
-        """What the next photo, of so many pixels, is coded at."""
-        wanted = _ROOM * (self._left - self._in_flight * self._scale) / (self._scale * max(self._pixels, pixels))
-        quality = self._quality_of(wanted)
-        predicted = float(np.exp(np.interp(quality, _QUALITIES, np.log(self._rates)))) * pixels
-        self._in_flight += predicted
-        self._pixels -= pixels
-        return Share(quality, predicted)
+    def share(self, name: str) -> Share:
+        """What the next photo is to have."""
+        quality = self._quality()
+        photo = self._taken(name)
+        predicted = self._rate(quality + photo.finer) * photo.weight * photo.kept
+        self._in_flight[photo.refers] += predicted
+        return Share(photo, quality, predicted)
 
     def spend(self, share: Share, size: int) -> None:
         """A photo took `size` bytes; 0 if it was not coded after all."""
-        self._in_flight -= share.predicted
+        photo = share.photo
+        self._in_flight[photo.refers] -= share.predicted
+        self._unspent -= photo.weight
         self._left -= size
         if size:
-            self._predicted += share.predicted
-            self._actual += size
+            self._predicted[photo.refers] += share.predicted
+            self._actual[photo.refers] += size
+            # Those behind may be as hard as the hardest that was met.
+            self._hardest = max(self._hardest, size / max(share.predicted, 1.0) * photo.kept)
 
-    def skip(self, pixels: float, size: int = 0) -> None:
+    def skip(self, name: str, size: int = 0) -> None:
         """A photo needs no stream, or has one of `size` bytes already."""
-        self._pixels -= pixels
+        self._unspent -= self._taken(name).weight
         self._left -= size
 
-    def most(self) -> float:
-        """Bytes that the photo whose turn it is may take, so that those behind it fit at the smallest quality."""
-        return self._left - self._rates[0] * self._scale * max(self._pixels, 0.0)
+    def lose(self, size: int) -> None:
+        """So many bytes are taken by what no photo needs."""
+        self._left -= size
 
-    @property
-    def _scale(self) -> float:
-        return self._actual / self._predicted
+    def __contains__(self, name: str) -> bool:
+        """Whether a photo is still to come."""
+        return name in self._photos
 
-    def _quality_of(self, rate: float) -> float:
-        if rate <= self._rates[0]:
-            return QUALITY_MIN
-        return float(np.interp(math.log(rate), np.log(self._rates), _QUALITIES))
+    def most(self, share: Share) -> float:
+        """Bytes that the photo whose turn it is may take, so that those behind it fit at the smallest quality.
+
+        Where too few are left even for that, it gets its part of them.
+        """
+        behind = max(self._unspent - share.photo.weight, 0.0)
+        part = share.photo.weight / max(self._unspent, 1e-9)
+        least = _RESERVED * self._hardest * float(self._rates[0]) * behind
+        return max(self._left - least, self._left * min(part, 1.0))
+
+    def _taken(self, name: str) -> Expected:
+        photo = self._photos.pop(name, Expected(0.0))
+        self._coming[photo.finer, photo.refers] -= photo.weight * photo.kept
+        return photo
+
+    def _quality(self) -> float:
+        wanted = _ROOM * self._left - sum(self._scale(refers) * size for refers, size in self._in_flight.items())
+        low, high = QUALITY_MIN, QUALITY_MAX
+        if self._all(high) <= wanted:
+            return high
+        if self._all(low) >= wanted:
+            return low
+        for _ in range(_STEPS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._all(middle) <= wanted else (low, middle)
+        return low
+
+    def _all(self, quality: float) -> float:
+        """Bytes that all photos that are to come are predicted to take."""
+        return sum(
+            self._scale(refers) * self._rate(quality + finer) * max(weight, 0.0)
+            for (finer, refers), weight in self._coming.items()
+        )
+
+    def _rate(self, quality: float) -> float:
+        return math.exp(float(np.interp(min(quality, QUALITY_MAX), QUALITIES, np.log(self._rates))))
+
+    def _scale(self, refers: bool) -> float:
+        return self._actual[refers] / self._predicted[refers]

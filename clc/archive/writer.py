@@ -10,28 +10,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from clc.archive.archive_index import pack_index
 from clc.archive.byte_ranges import LocalFile
 from clc.archive.container import ArchiveReader
 from clc.archive.contents import (
     MAX_COUNT,
+    MAX_MODELS,
     MAX_PARENTS,
+    STREAM_DIGEST_BYTES,
     Extent,
+    Form,
     MemberRow,
     StreamRow,
-    pack_index,
-    pack_metadata,
     sha256,
 )
-from clc.archive.framing import Footer, Label, RecordHead, RecordKind, header
+from clc.archive.framing import INDEX_DIGEST_BYTES, WORK_KEY_BYTES, Footer, Label, RecordHead, RecordKind, header
 from clc.archive.names import check_name, printable
 from clc.codec.bitstream import QUALITY_STEPS, Bitstream
 from clc.errors import ArchiveError
 
-_MAX_MODELS = 256
-
 
 class ArchiveWriter:
-    """Writes records to a file as they come, then the metadata, the index and a footer. It never seeks.
+    """Writes records to a file as they come, then the index and a footer. It never seeks.
 
     archive: what the file holds already, to whose members others are added; None for a new file.
     at: how many bytes are in the file, which is where the next go.
@@ -49,8 +49,16 @@ class ArchiveWriter:
         self._names = {member.name for member in self._members}
         self._numbers = {row.extent.at: number for number, row in enumerate(self._streams)}  # by where they lie
         self._models = {stream.model for stream in self._streams}
+        self._settings = b""
         if at == 0:
             self._write(header())
+
+    def begin(self, settings: bytes) -> None:
+        """Say with what the streams are made that come now, if any do, so that who goes on with them knows.
+
+        settings: of which the first 8 bytes are written.
+        """
+        self._settings = settings[:WORK_KEY_BYTES]
 
     @property
     def size(self) -> int:
@@ -70,7 +78,7 @@ class ArchiveWriter:
         """
         row = self._row(stream, Extent(0, 0), parents)  # refused before anything is written
         label = replace(label, keys=tuple(self._streams[parent].extent.at for parent in parents))
-        self._write(RecordHead(label.kind, label.pack(), len(stream)).pack())
+        self._begin_record(label, len(stream))
         number = self._take(replace(row, extent=Extent(self._at, len(stream))))
         self._write(stream)
         return number
@@ -107,26 +115,21 @@ class ArchiveWriter:
         if len(self._members) == MAX_COUNT:
             raise ArchiveError(f"an archive has at most {MAX_COUNT:,} members; start another")
         if label is not None:
-            first = self._streams[member.stream].extent
-            content = first.at.to_bytes(8, "little")
-            self._write(RecordHead(RecordKind.SAME, label.pack(), len(content)).pack() + content)
+            label = replace(label, same=self._streams[member.stream].extent.at)
+            self._begin_record(label, 0)
         self._names.add(member.name)
         self._members.append(member)
 
     def close(self) -> None:
-        """Write metadata, index and footer: from here on, the file is an archive with these members."""
+        """Write index and footer: from here on, the file is an archive with these members."""
         self._sort()
-        described = pack_metadata(self._members)
-        self._write(RecordHead(RecordKind.METADATA, b"", len(described)).pack())
-        metadata = Extent(self._at, len(described))
-        self._write(described)
-        index = pack_index(self._streams, self._members, metadata, sha256(described))
+        index = pack_index(self._streams, self._members)
         self._write(RecordHead(RecordKind.INDEX, b"", len(index)).pack())
         at = self._at
         self._write(index)
         self._file.flush()
         self._sync()  # the footer must not be on the disk before what it vouches for
-        self._write(Footer(self._at, at, len(index), sha256(index)).pack())
+        self._write(Footer(self._at, at, len(index), sha256(index)[:INDEX_DIGEST_BYTES]).pack())
         self._file.flush()
         self._sync()
 
@@ -139,6 +142,12 @@ class ArchiveWriter:
         rows = (self._streams[old] for old in order)
         self._streams = [replace(row, parents=tuple(new[parent] for parent in row.parents)) for row in rows]
         self._members = [replace(member, stream=new[member.stream]) for member in self._members]
+
+    def _begin_record(self, label: Label, length: int) -> None:
+        if self._settings:
+            self._write(RecordHead(RecordKind.SETTINGS, self._settings, 0).pack())
+            self._settings = b""
+        self._write(RecordHead(label.kind, label.pack(), length).pack())
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)
@@ -159,18 +168,20 @@ class ArchiveWriter:
         for parent in parents:
             if not 0 <= parent < len(self._streams) or self._streams[parent].parents:
                 raise ArchiveError("a photo refers to key photos only, which are written before it and refer to none")
-        parsed = Bitstream.from_bytes(stream).header
-        self._models.add(parsed.model_id)
-        if len(self._models) > _MAX_MODELS:
-            raise ArchiveError(f"an archive names at most {_MAX_MODELS} models; start another")
+        parsed = Bitstream.from_bytes(stream)
+        head = parsed.header
+        self._models.add(head.model_id)
+        if len(self._models) > MAX_MODELS:
+            raise ArchiveError(f"an archive names at most {MAX_MODELS} models; start another")
         return StreamRow(
             extent=extent,
-            sha256=sha256(stream),
-            model=parsed.model_id,
-            height=parsed.height,
-            width=parsed.width,
-            quality=round(parsed.quality * QUALITY_STEPS),
+            digest=sha256(stream)[:STREAM_DIGEST_BYTES],
+            model=head.model_id,
+            height=head.height,
+            width=head.width,
+            quality=round(head.quality * QUALITY_STEPS),
             parents=parents,
+            form=Form.LOSSY if parsed.picture is None else Form.LOSSLESS,
         )
 
 

@@ -287,6 +287,11 @@ def _conclude(output: str, summary: "PackSummary", written: int) -> None:
     counts |= {"in it already": summary.already, "not packed": len(summary.failed)}
     parts += [f"{count} {what}" for what, count in counts.items() if count]
     announce(output, ", ".join(parts))
+    if summary.unused:
+        print_error(
+            f"{output}: {summary.unused} streams of the interrupted run, {summary.unused_bytes:,} bytes, are of photos "
+            "that are not packed as they were; they stay in the file, unused, and packing it anew does without them"
+        )
     _fail_if(summary.failed)
 
 

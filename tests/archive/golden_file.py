@@ -1,37 +1,52 @@
-"""The golden archive: written once by `python -m tests.archive.golden_file`, read for ever, so never written again.
+"""The golden archives: written once by `python -m tests.archive.golden_file`, read for ever, so never written again.
 
-Its pictures are lossless streams, so that it needs no model. It holds two generations: four members, of which one is
-another name and one refers to two key members, and one that was added.
+Their pictures are lossless streams, so that they need no model. Each holds two generations: four members, of which one
+is another name and one refers to two key members, and one that was added. `version-1.clca` was written by a release
+that wrote format version 1.
 """
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
-from clc.archive.framing import Label
+from clc.archive.contents import MemberRow
+from clc.archive.framing import FORMAT_VERSION, Label
 from clc.archive.writer import ArchiveWriter
-from tests.archive.samples import SETTINGS, member, pixels, reader_of, stream_of
+from clc.codec.metadata_section import pack_items
+from clc.images.metadata import Metadata
+from tests.archive.samples import WORK, member, pixels, reader_of, stream_of
 
-PATH = Path(__file__).parent / "golden" / "album.clca"
+FOLDER = Path(__file__).parent / "golden"
+VERSIONS = (1, 2)
+PATH = FOLDER / f"version-{FORMAT_VERSION}.clca"
 NAMES = ("a.jpg", "summer/b b.png", "summer/größer.webp", "same.tif", "added\nlater.png")
 PICTURES = {name: seed for seed, name in zip((0, 1, 2, 0, 3), NAMES, strict=True)}
+_XMP = (b"", b"", b"<x:xmpmeta>5</x:xmpmeta>", b"<x:xmpmeta>7</x:xmpmeta>", b"<x:xmpmeta>5</x:xmpmeta>")
+CARRIED = {name: pack_items(Metadata(xmp=xmp or None)) for name, xmp in zip(NAMES, _XMP, strict=True)}
+"""Since version 2."""
+
+
+def row(name: str, stream: int, seed: int) -> MemberRow:
+    return replace(member(name, stream, seed), carried=CARRIED[name])
 
 
 def _write() -> None:
     file = io.BytesIO()
     writer = ArchiveWriter(file)
+    writer.begin(b"settings of the first run")
     for number, name in enumerate(NAMES[:3]):
         keys = (1, 0) if number == 2 else ()
-        label = Label(SETTINGS, member(name, number, number).original_sha256, name)
-        writer.add_member(member(name, writer.add_stream(stream_of(pixels(number)), label, keys), number))
-    writer.add_member(member(NAMES[3], 0, 9), Label(SETTINGS, member(NAMES[3], 0, 9).original_sha256, NAMES[3]))
+        writer.add_member(row(name, writer.add_stream(stream_of(pixels(number)), Label(WORK, name), keys), number))
+    writer.add_member(row(NAMES[3], 0, 9), Label(WORK, NAMES[3]))
     writer.close()
     archive = reader_of(file.getvalue())
     adding = ArchiveWriter(file, archive, len(file.getvalue()))
-    label = Label(SETTINGS, member(NAMES[4], 3, 3).original_sha256, NAMES[4])
-    adding.add_member(member(NAMES[4], adding.add_stream(stream_of(pixels(3), 12.5, "fedcba9876543210"), label), 3))
+    adding.begin(b"settings of the second run")
+    added = stream_of(pixels(3), 12.5, "fedcba9876543210")
+    adding.add_member(row(NAMES[4], adding.add_stream(added, Label(WORK, NAMES[4])), 3))
     adding.close()
-    PATH.parent.mkdir(exist_ok=True)
-    PATH.write_bytes(file.getvalue())
+    with PATH.open("xb") as golden:
+        golden.write(file.getvalue())
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from clc.errors import ImageError
 from clc.images import open_source, read_photos
 
 MODEL = "0123456789abcdef"
-SETTINGS = b"settings"
+WORK = b"what for"
 
 
 def pixels(seed: int, height: int = 6, width: int = 9) -> NDArray[np.uint8]:
@@ -54,8 +54,7 @@ def fill(writer: ArchiveWriter, seeds: Sequence[int]) -> None:
     """Add a member for each seed."""
     for seed in seeds:
         name = f"folder/photo-{seed}.jpg"
-        row = member(name, 0, seed)
-        number = writer.add_stream(stream_of(pixels(seed)), Label(SETTINGS, row.original_sha256, name))
+        number = writer.add_stream(stream_of(pixels(seed)), Label(WORK, name))
         writer.add_member(member(name, number, seed))
 
 

@@ -26,6 +26,7 @@ from clc.archive.unpacker import PictureFolder, unpack
 from clc.archive.writer import locked, open_archive
 from clc.errors import ArchiveError, ImageError, OutputError, TargetError
 from clc.images.metadata import Carry
+from tests.archive.golden_file import FOLDER
 from tests.archive.samples import LosslessCoder, LosslessDecoder, pixels, stream_of, write_photos
 
 
@@ -234,6 +235,25 @@ class TestGoingOn:
         Image.fromarray(pixels(77)).save(folder / "photo-1.png")
         summary, _ = create_archive(album, find_inputs([str(folder)]), LosslessCoder())
         assert (summary.reused, summary.coded) == (3, 3)
+        assert_same(album, folder)
+
+    def test_streams_of_photos_that_are_gone_are_counted(self, album: Path, folder: Path) -> None:
+        with pytest.raises(Stop):
+            create_archive(album, find_inputs([str(folder)]), LosslessCoder(), report=stop_after(4))
+        (folder / "photo-1.png").unlink()
+        Image.fromarray(pixels(77)).save(folder / "photo-2.png")
+        summary, size = create_archive(album, find_inputs([str(folder)]), LosslessCoder())
+        assert (summary.reused, summary.coded, summary.unused) == (2, 3, 2)
+        assert summary.unused_bytes == len(stream_of(pixels(1))) + len(stream_of(pixels(2)))
+        assert_same(album, folder)
+        create_archive(album, find_inputs([str(folder)]), LosslessCoder(), overwrite=True)
+        assert size - album.stat().st_size >= summary.unused_bytes
+
+    def test_what_another_release_began_is_refused_unless_restarted(self, album: Path, folder: Path) -> None:
+        part_of(album).write_bytes((FOLDER / "version-1.clca").read_bytes()[:2000])
+        with pytest.raises(ArchiveError, match="another release"):
+            create_archive(album, find_inputs([str(folder)]), LosslessCoder())
+        create_archive(album, find_inputs([str(folder)]), LosslessCoder(), restart=True)
         assert_same(album, folder)
 
     def test_with_other_settings_it_is_refused_unless_restarted(self, album: Path, folder: Path) -> None:

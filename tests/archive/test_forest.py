@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clc.archive.forest import PredictedBytes, plan_exhaustively, plan_forest
-from clc.archive.plan import Plan, Role, alone
+from clc.archive.plan import Plan
 
 
 def made_up(seed: int, photos: int) -> PredictedBytes:
@@ -47,7 +47,7 @@ def test_it_never_takes_more_than_coding_each_photo_alone() -> None:
 
 def test_strangers_stay_alone() -> None:
     predicted = PredictedBytes(np.full(4, 10.0), np.full(4, 10.0), np.full((4, 4), np.inf))
-    assert plan_forest(predicted, most=3) == alone(4)
+    assert plan_forest(predicted, most=3) == Plan(((),) * 4)
 
 
 def test_a_fixed_camera_is_one_tree() -> None:
@@ -79,10 +79,8 @@ def test_predictions_must_be_numbers_of_one_set() -> None:
 
 
 class TestPlan:
-    def test_roles(self) -> None:
-        plan = Plan(((), (0,), (), (0, 2)))
-        assert [plan.role(photo) for photo in range(4)] == [Role.KEY, Role.REFERS, Role.KEY, Role.REFERS]
-        assert alone(2).role(1) is Role.ALONE
+    def test_key_photos_are_those_that_are_referred_to(self) -> None:
+        assert Plan(((), (0,), (), (0, 2), ())).keys == {0, 2}
 
     @pytest.mark.parametrize("references", [((0,),), ((1,), (0,)), ((), (0,), (1,)), ((5,), ())])
     def test_the_depth_is_one(self, references: tuple[tuple[int, ...], ...]) -> None:

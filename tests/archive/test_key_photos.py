@@ -1,6 +1,7 @@
 """An archive whose photos refer to key photos: packed, read, salvaged, gone on with, by the model that ships."""
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from clc.archive.byte_ranges import FileObject
 from clc.archive.coding import StoreCoder
 from clc.archive.creation import add_to_archive, create_archive, part_of
 from clc.archive.describe import describe_members
-from clc.archive.inputs import find_inputs
+from clc.archive.inputs import InputPhoto, Inputs, find_inputs
+from clc.archive.planning import plan_for
 from clc.archive.records import salvage
 from clc.archive.soundness import verify_archive
 from clc.archive.writer import open_archive
@@ -95,10 +97,17 @@ def test_where_a_key_photo_is_damaged_those_that_refer_to_it_are_lost_by_name(al
     assert sum("it refers to" in reason for reason in lost.values()) == 3
 
 
-def test_a_size_is_filled_and_not_exceeded(album: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_size_is_filled_and_not_exceeded_by_photos_that_refer(album: Path, folder: Path, tmp_path: Path) -> None:
     wanted = 3 * album.stat().st_size // 2
-    _, size = create_archive(tmp_path / "sized.clca", find_inputs([str(folder)]), coder(size=wanted))
-    assert 0.8 * wanted < size <= wanted
+    path = tmp_path / "sized.clca"
+    summary, size = create_archive(path, find_inputs([str(folder)]), coder(size=wanted))
+    assert 0.85 * wanted < size <= wanted
+    assert (summary.failed, summary.referring) == ([], 3)
+    archive = open_archive(path)
+    finer = {name: summary.plan[name].finer for name in archive.names}
+    qualities = {name: archive.stream_row(name).quality / 100 for name in archive.names}
+    (key,) = (name for name in CAMERA if finer[name])
+    assert qualities[key] > max(qualities[name] for name in CAMERA if name != key)
 
 
 def test_what_is_added_refers_to_key_photos_that_are_there(album: Path, folder: Path, tmp_path: Path) -> None:
@@ -124,17 +133,26 @@ def test_it_is_said_who_refers_to_whom(album: Path) -> None:
     assert sorted(name for name, names in said.items() if names) == sorted(set(CAMERA) - keys)
 
 
-def test_going_on_keeps_to_the_size(folder: Path, tmp_path: Path) -> None:
-    path, wanted = tmp_path / "sized.clca", 9000
+def test_going_on_keeps_to_the_size_also_where_what_is_there_is_of_no_use(folder: Path, tmp_path: Path) -> None:
+    path, wanted, photos = tmp_path / "sized.clca", 9000, tmp_path / "photos"
+    photos.mkdir()
+    for name in (*CAMERA[:3], "stranger.png"):
+        shutil.copy(folder / name, photos / name)
     with pytest.raises(Stop):
-        create_archive(path, find_inputs([str(folder)]), coder(size=wanted), report=stop_after(3))
-    summary, size = create_archive(path, find_inputs([str(folder)]), coder(size=wanted))
-    assert summary.reused >= 2
+        create_archive(path, find_inputs([str(photos)]), coder(size=wanted), report=stop_after(2))
+    (photos / "stranger.png").unlink()
+    left = part_of(path).stat().st_size
+    (photos / CAMERA[1]).rename(photos / "zz.png")  # so that others refer to the key photo, or another is it
+    summary, size = create_archive(path, find_inputs([str(photos)]), coder(size=wanted))
     assert summary.failed == []
-    assert size <= wanted
+    assert summary.reused + summary.unused == 2
+    assert 0.8 * wanted < size <= wanted
+    assert left < size
 
 
-def test_a_damaged_key_photo_is_not_referred_to(album: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_key_photo_is_not_referred_to_and_named(
+    album: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     archive = open_archive(album)
     key = next(archive.index.stream(row.parents[0]) for _, row in archive.members() if row.parents)
     data = bytearray(album.read_bytes())
@@ -144,7 +162,36 @@ def test_a_damaged_key_photo_is_not_referred_to(album: Path, folder: Path, tmp_p
     new.mkdir()
     Image.fromarray(again(bundled_crops()[0], 98, noise=1.0)).save(new / "later.png")
     add_to_archive(path, find_inputs([str(new)]), coder())
+    name = next(member.name for member, row in archive.members() if row.extent == key.extent)
+    said = next(each.message for each in caplog.records if "damaged in the archive" in each.message)
+    assert said.startswith(name)
     assert key.extent.at not in {
         open_archive(path).index.stream(parent).extent.at
         for parent in open_archive(path).stream_row("later.png").parents
     }
+
+
+def test_the_file_of_a_key_photo_under_another_name_takes_no_stream(album: Path, folder: Path, tmp_path: Path) -> None:
+    archive = open_archive(album)
+    key = next(row.parents[0] for _, row in archive.members() if row.parents)
+    name = next(member.name for member, _ in archive.members() if member.stream == key)
+    path = tmp_path / "grows.clca"
+    shutil.copy(album, path)
+    shutil.copy(folder / name, tmp_path / "again.png")
+    summary, _ = add_to_archive(path, find_inputs([str(tmp_path / "again.png")]), coder())
+    assert (summary.same, summary.coded) == (1, 0)
+    assert open_archive(path).member("again.png").stream == key
+
+
+@pytest.mark.parametrize("size", [(1, 1), (40, 50)])
+def test_tiny_photos_are_neither_key_photos_nor_refer(size: tuple[int, int]) -> None:
+    inputs = Inputs(
+        [InputPhoto(str(seed), data=png(again(np.full((*size, 3), 99, np.uint8), seed))) for seed in range(4)]
+    )
+    assert plan_for(inputs, coder()).photos == {}
+
+
+def png(picture: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()

@@ -88,4 +88,6 @@ class TestPlanning:
                 assert sum(plan[name].share for name in names) <= photos
 
     def test_photos_of_one_colour_cost_nothing_and_are_planned_all_the_same(self) -> None:
-        planned(["a", "b"], Resemblance(np.zeros(2), np.ones((2, 2))))
+        assert planned(["a", "b"], Resemblance(np.zeros(2), np.ones((2, 2)))).photos == {}
+        # Nothing is left of nothing: no reason to refer to it.
+        assert planned(["a", "b", "c"], Resemblance(np.array([0.0, 0, 500]), np.zeros((3, 3)))).photos == {}

@@ -17,7 +17,7 @@ from clc.archive.writer import ArchiveWriter
 from clc.errors import ArchiveError
 from clc.images.encode import PictureFormat
 from tests.archive.golden_file import NAMES, PATH, PICTURES
-from tests.archive.samples import SETTINGS, LosslessDecoder, archive_bytes, pixels, reader_of, stream_of
+from tests.archive.samples import WORK, LosslessDecoder, archive_bytes, pixels, reader_of, stream_of
 
 TIME = 1_700_000_000_123_456_789
 
@@ -26,7 +26,7 @@ def archive_of(*names: str, mode: int = 0o640) -> bytes:
     file = io.BytesIO()
     writer = ArchiveWriter(file)
     for seed, name in enumerate(names):
-        number = writer.add_stream(stream_of(pixels(seed)), Label(SETTINGS, SETTINGS, name))
+        number = writer.add_stream(stream_of(pixels(seed)), Label(WORK, name))
         writer.add_member(MemberRow(name, number, sha256(b""), 1, TIME, mode))
     writer.close()
     return file.getvalue()

@@ -22,7 +22,7 @@ from clc.errors import ProfileError
 from clc.evaluation.measure.metrics import bits_per_pixel
 from clc.images import read_image
 from clc.images.psnr import psnr
-from tests.commands.test_cli import Call, assert_refused
+from tests.commands.conftest import Call, assert_refused
 from tests.conftest import World
 
 pytestmark = pytest.mark.usefixtures("network_only")  # whose rate rises smoothly with the quality

@@ -18,7 +18,7 @@ import clc
 from clc.errors import ArchiveError, MissingArtifactError
 from clc.runtime.remarks import STRICT_VARIABLE
 from tests.archive.golden_file import PATH as GOLDEN
-from tests.commands.test_cli import Call, assert_refused
+from tests.commands.conftest import Call, assert_refused
 from tests.conftest import picture
 
 ROOT = Path(__file__).parents[2]
@@ -27,8 +27,9 @@ PHOTOS = ("p0.png", "p1.png", "sub/p2.png")
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    return Call(capsys, monkeypatch)
+def run(clc: Call) -> Call:
+    """`clc` is the package here."""
+    return clc
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """What every kind of artifact offers on the command line: list, lineage, pin, export, import; and `clc gc`."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,31 +10,15 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from clc.cli import main
 from clc.commands.gc import gc
 from clc.store import Kind, Recipe, Store, Version, verify_store
-
-Call = Callable[..., tuple[int, str, str]]
+from tests.commands.conftest import Call
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("CLC_STORE", str(tmp_path / "store"))
     return Store()
-
-
-@pytest.fixture
-def clc(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Run `clc ARGUMENTS` in this process; returns exit code, output, errors."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["clc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit:
-            main()
-        out, err = capsys.readouterr()
-        return int(exit.value.code or 0), out, err
-
-    return call
 
 
 def publish(

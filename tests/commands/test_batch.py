@@ -18,17 +18,12 @@ from clc.api import StoreCodec
 from clc.codec.bitstream import Bitstream
 from clc.images import read_image
 from clc.images.psnr import psnr
-from tests.commands.test_cli import Call, assert_refused
+from tests.commands.conftest import Call, assert_refused
 from tests.conftest import World
 from tests.images.photo_files import encoded, exif, smooth
 
 PLAIN = ("--no-references", "--quality", 20)
 NAMES = [f"photo-{number}" for number in range(5)]
-
-
-@pytest.fixture
-def clc(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    return Call(capsys, monkeypatch)
 
 
 @pytest.fixture(autouse=True)

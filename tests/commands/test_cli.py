@@ -11,28 +11,9 @@ import pytest
 from PIL import Image
 
 import clc as clc_package
-from clc.cli import main
+from tests.commands.conftest import Call, assert_refused
 from tests.conftest import World, picture
 from tests.processes import clean_environment
-
-
-class Call:
-    """Runs `clc ARGUMENTS` in this process."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self._capsys, self._monkeypatch = capsys, monkeypatch
-
-    def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        self._monkeypatch.setattr(sys, "argv", ["clc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit:
-            main()
-        out, err = self._capsys.readouterr()
-        return int(exit.value.code or 0), out, err
-
-
-@pytest.fixture
-def clc(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    return Call(capsys, monkeypatch)
 
 
 @pytest.fixture
@@ -45,13 +26,6 @@ def stream(clc: Call, store: None, network_only: None, world: World, tmp_path: P
     path = tmp_path / "a.clc"
     assert clc("compress", world.test_photos / "photo-100.png", path)[0] == 0
     return path
-
-
-def assert_refused(result: tuple[int, str, str], *wanted: str) -> None:
-    code, _, err = result
-    assert code == 2
-    assert len(err.strip().splitlines()) == 1, err
-    assert all(text in err for text in wanted), err
 
 
 def test_a_photo_goes_to_a_file_and_back(clc: Call, stream: Path, tmp_path: Path) -> None:

@@ -12,15 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.commands.test_cli import Call, assert_refused
+from tests.commands.conftest import Call, assert_refused
 from tests.conftest import World
 
 PLAIN = ("--no-references", "--quality", 20)
-
-
-@pytest.fixture
-def clc(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    return Call(capsys, monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from PIL import Image
 from clc.evaluation.compare.rate_difference import rate_difference
 from clc.evaluation.report.text import MeasuredCurve, measured_curves
 from clc.store import Kind, Store
-from tests.commands.test_cli import Call, assert_refused
+from tests.commands.conftest import Call, assert_refused
 from tests.conftest import World, picture
 
 

@@ -9,17 +9,12 @@ from pathlib import Path
 import pytest
 
 from clc.store import Store, Version
-from tests.commands.test_cli import Call, assert_refused
+from tests.commands.conftest import Call, assert_refused
 from tests.conftest import World
 from tests.evaluation.test_report import published, rows
 
 Write = Callable[..., tuple[int, str, str]]
 """Runs a command that writes to the path given, with more options: exit code, output, errors."""
-
-
-@pytest.fixture
-def clc(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    return Call(capsys, monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.postgres import free_port
-from tests.commands.test_cli import Call, assert_refused
+from tests.commands.conftest import Call, assert_refused
 from tests.processes import our_line, run_module
 
 
