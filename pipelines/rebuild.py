@@ -6,17 +6,17 @@
 import argparse
 import logging
 
-import httpx
 from prefect import flow
 
 from clc.errors import CorruptArtifactError, DictionaryError, MissingArtifactError
 from clc.production.drift import Drift
+from clc.production.profile import load_profile
 from clc.production.promotion import PRODUCTION, dictionary_in_use
 from clc.runtime.exit import one_line_errors, run_program
 from clc.stages.workers import DaskWorkers
 from clc.store import Kind, Store
 from pipelines.flows import build_dictionary, evaluate, promote, train
-from pipelines.runtime.server import require_server, why_it_ended
+from pipelines.runtime.server import require_server, server_needed
 from pipelines.runtime.work import Work, begin, ended
 from pipelines.show import show_drift, show_stages
 from pipelines.stages import compare_with, render_report
@@ -67,13 +67,12 @@ def rebuild(
 def run(profile: str, store: str | None, workers: int | None, dask_address: str | None) -> None:
     """Run the flow and print what came out, one line a version, and what is in production now."""
     dask = DaskWorkers.asked_for(workers, dask_address)
+    load_profile(profile)  # a run of a wrong one would only fail, and stay in the server's history
     if dask is not None:
         dask.require()
     require_server()
-    try:
+    with server_needed():
         outcome = rebuild(profile, store, workers, dask_address)
-    except httpx.HTTPError as error:
-        raise why_it_ended(error) from error
     production = Store(store).aliases.list(Kind.MODEL).get(PRODUCTION)
     if production is not None:
         outcome["production"] = f"{Kind.MODEL}/{production.id[:16]}"
