@@ -11,6 +11,9 @@ app = typer.Typer(help="Run the Prefect flows.", no_args_is_help=True)
 ProfileOption = Annotated[str, typer.Option(help="Name of a profile, or path of a TOML file.")]
 
 CronOption = Annotated[str, typer.Option(help="When to rebuild.")]
+TimezoneOption = Annotated[
+    str | None, typer.Option(help="Time zone of --cron, as Europe/Berlin. Default: this machine's.")
+]
 
 
 @app.callback()
@@ -38,6 +41,7 @@ def run_flow(
 def serve_flows(
     profile: ProfileOption,
     cron: CronOption = "0 3 * * *",
+    timezone: TimezoneOption = None,
     workers: WorkersOption = None,
     dask_address: DaskAddressOption = None,
     store: StoreOption = None,
@@ -45,7 +49,7 @@ def serve_flows(
     """Rebuild on a schedule, and train, evaluate and promote on events, until stopped. Needs a Prefect server."""
     from pipelines.deployments import serve
 
-    serve(profile, store, cron, workers, dask_address)
+    serve(profile, store, cron, workers, dask_address, timezone=timezone)
 
 
 @app.command("deploy")
@@ -53,6 +57,7 @@ def deploy_flows(
     profile: ProfileOption,
     pool: Annotated[str, typer.Option(help="Work pool of type process, whose workers run the flows.")],
     cron: CronOption = "0 3 * * *",
+    timezone: TimezoneOption = None,
     only: Annotated[str | None, typer.Option(metavar="FLOW", help="Only this flow, as `train`.")] = None,
     workers: WorkersOption = None,
     dask_address: DaskAddressOption = None,
@@ -61,8 +66,10 @@ def deploy_flows(
     """Leave what `serve` does to the workers of a work pool, in the folder of this name. Needs a Prefect server."""
     from pipelines.deployments import deploy
 
-    for name in deploy(profile, store, cron, pool, only=only, workers=workers, dask_address=dask_address):
-        typer.echo(name)
+    for line in deploy(
+        profile, store, cron, pool, only=only, workers=workers, dask_address=dask_address, timezone=timezone
+    ):
+        typer.echo(line)
 
 
 @app.command("rollback")
