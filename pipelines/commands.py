@@ -15,6 +15,16 @@ TimezoneOption = Annotated[
     str | None, typer.Option(help="Time zone of --cron, as Europe/Berlin. Default: this machine's.")
 ]
 
+StartOption = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="MODEL",
+        help="Model that training starts from: production (random weights where there is none of this network), none, "
+        "or any other.",
+    ),
+]
+
 
 @app.callback()
 def group() -> None:
@@ -26,6 +36,7 @@ def run_flow(
     profile: ProfileOption,
     workers: WorkersOption = None,
     dask_address: DaskAddressOption = None,
+    start: StartOption = "production",
     store: StoreOption = None,
 ) -> None:
     """Photos → dictionary → codec → measured report → production. Finished stages are skipped."""
@@ -34,7 +45,7 @@ def run_flow(
     start_server()  # first: a private one gets ready during the imports
     from pipelines.rebuild import run
 
-    run(profile, store, workers, dask_address)
+    run(profile, store, workers, dask_address, start)
 
 
 @app.command("serve")
@@ -44,12 +55,13 @@ def serve_flows(
     timezone: TimezoneOption = None,
     workers: WorkersOption = None,
     dask_address: DaskAddressOption = None,
+    start: StartOption = "production",
     store: StoreOption = None,
 ) -> None:
     """Rebuild on a schedule, and train, evaluate and promote on events, until stopped. Needs a Prefect server."""
     from pipelines.deployments import serve
 
-    serve(profile, store, cron, workers, dask_address, timezone=timezone)
+    serve(profile, store, cron, workers, dask_address, timezone=timezone, start=start)
 
 
 @app.command("deploy")
@@ -61,13 +73,22 @@ def deploy_flows(
     only: Annotated[str | None, typer.Option(metavar="FLOW", help="Only this flow, as `train`.")] = None,
     workers: WorkersOption = None,
     dask_address: DaskAddressOption = None,
+    start: StartOption = "production",
     store: StoreOption = None,
 ) -> None:
     """Leave what `serve` does to the workers of a work pool, in the folder of this name. Needs a Prefect server."""
     from pipelines.deployments import deploy
 
     for line in deploy(
-        profile, store, cron, pool, only=only, workers=workers, dask_address=dask_address, timezone=timezone
+        profile,
+        store,
+        cron,
+        pool,
+        only=only,
+        workers=workers,
+        dask_address=dask_address,
+        timezone=timezone,
+        start=start,
     ):
         typer.echo(line)
 

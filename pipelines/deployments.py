@@ -17,6 +17,7 @@ from prefect.schedules import Cron, Schedule
 
 from clc.errors import ProfileError, ServerError
 from clc.production.profile import load_profile
+from clc.production.promotion import PRODUCTION
 from clc.stages.workers import DaskWorkers
 from clc.store import Kind
 from pipelines.flows import build_dictionary, evaluate, promote, train
@@ -30,9 +31,6 @@ ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLi
 _AFTER = {"train": Kind.DICTIONARY, "evaluate": Kind.MODEL, "promote": Kind.RESULTS}
 """What has to be published for a flow to start; also the name of the parameter that takes it."""
 
-_SCALED = (rebuild.name, build_dictionary.name)
-"""The flows whose stages can be spread over workers."""
-
 
 def deployments(
     profile: str,
@@ -42,26 +40,31 @@ def deployments(
     dask_address: str | None = None,
     *,
     timezone: str | None = None,
+    start: str = PRODUCTION,
 ) -> list[RunnerDeployment]:
     """One deployment for each flow, named after the profile. Raises ProfileError for a wrong profile or schedule.
 
     cron: when to rebuild, in a `timezone` (None: the machine's); None for a deployment that is only started by hand.
-    workers, dask_address: see `build_dictionary`.
+    workers, dask_address: see `build_dictionary`; start: see `train`.
     """
     when = None if cron is None else schedule(cron, timezone)
     DaskWorkers.asked_for(workers, dask_address)  # refuses what no run could do
     name = load_profile(profile).name
     reference = str(Path(profile).absolute()) if profile.endswith(".toml") else profile
-    parameters = {"profile": reference, "store": store}
+    parameters: dict[str, Any] = {"profile": reference, "store": store}
 
-    scale = {"workers": workers, "dask_address": dask_address}
+    own: dict[str, dict[str, Any]] = {
+        rebuild.name: {"workers": workers, "dask_address": dask_address, "start": start},
+        build_dictionary.name: {"workers": workers, "dask_address": dask_address},
+        train.name: {"start": start},
+    }
 
     def deployed(flow: Flow[..., Any], when: Schedule | None = None) -> RunnerDeployment:
         kind = _AFTER.get(flow.name)
         deployment = flow.to_deployment(
             name,
             schedule=when,
-            parameters=parameters | (scale if flow.name in _SCALED else {}),
+            parameters=parameters | own.get(flow.name, {}),
             triggers=[] if kind is None else [_published(kind, name)],
             concurrency_limit=ONE_AT_A_TIME,
             entrypoint_type=EntrypointType.MODULE_PATH,  # a path would depend on where this was started
@@ -81,12 +84,13 @@ def serve(
     dask_address: str | None = None,
     *,
     timezone: str | None = None,
+    start: str = PRODUCTION,
 ) -> None:
     """Register the deployments of a profile and run what is due, until stopped.
 
     Raises ServerError without a server, ProfileError for a wrong profile or schedule.
     """
-    chosen = deployments(profile, store, cron, workers, dask_address, timezone=timezone)
+    chosen = deployments(profile, store, cron, workers, dask_address, timezone=timezone, start=start)
     require_server(own=False)
     for line in scheduled(chosen):
         print(line, flush=True)
@@ -104,6 +108,7 @@ def deploy(
     workers: int | None = None,
     dask_address: str | None = None,
     timezone: str | None = None,
+    start: str = PRODUCTION,
 ) -> list[str]:
     """Register the deployments of a profile for the workers of a work pool; what Prefect calls them, and when they run.
 
@@ -112,7 +117,7 @@ def deploy(
     Raises ServerError without a server or for a work pool that it does not have, ProfileError for a wrong profile or
     schedule, or a flow that there is not.
     """
-    chosen = deployments(profile, store, cron, workers, dask_address, timezone=timezone)
+    chosen = deployments(profile, store, cron, workers, dask_address, timezone=timezone, start=start)
     if only is not None:
         flows = [each.flow_name for each in chosen]
         chosen = [each for each in chosen if each.flow_name == only]
