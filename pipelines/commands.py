@@ -11,6 +11,19 @@ app = typer.Typer(help="Run the Prefect flows.", no_args_is_help=True)
 ProfileOption = Annotated[str, typer.Option(help="Name of a profile, or path of a TOML file.")]
 
 CronOption = Annotated[str, typer.Option(help="When to rebuild.")]
+TimezoneOption = Annotated[
+    str | None, typer.Option(help="Time zone of --cron, as Europe/Berlin. Default: this machine's.")
+]
+
+StartOption = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="MODEL",
+        help="Model that training starts from: production (random weights where there is none of this network), none, "
+        "or any other.",
+    ),
+]
 
 
 @app.callback()
@@ -23,6 +36,7 @@ def run_flow(
     profile: ProfileOption,
     workers: WorkersOption = None,
     dask_address: DaskAddressOption = None,
+    start: StartOption = "production",
     store: StoreOption = None,
 ) -> None:
     """Photos → dictionary → codec → measured report → production. Finished stages are skipped."""
@@ -31,21 +45,23 @@ def run_flow(
     start_server()  # first: a private one gets ready during the imports
     from pipelines.rebuild import run
 
-    run(profile, store, workers, dask_address)
+    run(profile, store, workers, dask_address, start)
 
 
 @app.command("serve")
 def serve_flows(
     profile: ProfileOption,
     cron: CronOption = "0 3 * * *",
+    timezone: TimezoneOption = None,
     workers: WorkersOption = None,
     dask_address: DaskAddressOption = None,
+    start: StartOption = "production",
     store: StoreOption = None,
 ) -> None:
     """Rebuild on a schedule, and train, evaluate and promote on events, until stopped. Needs a Prefect server."""
     from pipelines.deployments import serve
 
-    serve(profile, store, cron, workers, dask_address)
+    serve(profile, store, cron, workers, dask_address, timezone=timezone, start=start)
 
 
 @app.command("deploy")
@@ -53,16 +69,28 @@ def deploy_flows(
     profile: ProfileOption,
     pool: Annotated[str, typer.Option(help="Work pool of type process, whose workers run the flows.")],
     cron: CronOption = "0 3 * * *",
+    timezone: TimezoneOption = None,
     only: Annotated[str | None, typer.Option(metavar="FLOW", help="Only this flow, as `train`.")] = None,
     workers: WorkersOption = None,
     dask_address: DaskAddressOption = None,
+    start: StartOption = "production",
     store: StoreOption = None,
 ) -> None:
     """Leave what `serve` does to the workers of a work pool, in the folder of this name. Needs a Prefect server."""
     from pipelines.deployments import deploy
 
-    for name in deploy(profile, store, cron, pool, only=only, workers=workers, dask_address=dask_address):
-        typer.echo(name)
+    for line in deploy(
+        profile,
+        store,
+        cron,
+        pool,
+        only=only,
+        workers=workers,
+        dask_address=dask_address,
+        timezone=timezone,
+        start=start,
+    ):
+        typer.echo(line)
 
 
 @app.command("rollback")

@@ -3,30 +3,33 @@
 `clc pipeline serve` runs all of them on one machine; `clc pipeline deploy` leaves them to the workers of a work pool.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from prefect import serve as serve_deployments
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import DeploymentApplyError, EntrypointType, RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.flows import Flow
+from prefect.schedules import Cron, Schedule
 
 from clc.errors import ProfileError, ServerError
 from clc.production.profile import load_profile
+from clc.production.promotion import PRODUCTION
 from clc.stages.workers import DaskWorkers
 from clc.store import Kind
 from pipelines.flows import build_dictionary, evaluate, promote, train
 from pipelines.rebuild import rebuild
+from pipelines.runtime.log import wait_in_silence
 from pipelines.runtime.server import require_server
+from pipelines.schedule import schedule, shown
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 
 _AFTER = {"train": Kind.DICTIONARY, "evaluate": Kind.MODEL, "promote": Kind.RESULTS}
 """What has to be published for a flow to start; also the name of the parameter that takes it."""
-
-_SCALED = (rebuild.name, build_dictionary.name)
-"""The flows whose stages can be spread over workers."""
 
 
 def deployments(
@@ -35,25 +38,33 @@ def deployments(
     cron: str | None,
     workers: int | None = None,
     dask_address: str | None = None,
+    *,
+    timezone: str | None = None,
+    start: str = PRODUCTION,
 ) -> list[RunnerDeployment]:
-    """One deployment for each flow, named after the profile. Raises ProfileError for a wrong profile.
+    """One deployment for each flow, named after the profile. Raises ProfileError for a wrong profile or schedule.
 
-    cron: when to rebuild; None for a deployment that is only started by hand. workers, dask_address: see
-    `build_dictionary`.
+    cron: when to rebuild, in a `timezone` (None: the machine's); None for a deployment that is only started by hand.
+    workers, dask_address: see `build_dictionary`; start: see `train`.
     """
+    when = None if cron is None else schedule(cron, timezone)
     DaskWorkers.asked_for(workers, dask_address)  # refuses what no run could do
     name = load_profile(profile).name
     reference = str(Path(profile).absolute()) if profile.endswith(".toml") else profile
-    parameters = {"profile": reference, "store": store}
+    parameters: dict[str, Any] = {"profile": reference, "store": store}
 
-    scale = {"workers": workers, "dask_address": dask_address}
+    own: dict[str, dict[str, Any]] = {
+        rebuild.name: {"workers": workers, "dask_address": dask_address, "start": start},
+        build_dictionary.name: {"workers": workers, "dask_address": dask_address},
+        train.name: {"start": start},
+    }
 
-    def deployed(flow: Flow[..., Any], cron: str | None = None) -> RunnerDeployment:
+    def deployed(flow: Flow[..., Any], when: Schedule | None = None) -> RunnerDeployment:
         kind = _AFTER.get(flow.name)
         deployment = flow.to_deployment(
             name,
-            cron=cron,
-            parameters=parameters | (scale if flow.name in _SCALED else {}),
+            schedule=when,
+            parameters=parameters | own.get(flow.name, {}),
             triggers=[] if kind is None else [_published(kind, name)],
             concurrency_limit=ONE_AT_A_TIME,
             entrypoint_type=EntrypointType.MODULE_PATH,  # a path would depend on where this was started
@@ -62,7 +73,7 @@ def deployments(
         assert isinstance(deployment, RunnerDeployment)
         return deployment
 
-    return [deployed(rebuild, cron), *(deployed(flow) for flow in (build_dictionary, train, evaluate, promote))]
+    return [deployed(rebuild, when), *(deployed(flow) for flow in (build_dictionary, train, evaluate, promote))]
 
 
 def serve(
@@ -71,13 +82,20 @@ def serve(
     cron: str | None,
     workers: int | None = None,
     dask_address: str | None = None,
+    *,
+    timezone: str | None = None,
+    start: str = PRODUCTION,
 ) -> None:
     """Register the deployments of a profile and run what is due, until stopped.
 
-    Raises ServerError without a server, ProfileError for a wrong profile.
+    Raises ServerError without a server, ProfileError for a wrong profile or schedule.
     """
+    chosen = deployments(profile, store, cron, workers, dask_address, timezone=timezone, start=start)
     require_server(own=False)
-    serve_deployments(*deployments(profile, store, cron, workers, dask_address))
+    for line in scheduled(chosen):
+        print(line, flush=True)
+    wait_in_silence()
+    serve_deployments(*chosen)
 
 
 def deploy(
@@ -89,21 +107,23 @@ def deploy(
     only: str | None = None,
     workers: int | None = None,
     dask_address: str | None = None,
+    timezone: str | None = None,
+    start: str = PRODUCTION,
 ) -> list[str]:
-    """Register the deployments of a profile for the workers of a work pool; what Prefect calls them.
+    """Register the deployments of a profile for the workers of a work pool; what Prefect calls them, and when they run.
 
     Workers run them in the folder that has the name of this one.
     only: register the deployment of this flow, and leave the others as they are.
     Raises ServerError without a server or for a work pool that it does not have, ProfileError for a wrong profile or
-    a flow that there is not.
+    schedule, or a flow that there is not.
     """
-    require_server(own=False)
-    chosen = deployments(profile, store, cron, workers, dask_address)
+    chosen = deployments(profile, store, cron, workers, dask_address, timezone=timezone, start=start)
     if only is not None:
         flows = [each.flow_name for each in chosen]
         chosen = [each for each in chosen if each.flow_name == only]
         if not chosen:
             raise ProfileError(f"there is no flow {only!r}: use one of {', '.join(map(str, flows))}")
+    require_server(own=False)
     for each in chosen:
         each.job_variables = {"working_dir": str(Path.cwd())}
         try:
@@ -113,7 +133,17 @@ def deploy(
                 f"{each.flow_name} cannot be deployed ({error}); is there a work pool {pool!r}? "
                 f"If not: prefect work-pool create {pool} --type process"
             ) from error
-    return [f"{each.flow_name}/{each.name}" for each in chosen]
+    return [f"{each.flow_name}/{each.name}" for each in chosen] + scheduled(chosen)
+
+
+def scheduled(chosen: Sequence[RunnerDeployment]) -> list[str]:
+    """A line for each deployment with a schedule, with its next run."""
+    return [
+        f"{each.flow_name}/{each.name} runs at {shown(Cron(when.cron, timezone=when.timezone))}"
+        for each in chosen
+        for found in each.schedules or []
+        if isinstance(when := found.schedule, CronSchedule)
+    ]
 
 
 def _published(kind: Kind, profile: str) -> DeploymentEventTrigger:

@@ -39,8 +39,6 @@ def run_experiment(
 
     With CLC_DATA, a folder of Parquet photo packs, it runs on Kodak and on collections; without, on bundled photos.
     """
-    import httpx
-
     from clc.api import DEFAULT, find_model
     from clc.codec.artifacts import read_config
     from clc.experiments.budgets import find_budget
@@ -49,7 +47,7 @@ def run_experiment(
     from clc.model.config import Conditioning
     from clc.store import Store
     from clc.store.shipped import LayeredStore
-    from pipelines.runtime.server import require_server, start_server, why_it_ended
+    from pipelines.runtime.server import require_server, server_needed, start_server
 
     logging.getLogger("clc").setLevel(logging.INFO)
     chosen, spent = find_experiment(name), find_budget(budget)
@@ -74,7 +72,5 @@ def run_experiment(
     from pipelines.experiment import experiment
 
     require_server()
-    try:
+    with server_needed():
         experiment(name, spent, Store(store).url, runs, anchor or DEFAULT, start, device)
-    except httpx.HTTPError as error:
-        raise why_it_ended(error) from error

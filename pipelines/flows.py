@@ -2,12 +2,13 @@
 
 from prefect import flow
 
+from clc.production.gate import Refusal
 from clc.production.profile_stages import dictionary_of
-from clc.production.promotion import Promotion
+from clc.production.promotion import PRODUCTION, Promotion, dictionary_to_keep
 from clc.stages.workers import DaskWorkers
 from clc.store import Store
 from pipelines.runtime.outcome import Outcome
-from pipelines.runtime.work import announce, begin, ended
+from pipelines.runtime.work import announce, announce_refusal, begin, called, ended
 from pipelines.show import show_curve, show_entries, show_promotion, show_stages
 from pipelines.stages import (
     DictionaryTasks,
@@ -31,7 +32,7 @@ def build_dictionary(
     with begin(profile, store) as work:
         opened = Store(work.store)
         tasks = DictionaryTasks(opened)
-        dictionary_of(work.profile, store=opened, workers=dask, run=tasks)
+        dictionary_of(work.profile, store=opened, workers=dask, earlier=dictionary_to_keep(opened), run=tasks)
         announce(work, tasks.outcomes[-1])
         show_stages(work, tasks.outcomes)
         show_entries(work, tasks.outcomes[-1].version)
@@ -39,11 +40,14 @@ def build_dictionary(
 
 
 @flow(name="train")
-def train(profile: str, dictionary: str, store: str | None = None) -> list[Outcome]:
-    """Dictionary version → assignments, model and references."""
+def train(profile: str, dictionary: str, store: str | None = None, start: str = PRODUCTION) -> list[Outcome]:
+    """Dictionary version → assignments, model and references.
+
+    start: the model that training starts from: `production`, `none` (random weights), or any other.
+    """
     with begin(profile, store) as work:
         assigned = assign_references(work.profile, work.store, dictionary)
-        model = train_codec(work.profile, work.reference, work.store, assigned.version, dictionary, work.lock)
+        model = train_codec(work.profile, work.reference, work.store, assigned.version, dictionary, start, work.lock)
         coded = code_references(work.profile, work.store, dictionary, model.version)
         announce(work, model)
         outcomes = [assigned, model, coded]
@@ -67,6 +71,15 @@ def promote(profile: str, results: str, store: str | None = None) -> Promotion:
     """Results version → production, if it passes the gate; otherwise everything stays, and the run says why."""
     with begin(profile, store) as work:
         promotion = pass_gate(work.profile, work.store, results)
+        if promotion.refused:
+            announce_refusal(work, results, promotion)
         show_promotion(work, promotion)
-    name = "Promoted" if promotion.moved else "Unchanged" if promotion.verdict.passed else "NotPromoted"
-    return ended(name, str(promotion), promotion)
+    name = _name_of(promotion)
+    failed = promotion.refused and work.profile.gate.refusal is Refusal.FAILED and not called()
+    return ended(name, str(promotion), promotion, failed=failed)
+
+
+def _name_of(promotion: Promotion) -> str:
+    if promotion.moved:
+        return "Promoted"
+    return "NotPromoted" if promotion.refused else "Unchanged"

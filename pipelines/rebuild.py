@@ -5,18 +5,21 @@
 
 import argparse
 import logging
+import sys
+from typing import cast
 
-import httpx
 from prefect import flow
 
 from clc.errors import CorruptArtifactError, DictionaryError, MissingArtifactError
 from clc.production.drift import Drift
+from clc.production.gate import Refusal
+from clc.production.profile import load_profile
 from clc.production.promotion import PRODUCTION, dictionary_in_use
-from clc.runtime.exit import one_line_errors, run_program
+from clc.runtime.exit import one_line_errors, print_error, run_program
 from clc.stages.workers import DaskWorkers
 from clc.store import Kind, Store
 from pipelines.flows import build_dictionary, evaluate, promote, train
-from pipelines.runtime.server import require_server, why_it_ended
+from pipelines.runtime.server import require_server, server_needed
 from pipelines.runtime.work import Work, begin, ended
 from pipelines.show import show_drift, show_stages
 from pipelines.stages import compare_with, render_report
@@ -26,12 +29,16 @@ logger = logging.getLogger("clc.pipeline")
 
 @flow(name="rebuild")
 def rebuild(
-    profile: str, store: str | None = None, workers: int | None = None, dask_address: str | None = None
+    profile: str,
+    store: str | None = None,
+    workers: int | None = None,
+    dask_address: str | None = None,
+    start: str = PRODUCTION,
 ) -> dict[str, str]:
     """Build a dictionary, train a codec against exactly that version, measure both, and let the gate decide.
 
-    workers, dask_address: see `build_dictionary`. Its result is what came out, by name; nothing where the photos are as
-    the dictionary in use expects.
+    workers, dask_address: see `build_dictionary`; start: see `train`. Its result is what came out, by name; nothing
+    where the photos are as the dictionary in use expects.
     """
     with begin(profile, store) as work:
         drift = _drift(work)
@@ -40,7 +47,7 @@ def rebuild(
         if in_production and drift is not None and not drift.asks_for_rebuild(work.profile.drift):
             return ended("NothingToDo", f"nothing to do: {drift} threshold={work.profile.drift.threshold:g}", {})
         built = build_dictionary(profile, work.store, workers, dask_address)
-        trained = train(profile, built[-1].version, work.store)
+        trained = train(profile, built[-1].version, work.store, start)
         assigned, model, coded = trained
         measured = evaluate(profile, model.version, work.store)
         report = render_report(work.store, measured[-1].version)
@@ -57,29 +64,38 @@ def rebuild(
     }
     if promotion.moved:
         return ended("Promoted", str(promotion), made)
-    if promotion.verdict.reasons:
-        return ended("NotPromoted", str(promotion), made)
+    if promotion.refused:
+        return ended("NotPromoted", str(promotion), made, failed=work.profile.gate.refusal is Refusal.FAILED)
     if all(outcome.skipped for outcome in outcomes):
         return ended("NothingToDo", f"nothing to do: every stage was done before; {promotion}", made)
     return ended("Completed", str(promotion), made)
 
 
-def run(profile: str, store: str | None, workers: int | None, dask_address: str | None) -> None:
-    """Run the flow and print what came out, one line a version, and what is in production now."""
+def run(
+    profile: str, store: str | None, workers: int | None, dask_address: str | None, start: str = PRODUCTION
+) -> None:
+    """Run the flow and print what came out, one line a version, and what is in production now.
+
+    Ends the program with 1 where the profile wants a refusal to be a failure.
+    """
     dask = DaskWorkers.asked_for(workers, dask_address)
+    load_profile(profile)  # a run of a wrong one would only fail, and stay in the server's history
     if dask is not None:
         dask.require()
     require_server()
-    try:
-        outcome = rebuild(profile, store, workers, dask_address)
-    except httpx.HTTPError as error:
-        raise why_it_ended(error) from error
+    with server_needed():
+        state = rebuild(profile, store, workers, dask_address, start, return_state=True)
+        refused = state.is_failed() and state.name == "NotPromoted"
+        outcome = cast(dict[str, str], state.result(raise_on_failure=not refused))
     production = Store(store).aliases.list(Kind.MODEL).get(PRODUCTION)
     if production is not None:
         outcome["production"] = f"{Kind.MODEL}/{production.id[:16]}"
     width = max(map(len, outcome), default=0)
     for name, value in outcome.items():
         print(f"{name:<{width}}  {value}")
+    if refused:
+        print_error(state.message or "not promoted")
+        sys.exit(1)
 
 
 def main() -> None:
@@ -89,9 +105,12 @@ def main() -> None:
     parser.add_argument("--store", help="artifact store; default: $CLC_STORE, else ./artifacts")
     parser.add_argument("--workers", type=int, help="crop and extract features in this many Dask processes here")
     parser.add_argument("--dask-address", help="do so on the workers of this Dask scheduler, tcp://HOST:PORT")
+    parser.add_argument(
+        "--from", dest="start", default=PRODUCTION, help="model to train from: production, none, or one"
+    )
     arguments = parser.parse_args()
     with one_line_errors():
-        run(arguments.profile, arguments.store, arguments.workers, arguments.dask_address)
+        run(arguments.profile, arguments.store, arguments.workers, arguments.dask_address, arguments.start)
 
 
 def _drift(work: Work) -> Drift | None:

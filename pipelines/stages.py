@@ -24,7 +24,9 @@ from clc.production.profile import Profile
 from clc.production.profile_stages import assignments_of
 from clc.production.promotion import Promotion, patches_of
 from clc.production.promotion import promote as move_production
+from clc.production.starting import started_from, trained_already
 from clc.store import Kind, StageResult, Store, Version
+from clc.store.shipped import LayeredStore
 from clc.training.job import TrainingJob
 from clc.training.launch import run_trainer
 from pipelines.runtime.outcome import Outcome
@@ -87,13 +89,14 @@ def assign_references(profile: Profile, store: str, dictionary: str) -> Outcome:
 
 @_stage
 def train_codec(
-    profile: Profile, reference: str, store: str, assigned: str, dictionary: str, lock: int | None
+    profile: Profile, reference: str, store: str, assigned: str, dictionary: str, start: str, lock: int | None
 ) -> Outcome:
     """Training photos and their references → model, in a process of its own; moves the alias `latest`.
 
-    reference: what the profile was loaded by. lock: a file descriptor that the trainer keeps open while it lives.
+    reference: what the profile was loaded by. start: as for `started_from`. lock: a file descriptor that the trainer
+    keeps open while it lives.
     """
-    opened = Store(store)
+    opened = LayeredStore(store)
     devices = profile.training.devices or profile.trainer.processes
     job = TrainingJob.of_profile(
         profile.model_copy(update={"training": profile.training.model_copy(update={"devices": devices})}),
@@ -101,9 +104,9 @@ def train_codec(
         assignments=opened.get(Kind.ASSIGNMENTS, assigned),
         dictionary=opened.get(Kind.DICTIONARY, dictionary),
     )
+    job = started_from(job, start, opened)
     job.check()
-    recipe = job.recipe
-    published = opened.find(recipe)
+    published = trained_already(job, opened)
     if published is not None:
         logger.info("stage=train skipped version=%s", published)
         return Outcome.of("train", _as_latest(opened, StageResult(published, skipped=True, seconds=0.0)))
@@ -114,12 +117,14 @@ def train_codec(
     arguments = ["--profile", reference, "--data", profile.sources.training, "--store", opened.url]
     arguments += ["--assignments", assigned, "--dictionary", dictionary, "--runs", str(RUNS)]
     arguments += ["--devices", str(devices)]
-    start = time.monotonic()
+    if job.start is not None:
+        arguments += ["--from", job.start.id]
+    began = time.monotonic()
     run_trainer(arguments, profile.trainer, on_line=on_line, keep_open=[] if lock is None else [lock])
-    published = opened.find(recipe)
+    published = opened.find(job.recipe)
     if published is None:
         raise TrainingError(f"profile {reference} changed while it was trained; run again")
-    result = StageResult(published, skipped=False, seconds=time.monotonic() - start)
+    result = StageResult(published, skipped=False, seconds=time.monotonic() - began)
     logger.info("stage=train finished version=%s seconds=%.1f", published, result.seconds)
     return Outcome.of("train", _as_latest(opened, result))
 

@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,19 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from clc.codec.codec import Codec
+from clc.evaluation.compare.interval import Interval, interval
 from clc.evaluation.compare.rate_difference import RateDifference, rate_difference
 from clc.evaluation.compare.summary import codec_names, image_rows, means
 from clc.evaluation.results import ImageRow
 from clc.images import Photo, read_image
 from clc.store import Store, Version
+
+
+class Refusal(StrEnum):
+    """What a run ends as when the gate refuses its model."""
+
+    COMPLETED = "completed"  # it did what it was asked for
+    FAILED = "failed"  # so that whoever watches failed runs sees it
 
 
 class GateConfig(BaseModel):
@@ -29,6 +38,12 @@ class GateConfig(BaseModel):
         gt=-1.0,
         description="mean file size against production's at equal PSNR; 0.02 lets files grow by 2 %",
     )
+    max_noise: float = Field(
+        default=0.02,
+        ge=0,
+        description="how much more than that is taken for noise at most: as far as the bootstrap over the test photos "
+        "(95 %) lets it be noise, or all of it where there are too few photos for one",
+    )
     min_quality_range: float = Field(
         default=0.7,
         ge=0,
@@ -39,17 +54,20 @@ class GateConfig(BaseModel):
         default=2, ge=1, description="test photos whose streams a process of its own must decode to the same picture"
     )
     exact_quality: float = Field(default=50.0, ge=1, le=100, description="what those are coded at")
+    refusal: Refusal = Field(default=Refusal.COMPLETED, description="state of a run whose model is refused")
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Whether the gate lets a version through.
 
-    reasons: why it does not; empty if it does. difference: file sizes against production, None where there is none.
+    reasons: why it does not; empty if it does. difference: file sizes against production, None where there is none;
+    noise: where it may lie for other photos, None where these are too few to tell.
     """
 
     reasons: tuple[str, ...]
     difference: RateDifference | None
+    noise: Interval | None = None
 
     @property
     def passed(self) -> bool:
@@ -76,10 +94,12 @@ def judge(candidate: Version, production: Version | None, config: GateConfig) ->
             "evaluate more qualities, or move the alias by hand: `clc model alias production ID`"
         )
         return Verdict(tuple(reasons), None)
-    if difference.mean > config.max_rate_difference:
+    noise = interval(before, after)
+    margin = config.max_noise if noise is None else min(max(difference.mean - noise.low, 0.0), config.max_noise)
+    if difference.mean > config.max_rate_difference + margin:
         reasons.append(
-            f"files are {difference.mean:+.1%} against production at {difference.low:.1f} to {difference.high:.1f} dB; "
-            f"the gate allows {config.max_rate_difference:+.1%}"
+            f"files are {difference.mean:+.1%} against production at {difference.low:.1f} to {difference.high:.1f} dB"
+            f"{_spread(noise)}; the gate allows {config.max_rate_difference:+.1%}, and {margin:.1%} for noise"
         )
     worst, best = _range(_curve(before, shared))
     covered = (difference.high - difference.low) / (best - worst)
@@ -88,7 +108,13 @@ def judge(candidate: Version, production: Version | None, config: GateConfig) ->
             f"only {difference.low:.1f} to {difference.high:.1f} dB are reached of the {worst:.1f} to {best:.1f} dB of "
             f"production, which is {covered:.0%}; the gate wants {config.min_quality_range:.0%}"
         )
-    return Verdict(tuple(reasons), difference)
+    return Verdict(tuple(reasons), difference, noise)
+
+
+def _spread(noise: Interval | None) -> str:
+    if noise is None:
+        return ""
+    return f" ({noise.low:+.1%} to {noise.high:+.1%} for {noise.level:.0%} of draws of {noise.photos} photos)"
 
 
 def inexact_photos(codec: Codec, photos: Sequence[Photo], quality: float, store: Store) -> dict[str, str]:

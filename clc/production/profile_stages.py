@@ -10,7 +10,12 @@ from clc.store import StageResult, Store, Version
 
 
 def dictionary_of(
-    profile: Profile, *, store: Store, workers: Workers | None = None, run: StageRunner = run_directly
+    profile: Profile,
+    *,
+    store: Store,
+    workers: Workers | None = None,
+    earlier: Version | None = None,
+    run: StageRunner = run_directly,
 ) -> StageResult:
     """The dictionary of a profile's reference photos; the rest is as in `build_dictionary`."""
     return build_dictionary(
@@ -22,6 +27,7 @@ def dictionary_of(
         index_config=profile.index,
         store=store,
         workers=workers,
+        earlier=earlier,
         run=run,
     )
 

@@ -26,6 +26,8 @@ _HEX_ID = re.compile(r"[0-9a-f]{4,64}")
 class AliasRevision(BaseModel, frozen=True, extra="forbid"):
     """One position of an alias. `restores` is set by a rollback: the revision whose target this one repeats.
 
+    note: why it was moved, for people.
+
     >>> first = AliasRevision(kind=Kind.MODEL, name="latest", revision=1, id="0" * 64, created_at="2026-01-01")
     >>> AliasRevision.model_validate_json(first.model_dump_json()) == first
     True
@@ -37,6 +39,7 @@ class AliasRevision(BaseModel, frozen=True, extra="forbid"):
     id: str = Field(pattern=r"^[0-9a-f]{64}$")
     created_at: str
     restores: int | None = None
+    note: str | None = None
 
 
 class Aliases:
@@ -64,17 +67,24 @@ class Aliases:
         self._store = store
         self._storage = store.storage
 
-    def set(self, kind: Kind, name: str, version: Version | str, expected: int | None = None) -> AliasRevision:
-        """Point an alias to a version (or a reference to one) and return the revision that says so.
+    def set(
+        self,
+        kind: Kind,
+        name: str,
+        version: Version | str,
+        expected: int | None = None,
+        note: str | None = None,
+    ) -> AliasRevision:
+        """Point an alias to a version (or a reference to one) and return the revision that says so, and why (`note`).
 
         `expected` is the revision number that the caller decided on, 0 for "does not exist yet"; None means "whatever
-        it is now". An alias that already points there gets no new revision.
+        it is now". An alias that already points there gets no new revision, unless for another reason.
         Raises MissingArtifactError if the version is not in the store, AliasConflictError if the alias moved
         meanwhile, StoreError if the name is malformed.
         """
         _check_name(name)
         target = self._store.get(kind, version.ref if isinstance(version, Version) else version)
-        return self._append(kind, name, target, self._current(kind, name), expected)
+        return self._append(kind, name, target, self._current(kind, name), expected, note=note)
 
     def resolve(self, kind: Kind, name: str) -> Version:
         """Return the version that an alias points to. Raises MissingArtifactError if alias or version is missing."""
@@ -137,8 +147,9 @@ class Aliases:
         current: AliasRevision | None,
         expected: int | None,
         restores: int | None = None,
+        note: str | None = None,
     ) -> AliasRevision:
-        if current is not None and current.id == target.id:
+        if current is not None and current.id == target.id and note in (None, current.note):
             return current
         number = current.revision if current else 0
         if expected is not None and expected != number:
@@ -150,6 +161,7 @@ class Aliases:
             id=target.id,
             created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
             restores=restores,
+            note=note,
         )
         data = json.dumps(revision.model_dump(mode="json"), indent=2).encode()
         if self._storage.create(alias_path(kind, name, revision.revision), data):

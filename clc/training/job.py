@@ -97,7 +97,7 @@ class TrainingJob:
     def check(self) -> None:
         """Raises TrainingError for inputs that do not belong together."""
         network = self.network.config
-        if self.start is not None and not _continues(config_of(self.start), network):
+        if self.start is not None and not continues(config_of(self.start), network):
             raise TrainingError(
                 f"{self.start} is another network than the one to train; start from a model of the same preset"
             )
@@ -159,7 +159,7 @@ class TrainingJob:
         )
 
 
-def _continues(start: ModelConfig, network: ModelConfig) -> bool:
+def continues(start: ModelConfig, network: ModelConfig) -> bool:
     """Whether a network can start from the weights of another: where references condition it may differ, and what the
     blocks of g_s are like inside; of a model without conditioning, also which references, and how many.
     """

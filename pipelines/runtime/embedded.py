@@ -1,7 +1,8 @@
 """Defaults for running Prefect without a server of one's own.
 
 Without PREFECT_API_URL, a private server is started for the time of the run, with its database under
-PREFECT_HOME. Nothing is phoned home. Whatever the environment already sets is left alone.
+PREFECT_HOME. Nothing is phoned home. Whatever the environment already sets is left alone. But this machine itself is
+never asked for through a proxy.
 """
 
 import os
@@ -19,3 +20,9 @@ _DEFAULTS = {
 
 for _name, _value in _DEFAULTS.items():
     os.environ.setdefault(_name, _value)
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_unproxied = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+if _unproxied != "*":
+    _names = [*filter(None, _unproxied.split(",")), *_LOOPBACK]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys(_names))

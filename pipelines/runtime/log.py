@@ -1,6 +1,7 @@
 """How a run's log reads."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,13 +25,42 @@ class WithoutTraceback(logging.Filter):
         return True
 
 
+class WaitsOnce(logging.Filter):
+    """Prefect's runner logs "Aborted submission" twice a minute for a run that waits for another of its deployment.
+
+    Nothing was aborted; it is said once for each run, in these words.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Drop such a record, but for the first of a run, which is put otherwise."""
+        waits = _WAITS.match(record.getMessage())
+        if waits is None:
+            return True
+        if waits[1] in self._said:
+            return False
+        self._said.add(waits[1])
+        record.msg, record.args = "flow run %s waits for another run of its deployment", (waits[1],)
+        return True
+
+
 _FILTER = WithoutTraceback()
+_WAITS = re.compile(r"Aborted submission of flow run '(\S+)'\W+Server returned a non-pending state 'SCHEDULED'")
+_PROPOSER = "prefect.runner.state_proposer"
 
 
 def quieten_user_errors() -> None:
     """Install the filter on Prefect's run loggers. Call it once Prefect has set up logging."""
     for name in ("prefect.task_runs", "prefect.flow_runs"):
         logging.getLogger(name).addFilter(_FILTER)
+
+
+def wait_in_silence() -> None:
+    """Install `WaitsOnce` where Prefect's runner, which serves deployments, logs."""
+    logging.getLogger(_PROPOSER).addFilter(WaitsOnce())
 
 
 @contextmanager

@@ -9,7 +9,11 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+from collections import deque
+from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
 from typing import TYPE_CHECKING
 
 from prefect.context import refresh_global_settings_context
@@ -26,6 +30,7 @@ START_SECONDS = 180.0
 """A new database takes a quiet machine ten seconds, and a busy one minutes."""
 
 _STOP_SECONDS = 5.0
+_LAST_LINES = 3
 _RETRY_SECONDS = b"0.1"
 _ENVIRONMENT = {
     "PREFECT_UI_ENABLED": "false",
@@ -33,10 +38,36 @@ _ENVIRONMENT = {
 }
 
 
-def start_private_server() -> str:
+@dataclass(frozen=True)
+class PrivateServer:
+    """One that was started; whether it is ready is another matter."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """End it, with the process that it was started for."""
+        self.stopping.set()
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def last_words(self) -> str:
+        """How it ended, if it did, and what it said last: for the end of a message."""
+        code = self.process.poll()
+        ending = "" if code is None else f"ended with {code}" if code >= 0 else f"killed by {Signals(-code).name}"
+        lines = filter(None, map(str.strip, private_log().read_text(errors="replace").splitlines()))
+        return "; ".join(filter(None, [ending, " | ".join(deque(lines, _LAST_LINES)), f"all it said: {private_log()}"]))
+
+
+def start_private_server() -> PrivateServer:
     """Start a server with its database in PREFECT_HOME that ends with this process, and let Prefect here know its URL.
 
-    Does not wait for it: requests before it is ready are answered late. Returns its URL.
+    Does not wait for it: requests before it is ready are answered late.
     Raises ServerError if PREFECT_HOME cannot be written.
     """
     try:
@@ -63,10 +94,11 @@ def start_private_server() -> str:
             process_group=0,  # Ctrl-C is for the run, which then tells this server how it ended
         )
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
-    atexit.register(_stop, process)  # the last logs and events are sent before, when Python joins Prefect's threads
+    server = PrivateServer(url, process)
+    atexit.register(server.stop)  # the last logs and events are sent before, when Python joins Prefect's threads
     os.environ |= {"PREFECT_API_URL": url, "PREFECT_UI_URL": ""}  # no links to pages that are not served
     refresh_global_settings_context()
-    return url
+    return server
 
 
 def private_log() -> Path:
@@ -99,12 +131,3 @@ class RetriedSoon:
             await send(message)
 
         await self._app(scope, receive, send_with_hint)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

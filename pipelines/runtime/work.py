@@ -9,9 +9,10 @@ from typing import Any
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from clc.production.profile import Profile, load_profile
+from clc.production.promotion import Promotion
 from clc.store import Store
 from pipelines.runtime.exclusive import exclusive_run
 from pipelines.runtime.log import into_the_runs_log, quieten_user_errors
@@ -54,7 +55,7 @@ def announce(work: Work, outcome: Outcome) -> None:
     Also of one that was there before: whoever made it may have died before telling. Who is told skips what is done.
     A flow that was called by another tells nobody: its caller goes on itself.
     """
-    if flow_run.parent_flow_run_id is not None:
+    if called():
         return
     kind, _, id = outcome.version.partition("/")
     emit_event(
@@ -65,8 +66,32 @@ def announce(work: Work, outcome: Outcome) -> None:
     logger.info("event=clc.%s.published version=%s", kind, outcome.shown)
 
 
-def ended(name: str, message: str, result: object) -> Any:
+def announce_refusal(work: Work, results: str, promotion: Promotion) -> None:
+    """Tell the server that the gate has refused a model, and why: for automations that tell people."""
+    emit_event(
+        "clc.promotion.refused",
+        resource={
+            "prefect.resource.id": f"clc.{promotion.model.ref.replace('/', '.')}",
+            "clc.profile": work.profile.name,
+        },
+        payload={
+            "model": promotion.model.ref,
+            "dictionary": promotion.dictionary.ref,
+            "results": results,
+            "store": work.store,
+            "reasons": list(promotion.verdict.reasons),
+        },
+    )
+    logger.info("event=clc.promotion.refused version=%s", promotion.model)
+
+
+def called() -> bool:
+    """Whether the flow that is on was called by another one."""
+    return flow_run.parent_flow_run_id is not None
+
+
+def ended(name: str, message: str, result: object, *, failed: bool = False) -> Any:
     """End a flow with a result for its caller, under a state name and with a message for whoever looks at its runs."""
     with into_the_runs_log():
         logger.info("flow=%s state=%s %s", flow_run.flow_name, name, message)
-    return Completed(name=name, message=message, data=result)
+    return (Failed if failed else Completed)(name=name, message=message, data=result)

@@ -16,7 +16,7 @@ from clc.evaluation.measure.versions import evaluate_versions
 from clc.evaluation.results import IMAGES_SCHEMA, ImageRow, to_table
 from clc.images import PhotoSource, open_source, read_photos
 from clc.model.config import Conditioning
-from clc.production.gate import GateConfig, inexact_photos, judge
+from clc.production.gate import GateConfig, Verdict, inexact_photos, judge
 from clc.production.promotion import Promotion, dictionary_in_use, patches_of, promote, rollback
 from clc.store import Kind, Recipe, Store, Version
 from clc.training.config import TrainingConfig
@@ -136,11 +136,36 @@ def curve(name: str, scale: float) -> list[ImageRow]:
 def test_the_gate_lets_files_grow_as_far_as_the_profile_says(tmp_path: Path) -> None:
     store = Store(tmp_path)
     production, larger = results(store, curve("a", 1.0)), results(store, curve("a", 1.05))
-    refused = judge(larger, production, GateConfig(max_rate_difference=0.04))
+    refused = judge(larger, production, GateConfig(max_rate_difference=0.04, max_noise=0.0))
     assert not refused.passed
     assert "+5.0% against production" in refused.reasons[0]
     assert judge(larger, production, GateConfig(max_rate_difference=0.06)).passed
     assert judge(production, larger, GateConfig(max_rate_difference=-0.04)).passed
+
+
+def test_two_photos_cannot_refuse_a_model_for_what_may_be_noise(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    production = results(store, [*curve("a", 1.0), *curve("b", 1.0)])
+    assert judge(results(store, [*curve("a", 1.004), *curve("b", 1.004)]), production, GateConfig()).passed
+    worse = judge(results(store, [*curve("a", 1.03), *curve("b", 1.03)]), production, GateConfig())
+    assert "+3.0% against production" in worse.reasons[0]
+    assert "+0.0%, and 2.0% for noise" in worse.reasons[0]
+
+
+def test_the_margin_is_the_interval_of_the_test_photos(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    names = "abcdefghij"
+    production = results(store, [row for name in names for row in curve(name, 1.0)])
+
+    def judged(scales: Sequence[float]) -> Verdict:
+        rows = [row for name, scale in zip(names, scales, strict=True) for row in curve(name, scale)]
+        return judge(results(store, rows), production, GateConfig())
+
+    certain = judged([1.005] * 10)  # every photo says the same: no noise
+    assert not certain.passed
+    assert "+0.5% to +0.5% for 95% of draws of 10 photos" in certain.reasons[0]
+    assert judged([0.985, 1.025] * 5).passed  # +0.5 % again, and it may as well be less than 0
+    assert not judged([0.95, 1.15] * 5).passed  # however they vary: +5 % is more than may be noise
 
 
 def test_the_gate_refuses_a_codec_that_lost_most_of_the_qualities(tmp_path: Path) -> None:
@@ -182,6 +207,7 @@ def test_the_first_candidate_goes_into_production_with_its_dictionary(site: Site
     assert promotion.moved
     assert site.in_production(Kind.MODEL) == site.first.attributes["model"]
     assert site.in_production(Kind.DICTIONARY) == site.first.attributes["dictionary"]
+    assert site.store.aliases.history(Kind.MODEL, "production")[-1].note == "nothing was in production"
     assert not site.promote(site.first, FIRST).moved
 
 
@@ -190,6 +216,15 @@ def test_a_candidate_that_fails_the_gate_leaves_everything_as_it_was(promoted: S
     assert not promotion.moved
     assert "the gate allows -99.0%" in str(promotion)
     assert promoted.in_production(Kind.MODEL) == promoted.first.attributes["model"]
+    assert promotion.refused
+    [remembered] = promoted.store.aliases.history(Kind.MODEL, "refused")
+    assert remembered.id[:16] == promoted.second.attributes["model"]
+    assert str(remembered.note) in str(promotion)
+
+    again = promoted.promote(promoted.second, NO_SIZE)
+    assert not again.refused  # that is no news
+    assert str(again).startswith(f"not promoted, as on {remembered.created_at[:16]}: files are ")
+    assert promoted.promote(promoted.second, ANY_SIZE).moved  # another gate is another judgement
 
 
 def test_a_rollback_restores_the_model_before_which_no_rebuild_replaces_by_the_same_again(promoted: Site) -> None:

@@ -7,12 +7,13 @@ from typing import Annotated
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 from threadpoolctl import threadpool_limits
 
 from clc.dictionary.stages.duplicates import find_distinct
 from clc.dictionary.stages.features import vector_schema, vector_table, vectors_of
-from clc.errors import TooFewPatchesError
+from clc.dictionary.stages.stable import Clustering, Earlier, keep_entries, nearest_members, say_what_stays
+from clc.errors import MissingArtifactError, TooFewPatchesError
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,12 @@ class ClusterConfig(BaseModel):
     )
     passes: int = Field(default=5, ge=1, description="passes of MiniBatchKMeans over the keys")
     seed: int = Field(default=0, ge=0)
+    stable: float = Field(
+        default=0.01,
+        ge=0,
+        description="keep entries of the dictionary before as long as squared distances of patches to their entries "
+        "grow by at most this share",
+    )
 
     @field_validator("entries", mode="before")
     @classmethod
@@ -45,14 +52,22 @@ class ClusterConfig(BaseModel):
         return None if entries == "all" else entries  # TOML has no null
 
 
-def cluster(reduced: Version, *, config: ClusterConfig, store: Store, force: bool = False) -> StageResult:
+def cluster(
+    reduced: Version,
+    *,
+    config: ClusterConfig,
+    store: Store,
+    earlier: Earlier | None = None,
+    force: bool = False,
+) -> StageResult:
     """MiniBatchKMeans over the keys; of each cluster, the member nearest to the centroid represents it.
 
     Result: table `clusters`, one row an entry (centroid, representative = row of its patch, size, radius), in the order
     of the representatives; table `members`, one row a patch (entry, distance to the centroid), with entry -1 for
     near-duplicates, which take no part. The actual K can be smaller than asked for: clusters without a member, as equal
     patches cause them, are dropped, and there are never more clusters than distinct patches. Ties go to the patch that
-    comes first. Raises TooFewPatchesError if there are fewer patches than entries.
+    comes first. earlier: a dictionary whose entries are kept where that costs little; it counts for the recipe, unless
+    it came from the same keys. Raises TooFewPatchesError if there are fewer patches than entries.
     """
     rows = reduced.rows("keys")
     if config.entries is not None and rows < config.entries:
@@ -60,8 +75,23 @@ def cluster(reduced: Version, *, config: ClusterConfig, store: Store, force: boo
             f"{rows} patches cannot form {config.entries} clusters; use more photos or crops, or fewer entries"
         )
     recipe = Recipe(
-        stage="cluster", stage_version=3, config=config.model_dump(mode="json"), inputs={"reduced": reduced.ref}
+        stage="cluster",
+        stage_version=3,
+        config=config.model_dump(mode="json", exclude={"stable"}),
+        inputs={"reduced": reduced.ref},
     )
+    if earlier is not None and config.entries is not None:
+        before = _clusters_of(earlier.dictionary, store)
+        same = before is not None and _by_themselves(before.manifest.recipe) == recipe
+        if before is not None and same and not force and store.find(before.manifest.recipe) is not None:
+            recipe = before.manifest.recipe  # the same work: its outcome is what there is to keep
+        else:
+            recipe = recipe.model_copy(
+                update={
+                    "config": recipe.config | {"stable": config.stable},
+                    "inputs": recipe.inputs | {"earlier": earlier.dictionary.ref},
+                }
+            )
 
     def build(draft: Draft) -> None:
         distinct = np.ones(rows, dtype=bool)
@@ -69,9 +99,14 @@ def cluster(reduced: Version, *, config: ClusterConfig, store: Store, force: boo
             distinct = find_distinct(lambda: _batches(reduced), rows, config.near_duplicates, config.seed)
         # One thread, so that sums, and with them the version's id, do not depend on the machine's cores.
         with threadpool_limits(1):
-            centroids = _fit(reduced, distinct, config)
-            labels, distances = _assign(reduced, centroids)
-        used, representatives, entry = _represent(labels, distances, distinct)
+            clustering = _clustering(reduced, _fit(reduced, distinct, config))
+            nearest = nearest_members(clustering, distinct)
+            if earlier is not None and recipe.inputs.get("earlier") == earlier.dictionary.ref:
+                there = earlier.rows()
+                clustering, nearest = _steady(reduced, distinct, config, clustering, there)
+                draft.statistics |= _said(earlier, there, nearest)
+        centroids, distances = clustering.centroids, clustering.distances
+        used, representatives, entry = _represent(clustering.labels, nearest, distinct)
         sizes = np.bincount(entry[distinct])
         radii = np.zeros(len(used), dtype=np.float32)
         np.maximum.at(radii, entry[distinct], distances[distinct])
@@ -106,28 +141,84 @@ def cluster(reduced: Version, *, config: ClusterConfig, store: Store, force: boo
 
 
 def _represent(
-    labels: NDArray[np.int64], distances: NDArray[np.float32], distinct: NDArray[np.bool_]
+    labels: NDArray[np.int64], nearest: NDArray[np.int64], distinct: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Centroids in use and their representatives' rows, both in the order of these rows, and each row's entry or -1."""
-    rows = np.flatnonzero(distinct)
-    order = rows[np.lexsort((rows, distances[rows], labels[rows]))]
-    used, first = np.unique(labels[order], return_index=True)
+    used = np.flatnonzero(nearest >= 0)
     # Entries follow their patches, so that later stages can pick the pictures up in one pass.
-    by_patch = np.argsort(order[first])
-    entries = np.full(labels.max() + 1, -1)
-    entries[used[by_patch]] = np.arange(len(used))
-    return used[by_patch], order[first][by_patch], np.where(distinct, entries[labels], -1)
+    used = used[np.argsort(nearest[used])]
+    entries = np.full(len(nearest), -1)
+    entries[used] = np.arange(len(used))
+    return used, nearest[used], np.where(distinct, entries[labels], -1)
 
 
-def _fit(reduced: Version, distinct: NDArray[np.bool_], config: ClusterConfig) -> NDArray[np.float32]:
-    """Centroids float32 [K, dim] of the distinct patches."""
+def _steady(
+    reduced: Version,
+    distinct: NDArray[np.bool_],
+    config: ClusterConfig,
+    afresh: Clustering,
+    rows: NDArray[np.int64],
+) -> tuple[Clustering, NDArray[np.int64]]:
+    """Clusters and representatives that keep what they can of the entries at these rows.
+
+    Clusters that start from these entries, if they serve as well as those made afresh, or else the latter.
+    """
+
+    def batches() -> Iterator[NDArray[np.float32]]:
+        return _batches(reduced)
+
+    rows = rows[distinct[rows]]
+    least = keep_entries(afresh, distinct, rows[:0], batches, 0.0).cost
+    most = (1.0 + config.stable) * least
+    candidates = [afresh]
+    if len(rows):
+        candidates.insert(0, _clustering(reduced, _fit(reduced, distinct, config, rows)))
+    for candidate in candidates:
+        chosen = keep_entries(candidate, distinct, rows, batches, most)
+        if chosen.cost <= most or candidate is afresh:
+            return candidate, chosen.representatives
+    raise AssertionError("the last candidate is always taken")
+
+
+def _said(earlier: Earlier, rows: NDArray[np.int64], nearest: NDArray[np.int64]) -> dict[str, JsonValue]:
+    kept = len(np.intersect1d(rows, nearest))
+    say_what_stays(kept, int((nearest >= 0).sum()), earlier.count, earlier.new_patches())
+    return {"earlier": earlier.dictionary.id, "kept": kept, "replaced": earlier.count - kept}
+
+
+def _clusters_of(dictionary: Version, store: Store) -> Version | None:
+    """Those that it was made from, if the store still has them."""
+    try:
+        return store.get(Kind.CLUSTERS, dictionary.manifest.recipe.inputs["clusters"])
+    except MissingArtifactError:
+        return None
+
+
+def _by_themselves(recipe: Recipe) -> Recipe:
+    """As it would be without an earlier dictionary."""
+    config = {name: value for name, value in recipe.config.items() if name != "stable"}
+    inputs = {role: reference for role, reference in recipe.inputs.items() if role != "earlier"}
+    return recipe.model_copy(update={"config": config, "inputs": inputs})
+
+
+def _fit(
+    reduced: Version, distinct: NDArray[np.bool_], config: ClusterConfig, rows: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """Centroids float32 [K, dim] of the distinct patches. rows: patches that the first of them start from."""
     if config.entries is None:
         return np.concatenate(list(_chosen(reduced, distinct)))
     from sklearn.cluster import MiniBatchKMeans  # takes seconds, which a stage that was done before need not wait for
 
     entries = min(config.entries, int(distinct.sum()))
+    sample = _sample(reduced, distinct, entries, config.seed)
+    first: str | NDArray[np.float32] = "k-means++"
+    if rows is not None:
+        keep = np.zeros_like(distinct)
+        keep[rows] = True
+        first = np.concatenate([*_chosen(reduced, keep), sample])[:entries]
     means = MiniBatchKMeans(
         entries,
+        init=first,
         random_state=config.seed,
         n_init=1,
         batch_size=_BATCH_ROWS,
@@ -135,7 +226,7 @@ def _fit(reduced: Version, distinct: NDArray[np.bool_], config: ClusterConfig) -
         init_size=max(_BATCH_ROWS, _START_ROWS_PER_CLUSTER * entries),
     )
     # The first batch places the centroids, so it must be a sample of everything and hold at least K rows.
-    means.partial_fit(_sample(reduced, distinct, entries, config.seed))
+    means.partial_fit(sample)
     for _ in range(config.passes):
         for keys in _chosen(reduced, distinct):
             means.partial_fit(keys)
@@ -158,6 +249,10 @@ def _chosen(reduced: Version, keep: NDArray[np.bool_]) -> Iterator[NDArray[np.fl
         start += len(keys)
         if len(chosen):
             yield chosen
+
+
+def _clustering(reduced: Version, centroids: NDArray[np.float32]) -> Clustering:
+    return Clustering(centroids, *_assign(reduced, centroids))
 
 
 def _assign(reduced: Version, centroids: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
