@@ -66,24 +66,24 @@ def run(options: argparse.Namespace) -> int:
 def _saturated(codec: Codec, picture: NDArray[np.uint8], quality: float) -> dict[str, Saturated]:
     analysis = codec.encoder.analyse(picture, references=False)
     with counted_saturation(codec.model.prior) as counts:
-        coded = codec.encoder.code_with(analysis, quality, NO_REFERENCES)
+        coded = codec.encoder.code_latent(analysis, quality, NO_REFERENCES)
     means, levels, surprises = Saturated(), Saturated(), Saturated()
 
     def known(block: Block, mean: Tensor, level: Tensor) -> Tensor:
-        own = block.of(coded.latent.decoded)
+        own = block.of(coded.decoded.double())
         means.add(mean, LARGEST_MEAN)
         levels.add(level, SCALE_LEVELS - 1.0)
         surprises.add(torch.where(level == 0, own - mean, 0.0), 0.5)
         return own
 
-    codec.model.decode(coded.latent.features, codec.model.gain.exact_rate(quality), known, None)
+    codec.model.decode(coded.features.double(), codec.model.gain.exact_rate(quality), known, None)
     return {**counts, "means": means, "levels": levels, "symbols at level 0": surprises}
 
 
 @torch.inference_mode()
 def _gains(codec: Codec, picture: NDArray[np.uint8], quality: float) -> NDArray[np.float64]:
     """[n, n]: of an error in slice i, the root mean square change of the means of slice j."""
-    coded = codec.encoder.code_with(codec.encoder.analyse(picture, references=False), quality, NO_REFERENCES)
+    coded = codec.encoder.code_latent(codec.encoder.analyse(picture, references=False), quality, NO_REFERENCES)
     rate = codec.model.gain.exact_rate(quality)
     starts = [0, *itertools.accumulate(codec.model.config.prior.slices)][:-1]
     generator = torch.Generator().manual_seed(0)
@@ -94,11 +94,11 @@ def _gains(codec: Codec, picture: NDArray[np.uint8], quality: float) -> NDArray[
         def known(block: Block, mean: Tensor, level: Tensor) -> Tensor:
             found[block.start].append(mean.flatten())
             if block.start != disturbed:
-                return block.of(coded.latent.decoded)
+                return block.of(coded.decoded.double())
             signs = torch.randint(0, 2, mean.shape, generator=generator).to(mean) * 2 - 1
-            return block.of(coded.latent.decoded) + signs
+            return block.of(coded.decoded.double()) + signs
 
-        codec.model.decode(coded.latent.features, rate, known, None)
+        codec.model.decode(coded.features.double(), rate, known, None)
         return [torch.cat(means) for means in found.values()]
 
     usual = means_with(None)

@@ -33,7 +33,7 @@ from benchmarks.data import pack
 from benchmarks.printing import print_table
 from clc.codec.codec import Codec
 from clc.codec.references.protocols import NO_REFERENCES
-from clc.codec.safety.yardstick import block_errors
+from clc.codec.safety.block_errors import block_errors
 from clc.images import open_source, read_photos
 from clc.images.jpeg import jpeg_file, read_jpeg
 from clc.images.patterns import mixed_with, pattern_pictures, stage_picture
@@ -189,7 +189,7 @@ def _coded(picture: _Picture, references: bool) -> tuple[_Findings, bool]:
     taken = False
     for quality in _options.qualities:
         coded = _codec.encoder.code(analysis, quality)
-        taken |= coded.latent.references is not NO_REFERENCES
+        taken |= coded.references is not NO_REFERENCES
         stream, shown = coded.stream, coded.picture
         about = f"{picture.group}, {picture.name}, quality {quality:g}, references {references}"
         findings.coded += 1
@@ -200,7 +200,9 @@ def _coded(picture: _Picture, references: bool) -> tuple[_Findings, bool]:
         elif stream.blocks is not None:
             findings.acted["linear" if stream.hyper is None else "mended"] += 1
         if stream.hyper is not None:
-            error = float((coded.latent.decoded - coded.latent.scaled).abs().max())
+            latent = _codec.encoder.code_latent(analysis, stream.header.quality, coded.references)
+            scaled = _codec.encoder.scaled_latent(analysis, stream.header.quality, coded.references)
+            error = float((latent.decoded - scaled.rows()).abs().max())
             findings.error = max(findings.error, error)
             if error > _LARGEST_ERROR:
                 findings.broken.append(f"{about}: ŷ is {error:.2f} steps off")
@@ -220,7 +222,7 @@ def _coded(picture: _Picture, references: bool) -> tuple[_Findings, bool]:
                 findings.broken.append(
                     f"{about}: {(worse > _WORSE).sum()} blocks, {worse.max():.1f} dB worse than JPEG"
                 )
-    taken |= any(anchor.latent.references is not NO_REFERENCES for anchor in analysis.anchors.values())
+    taken |= any(anchor.references is not NO_REFERENCES for anchor in analysis.anchors.values())
     return findings, taken
 
 

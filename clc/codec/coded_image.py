@@ -26,7 +26,7 @@ class Analysis:
     choices: tuple[UsedReferences, ...]
     fused: tuple[Tensor | None, ...]
     net: SafetyNet
-    anchors: "dict[float, CodedImage]" = field(default_factory=dict)
+    anchors: "dict[float, Anchor]" = field(default_factory=dict)
 
     def latent_with(self, references: UsedReferences) -> Tensor:
         """What is coded with these references, which are one of the choices, or none."""
@@ -48,27 +48,35 @@ class Analysis:
 class CodedLatent:
     """The network's coding of an image at one quality, before the safety net.
 
-    scaled: y_f, or what a search found in its place, in quantisation steps; decoded: ŷ, within half a step of `scaled`
-    without a search. float64 [1, C, h, w] both. features: hyper features of ẑ. references: what it was coded with.
+    decoded: ŷ [1, C, h, w], in quantisation steps; features: hyper features of ẑ. float64, or, of a large photo,
+    float32, which holds them exactly. references: what it was coded with.
     """
 
     stream: Bitstream
-    scaled: Tensor
     decoded: Tensor
     features: Tensor
     references: UsedReferences
 
 
 @dataclass(frozen=True)
+class Anchor:
+    """A `CodedImage` without its picture, of which there are several; error: its squared errors, summed."""
+
+    stream: Bitstream
+    references: UsedReferences
+    error: float
+
+
+@dataclass(frozen=True)
 class CodedImage:
     """An image at one quality: its stream, and the picture uint8 [H, W, 3] that a decoder shows.
 
-    latent: the network's coding of it; the safety net may have put other sections into the stream.
+    references: what the network coded it with; the safety net may have put other sections into the stream.
     """
 
     stream: Bitstream
     picture: NDArray[np.uint8]
-    latent: CodedLatent
+    references: UsedReferences
 
     @cached_property
     def data(self) -> bytes:

@@ -17,6 +17,7 @@ from clc.codec.checksum import latent_checksum
 from clc.codec.entropy import flat_integers
 from clc.codec.frozen_model import FrozenModel
 from clc.codec.hyper_coder import HyperCoder
+from clc.codec.latent_bands import ReadBands
 from clc.codec.latent_coder import LATENT_LIMIT, LatentCoder
 from clc.codec.linear import LinearCoder
 from clc.codec.lossless import read_lossless
@@ -25,8 +26,9 @@ from clc.codec.references.protocols import Alignment, UsedReferences, index_bits
 from clc.codec.size_limit import MAX_PIXELS, check_declared
 from clc.errors import BitstreamError, MissingArtifactError
 from clc.model.gain import Rate
+from clc.model.priors.banded import decode_in_bands
 from clc.model.priors.stages import Block
-from clc.model.tiles import IMAGE_MULTIPLE, padded_size
+from clc.model.tiles import IMAGE_MULTIPLE, LATENT_STRIDE, padded_size
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
 
@@ -35,7 +37,8 @@ _HYPER_STRIDE = IMAGE_MULTIPLE
 class DecodedLatent:
     """What the symbols of a stream say.
 
-    decoded: ŷ float64 [1, C, h, w], in quantisation steps; features: those of ẑ, float64 [1, F, h, w].
+    decoded: ŷ [1, C, h, w], in quantisation steps; features: those of ẑ, [1, F, h, w]. float64, or, of a large photo,
+    float32, which holds them exactly.
     """
 
     decoded: Tensor
@@ -117,7 +120,7 @@ class Decoder:
         shape = (1, network.model.config.prior.hyper_channels, height, width)
         z_hat = self._hyper_coder.decode(hyper, shape).to(network.device)
         rate = network.rate(header.quality)
-        features = network.model.prior.features(z_hat, rate)
+        features = network.features(z_hat, rate)
         stack = network.latent_tables.open(latent)
         coder = LatentCoder(network.latent_tables, omits=header.format_version in OLDER_VERSIONS)
         decoded = self._decode_latent(coder, stack, features, rate, used.latents)
@@ -143,6 +146,10 @@ class Decoder:
         rate: Rate,
         references: Tensor | None,
     ) -> Tensor:
+        if self._network.in_bands(*(LATENT_STRIDE * side for side in features.shape[2:])):
+            known = self._network.model.prior_references(references)
+            return decode_in_bands(self._network.model.prior, features, rate, ReadBands(coder, stack), known)
+
         def read(block: Block, mean: Tensor, level: Tensor) -> Tensor:
             symbols = coder.pop(stack, flat_integers(level))
             decoded = torch.from_numpy(symbols.reshape(tuple(mean.shape))).to(mean) + mean

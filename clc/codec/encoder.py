@@ -1,7 +1,5 @@
 """Images to `.clc` bytes: analysis, the choice of references, entropy coding, and a look at what comes out."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,23 +7,28 @@ from torch import Tensor
 
 from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header, Scope, tile_count
 from clc.codec.checksum import latent_checksum
-from clc.codec.coded_image import Analysis, CodedImage, CodedLatent
+from clc.codec.coded_image import Analysis, Anchor, CodedImage, CodedLatent
 from clc.codec.decisions.effort import Refinement, check_effort
 from clc.codec.decisions.reference_choice import CANDIDATES_PER_REFERENCE, choose
-from clc.codec.decisions.rounding import Aim
+from clc.codec.decisions.rounding import Aim, symbols_near
+from clc.codec.decoder import Decoder
 from clc.codec.entropy import flat_integers
 from clc.codec.frozen_model import FrozenModel
 from clc.codec.hyper_coder import HyperCoder
-from clc.codec.latent_coder import LATENT_LIMIT, LatentCoder
+from clc.codec.latent_bands import WrittenBands
+from clc.codec.latent_coder import LatentCoder
 from clc.codec.references.lookup import ReferenceLookup
 from clc.codec.references.protocols import NO_REFERENCES, Aligner, Retriever, UsedReferences, index_bits
 from clc.codec.safety.net import Candidate, SafetyNet
+from clc.codec.scaled_latent import ScaledLatent
 from clc.codec.size_limit import MAX_PIXELS, check_image
 from clc.codec.stored_quality import stored_quality
 from clc.errors import MissingArtifactError
 from clc.model.gain import Rate
 from clc.model.limits import MAX_REFERENCES
+from clc.model.priors.banded import decode_in_bands
 from clc.model.priors.stages import Block
+from clc.model.tiles import LATENT_STRIDE
 
 _ANCHORS = (90.0, 70.0, 50.0, 30.0, 10.0)
 _CANDIDATES_TO_ANALYSE = 2  # for each reference, where each candidate takes a tenth of a second or more to look at
@@ -112,14 +115,9 @@ class Encoder:
             return self._refined(analysis, coded, effort, always=always)
         if doubtful:
             # Where the way of coding changes, more quality may look worse: never worse than at an anchor below.
-            for anchor in (each for each in _ANCHORS if each < quality):
-                if not analysis.net.error(coded.picture):
-                    break
-                if anchor not in analysis.anchors:
-                    analysis.anchors[anchor], _ = self._code_safely(analysis, anchor)
-                other = analysis.anchors[anchor]
-                if analysis.net.error(other.picture) < analysis.net.error(coded.picture):
-                    coded = other
+            better = self._better_anchor(analysis, quality, analysis.net.error(coded.picture))
+            if better is not None:
+                return CodedImage(better.stream, self._decoded(better.stream), better.references)
         return coded
 
     @torch.inference_mode()
@@ -128,8 +126,8 @@ class Encoder:
 
         Raises ProfileError for a quality out of range.
         """
-        coded = self._code_latent(analysis, quality, references)
-        return CodedImage(coded.stream, self._picture(coded), coded)
+        coded = self.code_latent(analysis, quality, references)
+        return CodedImage(coded.stream, self._picture(coded), references)
 
     def _choices(self, image: NDArray[np.uint8], latent: Tensor) -> tuple[UsedReferences, ...]:
         height, width = image.shape[:2]
@@ -168,60 +166,97 @@ class Encoder:
         choices = analysis.choices or (NO_REFERENCES,)
         if not always and self._config.references_optional:
             choices = (*analysis.choices, NO_REFERENCES)
-        coded = [self._code_latent(analysis, quality, choice) for choice in choices]
-        offered = [(each, Candidate(each.stream, self._picture(each))) for each in coded]
-        cheapest, candidate = min(offered, key=lambda each: analysis.net.cost(each[1]))
-        safe = analysis.net.caught(candidate, keep=always)
-        return CodedImage(safe.stream, safe.picture, cheapest), safe.doubtful
+        best: tuple[float, Candidate, UsedReferences] | None = None
+        for choice in choices:  # one after the other: of a large photo, a single coding and its picture are in memory
+            candidate = self._candidate(self.code_latent(analysis, quality, choice))
+            cost = analysis.net.cost(candidate) if len(choices) > 1 else 0.0
+            if best is None or cost < best[0]:
+                best = cost, candidate, choice
+        assert best is not None
+        safe = analysis.net.caught(best[1], keep=always)
+        return CodedImage(safe.stream, safe.picture, best[2]), safe.doubtful
+
+    def _better_anchor(self, analysis: Analysis, quality: float, error: float) -> Anchor | None:
+        """The best of the anchors below a quality, if its picture has less than that error."""
+        best: Anchor | None = None
+        for anchor in (each for each in _ANCHORS if each < quality):
+            if not error:
+                break
+            if anchor not in analysis.anchors:
+                coded, _ = self._code_safely(analysis, anchor)
+                found = Anchor(coded.stream, coded.references, analysis.net.error(coded.picture))
+                analysis.anchors[anchor] = found
+            other = analysis.anchors[anchor]
+            if other.error < error:
+                best, error = other, other.error
+        return best
+
+    def _decoded(self, stream: Bitstream) -> NDArray[np.uint8]:
+        return Decoder(self._network, self._lookup, self.max_pixels).decompress(stream.to_bytes())
 
     def _refined(self, analysis: Analysis, coded: CodedImage, effort: int, *, always: bool) -> CodedImage:
         """The image at its quality and with its references, coded with effort, if that costs less as it stands."""
-        quality, references = coded.latent.stream.header.quality, coded.latent.references
-        start = self._aim(analysis, quality, references)
+        quality, references = coded.stream.header.quality, coded.references
+        scaled, hyper = self._start(analysis, quality, references)
+        start = Aim(scaled.rows(), hyper)
         aim = self._refinement(analysis.image, start, quality, references, effort)
-        found = self._code_latent(analysis, quality, references, aim)
-        safe = analysis.net.caught(Candidate(found.stream, self._picture(found)), keep=always)
+        safe = analysis.net.caught(self._candidate(self.code_latent(analysis, quality, references, aim)), keep=always)
         if safe.doubtful or analysis.net.cost(safe) >= analysis.net.cost(Candidate(coded.stream, coded.picture)):
             return coded
-        return CodedImage(safe.stream, safe.picture, found)
+        return CodedImage(safe.stream, safe.picture, references)
 
-    def _aim(self, analysis: Analysis, quality: float, references: UsedReferences) -> Aim:
-        """What the transforms give at one quality with these references, to be rounded."""
-        model = self._network.model
-        scaled = _within_limits(analysis.latent_with(references) * model.gain.gain(quality))
-        return Aim(scaled, model.hyper_latent(scaled, quality, references.latents))
+    def scaled_latent(self, analysis: Analysis, quality: float, references: UsedReferences) -> ScaledLatent:
+        """What ŷ comes within half a step of, at one quality with these references, without effort."""
+        return ScaledLatent(analysis.latent_with(references), self._network.model.gain.gain(stored_quality(quality)))
 
-    def _code_latent(
+    def _start(self, analysis: Analysis, quality: float, references: UsedReferences) -> tuple[ScaledLatent, Tensor]:
+        """What the transforms give at one quality with these references: the latent, and z."""
+        scaled = self.scaled_latent(analysis, quality, references)
+        return scaled, self._network.hyper_latent(scaled, quality, references)
+
+    @torch.inference_mode()
+    def code_latent(
         self, analysis: Analysis, quality: float, references: UsedReferences, aim: Aim | None = None
     ) -> CodedLatent:
         """Code the latent at one quality with these references: gain, prior, entropy coding.
 
-        aim: what a search found in place of the latent.
+        aim: what a search found in place of the latent. Raises ProfileError for a quality out of range.
         """
         quality = stored_quality(quality)
-        aim = aim or self._aim(analysis, quality, references)
-        aim = replace(aim, latent=_within_limits(aim.latent).double())
+        if aim is None:
+            scaled, hyper = self._start(analysis, quality, references)
+        else:
+            scaled, hyper = ScaledLatent(aim.latent, None), aim.hyper
         rate = self._network.rate(quality)
-        known = references.latents
-        hyper, z_hat = self._hyper_coder.encode(aim.hyper)
-        features = self._network.model.prior.features(z_hat, rate)
-        latent, decoded = self._encode_latent(aim, features, rate, known)
+        hyper_data, z_hat = self._hyper_coder.encode(hyper)
+        features = self._network.features(z_hat, rate)
+        weight = None if aim is None else aim.weight
+        latent, decoded = self._encode_latent(scaled, weight, features, rate, references.latents)
         header = self._header(analysis, quality, references)
         checksum = latent_checksum(decoded, references)
-        stream = Bitstream(header, references.entries, hyper, latent, checksum, references.corners)
-        return CodedLatent(stream, aim.latent, decoded, features, references)
+        stream = Bitstream(header, references.entries, hyper_data, latent, checksum, references.corners)
+        return CodedLatent(stream, decoded, features, references)
 
-    def _encode_latent(self, aim: Aim, features: Tensor, rate: Rate, references: Tensor | None) -> tuple[bytes, Tensor]:
+    def _encode_latent(
+        self, scaled: ScaledLatent, weight: Tensor | None, features: Tensor, rate: Rate, references: Tensor | None
+    ) -> tuple[bytes, Tensor]:
+        model, tables = self._network.model, self._network.latent_tables
+        coder = LatentCoder(tables)
+        if self._network.in_bands(*(LATENT_STRIDE * side for side in features.shape[2:])):
+            bands = WrittenBands(coder, scaled, weight)
+            decoded = decode_in_bands(model.prior, features, rate, bands, model.prior_references(references))
+            return bands.close(), decoded
+        aim = scaled.rows().double()
         blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
 
         def quantise(block: Block, mean: Tensor, level: Tensor) -> Tensor:
-            symbols = aim.symbols(block, mean, level)
+            own = None if weight is None else block.each(weight)
+            symbols = symbols_near(block.of(aim), mean, level, own)
             blocks.append((flat_integers(symbols), flat_integers(level)))
             return symbols + mean
 
-        decoded = self._network.model.decode(features, rate, quantise, references)
-        tables = self._network.latent_tables
-        coder, stack = LatentCoder(tables), tables.empty()
+        decoded = model.decode(features, rate, quantise, references)
+        stack = tables.empty()
         for symbols, level in reversed(blocks):  # a stack: the slice decoded first is pushed last
             coder.push(stack, symbols, level)
         return tables.close(stack), decoded
@@ -241,13 +276,11 @@ class Encoder:
             scope=scope if references.corners is None else Scope.ALIGNED,
         )
 
+    def _candidate(self, coded: CodedLatent) -> Candidate:
+        return Candidate(coded.stream, self._picture(coded))
+
     def _picture(self, coded: CodedLatent) -> NDArray[np.uint8]:
         """What a decoder on this machine makes of the stream, without reading it."""
         header = coded.stream.header
         size = header.height, header.width
         return self._network.synthesise(coded.decoded, coded.features, header.quality, coded.references, size)
-
-
-def _within_limits(scaled: Tensor) -> Tensor:
-    """In the decoder's layout in memory: the last digit of g_s depends on it."""
-    return scaled.clamp(-LATENT_LIMIT, LATENT_LIMIT).contiguous()

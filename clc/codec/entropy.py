@@ -79,21 +79,21 @@ class TableCoder:
             )
 
     def push(
-        self, stack: constriction.stream.stack.AnsCoder, symbols: NDArray[np.int32], table: NDArray[np.int32]
+        self, stack: constriction.stream.stack.AnsCoder, symbols: NDArray[np.integer], table: NDArray[np.integer]
     ) -> None:
         """Push one block: symbols [n] with the table index of each [n]. |symbol| ≤ SYMBOL_LIMIT."""
         order, groups = _groups(table)
         ordered = symbols[order]
         for index, start, stop in reversed(groups):
             radius = int(self._radius[index])
-            block = ordered[start:stop]
+            block = ordered[start:stop].astype(np.int32)
             outside = np.abs(block) > radius
             if outside.any():
                 stack.encode_reverse((block[outside] + 2**15).astype(np.int32), _ESCAPED)
             coded = np.where(outside, 2 * radius + 1, block + radius).astype(np.int32)
             stack.encode_reverse(coded, self._models[index])
 
-    def pop(self, stack: constriction.stream.stack.AnsCoder, table: NDArray[np.int32]) -> NDArray[np.int32]:
+    def pop(self, stack: constriction.stream.stack.AnsCoder, table: NDArray[np.integer]) -> NDArray[np.int32]:
         """Pop the block that was pushed with the same table indices [n]; returns its symbols, int32 [n]."""
         order, groups = _groups(table)
         ordered = np.empty(len(table), dtype=np.int32)
@@ -116,7 +116,7 @@ def flat_integers(tensor: Tensor) -> NDArray[np.int32]:
     return flat
 
 
-def _groups(table: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[tuple[int, int, int]]]:
+def _groups(table: NDArray[np.integer]) -> tuple[NDArray[np.int64], list[tuple[int, int, int]]]:
     """A stable order by table, and (table, start, stop) of each table that occurs."""
     # Of 16-bit numbers, NumPy's stable sort is a radix sort: eight times faster, and there are never that many tables.
     order = np.argsort(table.astype(np.int16), kind="stable")

@@ -7,13 +7,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from clc.codec.banded_model import BANDED_FROM, BandedModel, takes_bands, to_pixels
 from clc.codec.entropy import TableCoder
 from clc.codec.linear import LinearCoder
 from clc.codec.references.protocols import UsedReferences
+from clc.codec.scaled_latent import ScaledLatent
 from clc.model.conditioning.fusion import Features
 from clc.model.gain import Rate
 from clc.model.network import CompressionModel
-from clc.model.tiles import to_padded_tensor
+from clc.model.tiles import IMAGE_MULTIPLE, LATENT_STRIDE, padded_size, to_padded_tensor
 from clc.model.transforms.convolutional import LatentResidual, for_inference
 
 _REMEMBERED_RATES = 32
@@ -53,7 +55,25 @@ class FrozenModel:
 
         features: of references, which g_a is fused with.
         """
+        if features is None and self.in_bands(*map(padded_size, image.shape[:2])):
+            return self._bands.analyse(image)
         return self.model.analyse(to_padded_tensor(image[None]).to(self.device), features, self._g_a)
+
+    def in_bands(self, height: int, width: int) -> bool:
+        """Whether photos of that size, padded, are coded band by band."""
+        return height * width >= BANDED_FROM and takes_bands(self.model)
+
+    def hyper_latent(self, scaled: ScaledLatent, quality: float, references: UsedReferences) -> Tensor:
+        """h_a: z [1, N, h/4, w/4], not rounded."""
+        if self.in_bands(*_pixels_of(scaled.latent)):
+            return self._bands.hyper_latent(scaled, quality, self.model.prior_references(references.latents))
+        return self.model.hyper_latent(scaled.rows(), quality, references.latents)
+
+    def features(self, z_hat: Tensor, rate: Rate) -> Tensor:
+        """Hyper features [1, F, h, w] of ẑ: float64, or float32, which holds them exactly, of a photo in bands."""
+        if self.in_bands(*(IMAGE_MULTIPLE * side for side in z_hat.shape[2:])):
+            return self._bands.features(z_hat, rate)
+        return self.model.prior.features(z_hat, rate)
 
     def condition(self, latent: Tensor, references: Tensor | None) -> Tensor:
         """A latent [1, C, h, w], matched and fused with references [T, M, C, 16, 16] of its tiles, if there are any."""
@@ -63,11 +83,17 @@ class FrozenModel:
         self, decoded: Tensor, features: Tensor, quality: float, references: UsedReferences, size: tuple[int, int]
     ) -> NDArray[np.uint8]:
         """Everything after the last symbol: ŷ and the hyper features of ẑ → the picture, uint8 [H, W, 3] of `size`."""
+        if self.in_bands(*_pixels_of(decoded)):
+            return self._bands.synthesise(decoded, features, quality, size)
         # In one layout, whoever made them: which kernel runs, and with it how it rounds, depends on that.
         decoded, features = (each.to(torch.float32, memory_format=torch.channels_last) for each in (decoded, features))
         refined = self.model.refine(decoded, features, quality, self._residual)
         restored = self.condition(refined, references.latents)
-        return _pixels(self.model.synthesise(restored, references.features, self._g_s), *size)
+        return to_pixels(self.model.synthesise(restored, references.features, self._g_s), *size)
+
+    @cached_property
+    def _bands(self) -> BandedModel:
+        return BandedModel(self.model, self._g_a, self._g_s, self._residual)
 
     @cached_property
     def _g_a(self) -> nn.Module:
@@ -82,8 +108,6 @@ class FrozenModel:
         return for_inference(self.model.residual)
 
 
-def _pixels(image: Tensor, height: int, width: int) -> NDArray[np.uint8]:
-    """[1, 3, H', W'], padded and not clamped → uint8 [height, width, 3]."""
-    cropped = image[0, :, :height, :width].clamp(0.0, 1.0) * 255.0
-    pixels: NDArray[np.uint8] = torch.round(cropped).to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
-    return pixels
+def _pixels_of(latent: Tensor) -> tuple[int, int]:
+    """Height and width of the padded photo that a latent is of."""
+    return LATENT_STRIDE * latent.shape[2], LATENT_STRIDE * latent.shape[3]

@@ -26,13 +26,19 @@ class Aim:
 
         With a weight, one that is less likely than its neighbour towards 0 has to be worth its bits.
         """
-        distance = block.of(self.latent) - mean
-        nearest = torch.floor(distance + 0.5)
-        if self.weight is None:
-            return nearest
-        smaller = nearest - torch.sign(nearest)
-        weight, scale = block.each(self.weight), scale_of(level)
-        near, small = (
-            coded_bits(symbols, scale) + weight * (symbols - distance).square() for symbols in (nearest, smaller)
-        )
-        return torch.where(small < near, smaller, nearest)
+        weight = None if self.weight is None else block.each(self.weight)
+        return symbols_near(block.of(self.latent), mean, level, weight)
+
+
+def symbols_near(latent: Tensor, mean: Tensor, level: Tensor, weight: Tensor | None) -> Tensor:
+    """`Aim.symbols`, given what belongs to the block."""
+    distance = latent - mean
+    nearest = torch.floor(distance + 0.5)
+    if weight is None:
+        return nearest
+    smaller = nearest - torch.sign(nearest)
+    scale = scale_of(level)
+    near, small = (
+        coded_bits(symbols, scale) + weight * (symbols - distance).square() for symbols in (nearest, smaller)
+    )
+    return torch.where(small < near, smaller, nearest)

@@ -10,12 +10,11 @@ from clc.codec.linear.grids import octaves_of, scales
 from clc.codec.linear.lines import CodedBlocks, Line, Reader, Writer, code_lengths_of
 from clc.codec.linear.statistics import Statistics, levels_at, thresholds_of
 from clc.codec.linear.transform import (
-    BLOCK,
     COEFFICIENTS,
     PARTS,
-    blocks_of,
+    BlockCanvas,
+    BlockGrid,
     grid_shape,
-    image_of,
     restored,
     transformed,
 )
@@ -66,13 +65,16 @@ class LinearCoder:
         """
         chosen = fineness >= 0
         own = fineness[chosen].astype(np.int32)
-        blocks = blocks_of(picture)[chosen]
-        base = None if prediction is None else blocks_of(prediction)[chosen]
-        rounded = np.empty((len(blocks), PARTS, 3, COEFFICIENTS), dtype=np.int32)
-        for some in _in_turn(len(blocks)):
-            difference = blocks[some].astype(np.float64) - (_GREY if base is None else base[some])
-            rounded[some] = np.floor(transformed(difference) / scales(quality, own[some]) + 0.5)
-        coded = CodedBlocks(chosen, own, _differences(rounded, chosen.shape) if prediction is None else rounded)
+        rows, columns = np.nonzero(chosen)
+        blocks, base = BlockGrid(picture), None if prediction is None else BlockGrid(prediction)
+        values = np.empty((len(rows), PARTS, 3, COEFFICIENTS), dtype=np.int16)
+        for some in _in_turn(len(rows)):
+            place = rows[some], columns[some]
+            difference = blocks.blocks(*place).astype(np.float64) - (_GREY if base is None else base.blocks(*place))
+            values[some] = np.floor(transformed(difference) / scales(quality, own[some]) + 0.5)
+        if prediction is None:
+            _take_differences(values, chosen.shape)
+        coded = CodedBlocks(chosen, own, values)
         writer = Writer(coded, self._coder, self._bits)
         self._code(writer, chosen.shape, quality, prediction is None)
         return writer.close(), self._picture(coded, prediction, picture.shape[:2], quality)
@@ -108,18 +110,18 @@ class LinearCoder:
     def _picture(
         self, coded: CodedBlocks, prediction: NDArray[np.uint8] | None, shape: tuple[int, ...], quality: float
     ) -> NDArray[np.uint8]:
-        """What the coded blocks look like, in their places: uint8 [H, W, 3]."""
-        values = _sums(coded.values, coded.chosen.shape) if prediction is None else coded.values
+        """What the coded blocks look like, in their places: uint8 [H, W, 3]. Their values may be changed by it."""
         if prediction is None:
-            blocks = np.full((*coded.chosen.shape, BLOCK, BLOCK, 3), _GREY, dtype=np.uint8)
-        else:
-            blocks = blocks_of(prediction).copy()
-        shown = blocks[coded.chosen]
-        for some in _in_turn(len(shown)):
-            difference = self._restore(values[some] * scales(quality, coded.fineness[some]))
-            shown[some] = np.round(np.clip(shown[some] + difference, 0.0, 255.0))
-        blocks[coded.chosen] = shown
-        return image_of(blocks, shape[0], shape[1])
+            _take_sums(coded.values, coded.chosen.shape)
+        canvas = BlockCanvas(shape[0], shape[1], prediction)
+        base = None if prediction is None else BlockGrid(prediction)
+        rows, columns = np.nonzero(coded.chosen)
+        for some in _in_turn(len(rows)):
+            place = rows[some], columns[some]
+            difference = self._restore(coded.values[some] * scales(quality, coded.fineness[some]))
+            shown = (_GREY if base is None else base.blocks(*place)) + difference
+            canvas.paint(*place, np.round(np.clip(shown, 0.0, 255.0)).astype(np.uint8))
+        return canvas.picture()
 
 
 def _in_turn(count: int) -> Iterator[slice]:
@@ -127,32 +129,31 @@ def _in_turn(count: int) -> Iterator[slice]:
     return (slice(start, start + _TOGETHER) for start in range(0, count, _TOGETHER))
 
 
-def _differences(values: NDArray[np.int32], grid: tuple[int, ...]) -> NDArray[np.int32]:
-    """Each mean as its difference from the one to the left or above: for images without a network's picture."""
-    means = _means_of(values, grid)
-    means[1:, 0] -= means[:-1, 0].copy()
-    means[:, 1:] -= _means_of(values, grid)[:, :-1]
-    return _with_means(values, means)
+def _take_differences(values: NDArray[np.int16], grid: tuple[int, ...]) -> None:
+    """Make each mean its difference from the one to the left or above: for images without a network's picture."""
+    own = _means_of(values, grid)
+    means = own.copy()
+    means[1:, 0] -= own[:-1, 0]
+    means[:, 1:] -= own[:, :-1]
+    _put_means(values, means)
 
 
-def _sums(values: NDArray[np.int32], grid: tuple[int, ...]) -> NDArray[np.int32]:
-    """The inverse of `_differences`; what no image gives is bounded."""
+def _take_sums(values: NDArray[np.int16], grid: tuple[int, ...]) -> None:
+    """The inverse of `_take_differences`; what no image gives is bounded."""
     means = _means_of(values, grid)
     means[:, 0] = np.cumsum(means[:, 0], axis=0)
-    return _with_means(values, np.clip(np.cumsum(means, axis=1), -_LARGEST_MEAN, _LARGEST_MEAN))
+    _put_means(values, np.clip(np.cumsum(means, axis=1), -_LARGEST_MEAN, _LARGEST_MEAN))
 
 
-def _means_of(values: NDArray[np.int32], grid: tuple[int, ...]) -> NDArray[np.int64]:
+def _means_of(values: NDArray[np.int16], grid: tuple[int, ...]) -> NDArray[np.int64]:
     """First coefficients of all blocks [R·C, 4, 3, 64], as they lie in the image: [2R, 2C, 3]."""
     own = values[..., 0].reshape(*grid, 2, 2, 3).transpose(0, 2, 1, 3, 4)
     return own.reshape(2 * grid[0], 2 * grid[1], 3).astype(np.int64)
 
 
-def _with_means(values: NDArray[np.int32], means: NDArray[np.int64]) -> NDArray[np.int32]:
-    changed = values.copy()
+def _put_means(values: NDArray[np.int16], means: NDArray[np.int64]) -> None:
     own = means.reshape(means.shape[0] // 2, 2, means.shape[1] // 2, 2, 3).transpose(0, 2, 1, 3, 4)
-    changed[..., 0] = own.reshape(values.shape[:3])
-    return changed
+    values[..., 0] = own.reshape(values.shape[:3])
 
 
 def _neighbours(above: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -22,11 +22,14 @@ _TRIED = 3  # activities to either side of the likely one
 
 @dataclass(frozen=True)
 class CodedBlocks:
-    """The n chosen blocks, row by row: chosen bool [R, C], fineness [n], values [n, 4, 3, 64] in steps."""
+    """The n chosen blocks, row by row: chosen bool [R, C], fineness [n], values [n, 4, 3, 64] in steps.
+
+    The values of a large photo are hundreds of megabytes in 16 bits, which hold any symbol.
+    """
 
     chosen: NDArray[np.bool_]
     fineness: NDArray[np.int32]
-    values: NDArray[np.int32]
+    values: NDArray[np.int16]
 
 
 class Line(Protocol):
@@ -57,6 +60,8 @@ class Writer:
         self._coder, self._bits = coder, bits
         self._rows = iter(coded.chosen)
         self._fineness, self._values = coded.fineness, coded.values
+        self._levels: NDArray[np.int_] = np.empty((3, COEFFICIENTS), dtype=np.int_)  # of the row, at middle activity
+        self._octaves: NDArray[np.int32] = np.empty(0, dtype=np.int32)
         self._done, self._next = 0, 0  # blocks before this row, and before the next
         self._pushes: list[Callable[[constriction.stream.stack.AnsCoder], None]] = []
 
@@ -76,7 +81,8 @@ class Writer:
         self, levels: NDArray[np.int_], octaves: NDArray[np.int32], tables: list[AdaptiveTable]
     ) -> NDArray[np.int32]:
         """Chooses and notes the activity that costs least."""
-        values = np.abs(self._values[self._done : self._next])
+        self._levels, self._octaves = levels, octaves
+        values = np.abs(self._values[self._done : self._next].astype(np.int32))
         seen = np.minimum(values, self._bits.shape[1] - 1)
         best = np.zeros(values.shape[:3], dtype=np.int32)
         least = np.full(values.shape[:3], np.inf, dtype=np.float32)
@@ -90,10 +96,14 @@ class Writer:
 
     def values(self, activity: NDArray[np.int32], levels: NDArray[np.int32]) -> NDArray[np.int32]:
         """Notes the coefficients of this row's coded blocks."""
-        values = self._values[self._done : self._next]
-        symbols, tables = values[activity > 0].ravel(), levels[activity > 0].ravel()
-        self._pushes.append(lambda stack: self._coder.push(stack, symbols, tables))
-        return values
+        values, usual, octaves = self._values[self._done : self._next], self._levels, self._octaves
+
+        def push(stack: constriction.stream.stack.AnsCoder) -> None:
+            tables = levels_at(usual, activity, octaves)  # again: those of all rows would not fit into memory
+            self._coder.push(stack, values[activity > 0].ravel(), tables[activity > 0].ravel())
+
+        self._pushes.append(push)
+        return values.astype(np.int32)
 
     def close(self) -> bytes:
         """All of it as bytes."""
@@ -117,7 +127,7 @@ class Reader:
         self._coder = coder
         self._chosen: list[NDArray[np.int32]] = []
         self._fineness = [np.empty(0, dtype=np.int32)]
-        self._values = [np.empty((0, PARTS, 3, COEFFICIENTS), dtype=np.int32)]
+        self._values = [np.empty((0, PARTS, 3, COEFFICIENTS), dtype=np.int16)]
 
     def chosen(self, contexts: NDArray[np.int32], tables: list[AdaptiveTable]) -> NDArray[np.int32]:
         """Reads which blocks of the next row are coded."""
@@ -145,7 +155,7 @@ class Reader:
         values = np.zeros(levels.shape, dtype=np.int32)
         symbols = self._coder.pop(self.stack, levels[activity > 0].ravel())
         values[activity > 0] = symbols.reshape(-1, COEFFICIENTS)
-        self._values.append(values)
+        self._values.append(values.astype(np.int16))
         return values
 
     def coded(self, grid: tuple[int, int]) -> CodedBlocks:

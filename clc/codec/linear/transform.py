@@ -18,19 +18,42 @@ def grid_shape(height: int, width: int) -> tuple[int, int]:
     return -(-height // BLOCK), -(-width // BLOCK)
 
 
-def blocks_of(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """[H, W, 3] → blocks [R, C, 16, 16, 3], with border pixels repeated where they reach beyond it."""
-    height, width = picture.shape[:2]
-    padded = np.pad(picture, ((0, -height % BLOCK), (0, -width % BLOCK), (0, 0)), mode="edge")
-    rows, columns = grid_shape(height, width)
-    return padded.reshape(rows, BLOCK, columns, BLOCK, 3).swapaxes(1, 2)
+class BlockGrid:
+    """The blocks of a picture [H, W, 3], with border pixels repeated where they reach beyond it.
+
+    Pixels are copied for the blocks that are asked for, not for the whole picture.
+    """
+
+    def __init__(self, picture: NDArray[np.uint8]) -> None:
+        height, width = picture.shape[:2]
+        rows, columns = grid_shape(height, width)
+        self._picture = picture
+        self._down = np.minimum(np.arange(rows * BLOCK), height - 1).reshape(rows, BLOCK)
+        self._across = np.minimum(np.arange(columns * BLOCK), width - 1).reshape(columns, BLOCK)
+
+    def blocks(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """uint8 [n, 16, 16, 3] of n places."""
+        return self._picture[self._down[rows][:, :, None], self._across[columns][:, None, :]]
 
 
-def image_of(blocks: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """The inverse of `blocks_of`: [R, C, 16, 16, 3] → [height, width, 3]."""
-    rows, columns = blocks.shape[:2]
-    pixels = blocks.transpose(0, 2, 1, 3, 4).reshape(rows * BLOCK, columns * BLOCK, 3)
-    return np.ascontiguousarray(pixels[:height, :width])
+class BlockCanvas:
+    """A picture [height, width, 3] in the making, whose blocks are painted. Begins as `picture`, if that is given."""
+
+    def __init__(self, height: int, width: int, picture: NDArray[np.uint8] | None) -> None:
+        rows, columns = grid_shape(height, width)
+        self._size = height, width
+        self._pixels = np.empty((rows * BLOCK, columns * BLOCK, 3), dtype=np.uint8)
+        if picture is not None:
+            self._pixels[:height, :width] = picture
+
+    def paint(self, rows: NDArray[np.int64], columns: NDArray[np.int64], blocks: NDArray[np.uint8]) -> None:
+        """Put blocks [n, 16, 16, 3] into n places."""
+        grid = self._pixels.reshape(-1, BLOCK, self._pixels.shape[1] // BLOCK, BLOCK, 3)
+        grid[rows, :, columns] = blocks
+
+    def picture(self) -> NDArray[np.uint8]:
+        """uint8 [height, width, 3]."""
+        return np.ascontiguousarray(self._pixels[: self._size[0], : self._size[1]])
 
 
 def transformed(blocks: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Scope
 from clc.codec.linear import FINENESS, LinearCoder, first_finer, grid_shape
 from clc.codec.lossless import lossless_file
-from clc.codec.safety.yardstick import Yardstick, block_errors
+from clc.codec.safety.block_errors import block_errors, squared_error
+from clc.codec.safety.yardstick import Yardstick
 from clc.model.gain import lagrangian
 
 _WORSE = 2.4  # times the squared error of JPEG's block, at qualities from 50: 3.8 dB
@@ -31,6 +32,7 @@ _SAMPLED_PIXELS, _SAMPLED_ROWS = 2**14, 64
 # the quality rises: what is doubtful at one quality stays so.
 _HARDLY_BETTER = (0.75, 0.50)
 _HARDLY_BETTER_AT = (30.0, 90.0)
+_LARGE = 2**25  # pixels
 _NEARLY = 1.15  # times the least cost
 
 
@@ -64,7 +66,9 @@ class SafetyNet:
         usual, quality = self._yardstick.errors(_size(coded)), coded.stream.header.quality
         failing = errors > _allowed(usual, quality)
         if failing.mean() > _HOPELESS and not keep:
-            whole = [self._without_network(coded.stream), self._losslessly(coded.stream)]
+            whole: list[Candidate | None] = [self._without_network(coded.stream)]
+            if not self._large or self._is_simple(coded):
+                whole.append(self._losslessly(coded.stream))
             return replace(self._fairest([each for each in whole if each is not None]), doubtful=True)
         mended = self._mended(coded.stream, coded.picture, failing, quality) if failing.any() else coded
         if keep:
@@ -74,7 +78,7 @@ class SafetyNet:
         alternatives: tuple[tuple[bool, Callable[[], Candidate | None]], ...] = (
             (doubtful and quality < _RELAXED_FROM, lambda: self._mended_strictly(coded, errors, usual)),
             (doubtful, lambda: self._without_network(coded.stream)),
-            (doubtful or self._is_simple(mended), lambda: self._losslessly(coded.stream)),
+            ((doubtful and not self._large) or self._is_simple(mended), lambda: self._losslessly(coded.stream)),
         )
         others = [code() for applies, code in alternatives if applies]
         fairest = self._fairest([mended, *(each for each in others if each is not None)])
@@ -88,8 +92,7 @@ class SafetyNet:
 
     def error(self, picture: NDArray[np.uint8]) -> float:
         """Sum of the squared errors of all pixels and colours, of 255 levels."""
-        difference = np.subtract(self._image, picture, dtype=np.float32).ravel()
-        return float(np.einsum("i,i->", difference, difference, dtype=np.float64))
+        return squared_error(self._image, picture)
 
     def cost(self, coded: Candidate) -> float:
         """R + λ·255²·D, in bits, of a stream and its picture as they are."""
@@ -148,6 +151,11 @@ class SafetyNet:
         errors, usual = block_errors(self._image, coded.picture), self._yardstick.errors(size)
         hardly = float(np.interp(coded.stream.header.quality, _HARDLY_BETTER_AT, _HARDLY_BETTER))
         return bool(errors.mean() > hardly * usual.mean()) and self._yardstick.reaches(size)
+
+    @property
+    def _large(self) -> bool:
+        """Whether a lossless file takes minutes and gigabytes to make."""
+        return self._image.shape[0] * self._image.shape[1] > _LARGE
 
     @cached_property
     def _drawn(self) -> bool:

@@ -81,6 +81,11 @@ class ExactConv2d(nn.Conv2d):
         channels = x.shape[1]
         if phase is not None:
             return self._summed(padded[:, :, phase[0] :, phase[1] :], channels, stride=2)
+        return self.sums_of(padded)
+
+    def sums_of(self, padded: Tensor) -> Tensor:
+        """`sums` of inputs that have what lies beyond their edges."""
+        channels = padded.shape[1]
         if self.transformed is not None:
             assert self.bias is not None
             return convolved(padded, self.transformed[:, :, :channels], self.bias)

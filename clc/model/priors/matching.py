@@ -58,7 +58,11 @@ class PriorMatcher(nn.Module):
         self.register_buffer("displacement", displacement, persistent=False)
 
     def forward(self, support: Tensor, references: Tensor, channels: int | None = None) -> Match:
-        queries = split_latent(self.query(support)).flatten(2)  # [T, d, 256]
+        return self.matched(self.query(support), references, channels)
+
+    def matched(self, asked: Tensor, references: Tensor, channels: int | None = None) -> Match:
+        """`forward`, for what `query` makes of the support: [B, d, h, w]."""
+        queries = split_latent(asked).flatten(2)  # [T, d, 256]
         positions = references.flatten(3).transpose(1, 2).flatten(2)  # [T, C, M·256]
         keys = self.key(positions.unflatten(2, (-1, LATENT_TILE))).flatten(2)  # [T, d, M·256]
         values = positions[:, :channels]
@@ -72,7 +76,7 @@ class PriorMatcher(nn.Module):
         score = best.clamp(-_SCORE_LIMIT, _SCORE_LIMIT)[:, None]
         if self.query.frozen:
             score = snap(score, _SCORE_EXPONENT)
-        return Match(*(_joined(each, *support.shape[-2:]) for each in (matched, score * _SCORE_INPUT)))
+        return Match(*(_joined(each, *asked.shape[-2:]) for each in (matched, score * _SCORE_INPUT)))
 
     @torch.no_grad()
     def freeze(self) -> None:

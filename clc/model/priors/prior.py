@@ -59,8 +59,12 @@ class PlainPrior(nn.Module):
 
     def hyper_latent(self, normalised: Tensor, references: Tensor | None) -> Tensor:
         """z [B, N, h/4, w/4], not rounded, of a normalised latent [B, C, h, w] and references [T, M, C, 16, 16]."""
-        z: Tensor = self.h_a(normalised)
+        z: Tensor = self.h_a(self.seen(normalised, references))
         return z
+
+    def seen(self, normalised: Tensor, references: Tensor | None) -> Tensor:
+        """What h_a sees."""
+        return normalised
 
     def match(self, index: int, known: Tensor, references: Tensor | None, before: Match | None) -> Match | None:
         """The references' match for slice `index`, given what is decoded; `before`: the match of the slice before."""
@@ -82,19 +86,22 @@ class ConditionedPrior(PlainPrior):
         )
         self._ends = [*accumulate(config.slices)]
 
-    def hyper_latent(self, normalised: Tensor, references: Tensor | None) -> Tensor:
-        """z, not rounded. h_a also sees how far the references lie, so that ẑ can say how far to trust them."""
+    def seen(self, normalised: Tensor, references: Tensor | None) -> Tensor:
+        """h_a also sees how far the references lie, so that ẑ can say how far to trust them."""
         difference = torch.zeros_like(normalised)
         if references is not None:
             difference = normalised - nearest(normalised, references)
-        return super().hyper_latent(torch.cat([normalised, difference], dim=1), None)
+        return torch.cat([normalised, difference], dim=1)
 
     def match(self, index: int, known: Tensor, references: Tensor | None, before: Match | None) -> Match | None:
         if references is None or index >= len(self.matches):
             return before
-        last = index + 1 == len(self.matches)  # all slices that follow use it
-        found: Match = self.matches[index](known, references, None if last else self._ends[index])
+        found: Match = self.matches[index](known, references, self.matched_before(index))
         return found
+
+    def matched_before(self, index: int) -> int | None:
+        """How many channels the match before slice `index` is asked for; None: all, for all slices that follow."""
+        return None if index + 1 == len(self.matches) else self._ends[index]
 
 
 class Prior(nn.Module):
@@ -103,6 +110,7 @@ class Prior(nn.Module):
 
     matching: how references condition the parameters; None if they do not. What codes without references is
     `conditioned` too, unless that has a plain prior beside it (`matching.apart`).
+    Attribute `blocks`: where the channels of each slice start and end.
     """
 
     def __init__(
@@ -115,7 +123,8 @@ class Prior(nn.Module):
         super().__init__()
         if sum(config.slices) != latent_channels:
             raise ValueError(f"slices of {config.slices} channels do not add up to {latent_channels}")
-        self._blocks = [*pairwise([0, *accumulate(config.slices)])]
+        self.blocks = [*pairwise([0, *accumulate(config.slices)])]
+        self.feature_channels = config.feature_channels
         self.scale = ChannelScale(latent_channels)
         self.hyper_synthesis = HyperSynthesis(config)
         self.conditioned: ConditionedPrior | None = None
@@ -136,9 +145,12 @@ class Prior(nn.Module):
 
         references: as for `decode`.
         """
+        return self.of(references).hyper_latent(*self.normalised(scaled, rate, references))
+
+    def normalised(self, scaled: Tensor, rate: Rate, references: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """A latent in quantisation steps, and references, in units of their spread, in floating point."""
         spread = self.scale.spread(rate)
-        known = references if references is None else references * (rate.gain / spread)[:, None]
-        return self.of(references).hyper_latent(scaled / spread, known)
+        return scaled / spread, None if references is None else references * (rate.gain / spread)[:, None]
 
     def features(self, z_hat: Tensor, rate: Rate) -> Tensor:
         """Hyper features [B, hyper_width + 1, h, w] of integer ẑ [B, N, h/4, w/4]; the last channel says the rate."""
@@ -152,7 +164,7 @@ class Prior(nn.Module):
         levels = torch.log(self.scale.deviation.clamp(min=2.0**-10) / SCALE_MIN) / LOG_SCALE_STEP
         for own in (self.plain, self.conditioned):
             if own is not None:
-                for network, (start, end) in zip(own.networks, self._blocks, strict=True):
+                for network, (start, end) in zip(own.networks, self.blocks, strict=True):
                     network.start_at(levels[start:end])
 
     def decode(self, features: Tensor, rate: Rate, quantise: Quantise, references: Tensor | None = None) -> Tensor:
@@ -168,28 +180,39 @@ class Prior(nn.Module):
         decoded: list[Tensor] = []
         known = features  # and the normalised slices decoded so far
         match: Match | None = None
-        for index, (network, (start, end)) in enumerate(zip(prior.networks, self._blocks, strict=True)):
+        for index, (network, (start, end)) in enumerate(zip(prior.networks, self.blocks, strict=True)):
             match = prior.match(index, known, references, match)
-            support, own_match = _support(known, match, start, end)
+            support, own_match = support_of(known, match, start, end)
             begun, latent = network.begin(support), Assembled()
             for phases in network.stages:
-                own = None if latent.empty else self._own(latent, spread[:, start:end], own_match)
-                mean, level = network(begun, own, own_match, phases)
+                own = None
+                if not latent.empty:
+                    own = self.own(latent.latent, latent.known, spread[:, start:end], own_match)
                 block = Block(start, end, phases)
-                mean = mean * block.each(spread)
-                level = saturated(level + block.each(rate.levels), SCALE_LEVELS - 1.0)
-                if self.scale.exact:
-                    mean = snap(mean, MEAN_EXPONENT)
-                    level = torch.floor(level + 0.5)  # once, after the sum: σ is off by half a level at most
+                mean, level = self.means_and_levels(network(begun, own, own_match, phases), block, spread, rate)
                 latent.add(block, quantise(block, mean, level))
             decoded.append(latent.latent)
-            if index + 1 < len(self._blocks):
+            if index + 1 < len(self.blocks):
                 known = torch.cat([known, self.scale.normalised(decoded[-1], spread[:, start:end])], dim=1)
         return torch.cat(decoded, dim=1)
 
-    def _own(self, latent: Assembled, spread: Tensor, match: Tensor | None) -> Tensor:
-        """What a stage sees of its own slice: as far as it is decoded, where that is, and how far from its match."""
-        normalised, known = self.scale.normalised(latent.latent, spread), latent.known
+    def means_and_levels(
+        self, said: tuple[Tensor, Tensor], block: Block, spread: Tensor, rate: Rate
+    ) -> tuple[Tensor, Tensor]:
+        """What a network says of a block → its means in quantisation steps, and its scale levels."""
+        mean = said[0] * block.each(spread)
+        level = saturated(said[1] + block.each(rate.levels), SCALE_LEVELS - 1.0)
+        if self.scale.exact:
+            mean = snap(mean, MEAN_EXPONENT)
+            level = torch.floor(level + 0.5)  # once, after the sum: σ is off by half a level at most
+        return mean, level
+
+    def own(self, latent: Tensor, known: Tensor, spread: Tensor, match: Tensor | None) -> Tensor:
+        """What a stage sees of its own slice: as far as it is decoded, where that is, and how far from its match.
+
+        latent [B, c, h, w], 0 where it is not decoded; known [B, 1, h, w]: 1 where it is, 0 elsewhere.
+        """
+        normalised = self.scale.normalised(latent, spread)
         seen = [normalised, known] if match is None else [normalised, known, (normalised - match) * known]
         return torch.cat(seen, dim=1)
 
@@ -219,7 +242,7 @@ def _starts(config: PriorConfig) -> list[int]:
     return [0, *accumulate(config.slices[:-1])]
 
 
-def _support(known: Tensor, match: Match | None, start: int, end: int) -> tuple[Tensor, Tensor | None]:
+def support_of(known: Tensor, match: Match | None, start: int, end: int) -> tuple[Tensor, Tensor | None]:
     """What the network of the channels from `start` to `end` sees, and their match.
 
     How far what is decoded lies from its match says how far to trust the match of what is not.
