@@ -11,7 +11,7 @@ from clc.errors import ProfileError
 
 
 def run_experiment(
-    name: Annotated[str, typer.Argument(help="table1 to table3, figure2c, figure4, figure5, conditioning or drift.")],
+    name: Annotated[str, typer.Argument(help="table1 to table3, figure2c, 4, 5, conditioning, dkic or drift.")],
     budget: Annotated[
         str, typer.Option(help="smoke (minutes), short or small (hours on a CPU) or paper (a GPU).")
     ] = "smoke",

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from clc.errors import ProfileError
 
+_STEPS_FOR_A_GPU = 10_000
+
 
 class Budget(BaseModel):
     """What is the same for all variants of an experiment."""
@@ -15,7 +17,7 @@ class Budget(BaseModel):
 
     name: str
     steps: int = Field(ge=1, description="of training, for every variant")
-    batch: int = Field(ge=1, description="crops a step, of 256×256")
+    batch: int = Field(ge=1, description="crops a step, of 256×256 unless a table says otherwise")
     training_photos: int = Field(ge=1, description="at most so many")
     reference_photos: int = Field(ge=1, description="at most so many, of a general data set")
     collections: int | None = Field(default=None, ge=1, description="at most so many, the first; None for all")
@@ -27,14 +29,22 @@ class Budget(BaseModel):
     qualities: tuple[float, ...] = Field(min_length=2)
     seeds: tuple[int, ...] = Field(min_length=1, description="a training run for each")
 
-    def __str__(self) -> str:
-        """In one line, for the head of a table."""
+    @property
+    def narrow(self) -> bool:
+        """Whether networks that are meant for a GPU are narrowed, and crops halved."""
+        return self.steps < _STEPS_FOR_A_GPU
+
+    def spent(self, networks: str, references: bool) -> str:
+        """In one line, for the head of a table of these networks; references: whether they take any."""
+        taken = (
+            f"at most {self.training_photos} training, {self.reference_photos} reference ({self.collection_photos} of "
+            f"a collection) and {self.test_photos} test photos, "
+            f"{self.entries} entries (where their number is the question, {', '.join(map(str, self.sizes))})"
+        )
+        alone = f"at most {self.training_photos} training and {self.test_photos} test photos, no references"
         return (
-            f"Budget {self.name}: preset tiny, keys of hog, {self.steps} steps of {self.batch} crops, "
-            f"{len(self.seeds)} seed(s), at most "
-            f"{self.training_photos} training, {self.reference_photos} reference ({self.collection_photos} of a "
-            f"collection) and {self.test_photos} test photos, "
-            f"{self.entries} entries (where their number is the question, {', '.join(map(str, self.sizes))}), "
+            f"Budget {self.name}: {networks}, {self.steps} steps of {self.batch} crops, "
+            f"{len(self.seeds)} seed(s), {taken if references else alone}, "
             f"qualities {', '.join(f'{quality:g}' for quality in self.qualities)}"
         )
 

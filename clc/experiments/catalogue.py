@@ -7,6 +7,7 @@ from typing import Any
 
 from clc.dictionary.retrieval.queries import Query
 from clc.errors import ProfileError
+from clc.experiments import dkic
 from clc.experiments.budgets import Budget
 from clc.experiments.data_sets import DATA, DataSet, collections, general, limited
 from clc.model.config import Ablation, Conditioning, ReferenceSource
@@ -39,6 +40,7 @@ class Experiment:
     """A question, and the variants that answer it. All are compared with `anchor`, the name of one of them.
 
     trained: a model for each variant, under the budget; False measures the default model as it is.
+    networks: what the variants train, under a budget. references: whether any of them takes some of a dictionary.
     others: measure JPEG, WebP, AVIF and what is installed beside the variants.
     pictures_at: bits per pixel of the pictures of the test photos; None for no pictures.
     """
@@ -49,6 +51,8 @@ class Experiment:
     variants: Callable[[Budget, DataSet], list[Variant]]
     on: On = On.GENERAL
     trained: bool = True
+    networks: Callable[[Budget], str] = lambda budget: "preset tiny, keys of hog"
+    references: bool = True
     others: bool = False
     pictures_at: float | None = None
 
@@ -104,6 +108,10 @@ def _full_and_none(budget: Budget, data: DataSet) -> list[Variant]:
     return [_NONE, _FULL]
 
 
+def _parts_of_dkic(budget: Budget, data: DataSet) -> list[Variant]:
+    return [Variant(name, changes) for name, changes in dkic.changes(budget)]
+
+
 def _as_shipped(budget: Budget, data: DataSet) -> list[Variant]:
     always: Changes = {"evaluation": {"always_references": True}}  # references that do not pay would not be shown
     return [Variant(_ALONE, always, references=False), Variant("references", always)]
@@ -143,6 +151,14 @@ EXPERIMENTS = {
             pictures_at=0.1,
         ),
         Experiment("conditioning", "Where references condition the codec", _NONE.name, _conditionings, on=On.BOTH),
+        Experiment(
+            "dkic",
+            "Dynamic kernels and asymmetric stages (DKIC)",
+            dkic.DKIC,
+            _parts_of_dkic,
+            networks=dkic.networks,
+            references=False,
+        ),
         Experiment(
             "drift",
             "What rebuilding the dictionary of a collection buys",

@@ -41,7 +41,7 @@ def combined(
             "experiment": experiment.title,
             "dataset": data.name,
             "anchor": _labels(experiment, experiment.anchor, budget)[0],
-            "budget": _trained(budget, start) if experiment.trained else _untrained(budget, parts),
+            "budget": _trained(experiment, budget, start) if experiment.trained else _untrained(budget, parts),
             "photos": max(part.results.attributes["photos"] for part in parts),
             "codecs": [
                 {**codec, "name": part.names[codec["name"]]}
@@ -202,8 +202,9 @@ def _break_even(size: int, saved: Difference, anchor: Sequence[ImageRow]) -> int
     return math.ceil(size / (-saved.rate.mean * statistics.fmean(row.bytes for row in anchor)))
 
 
-def _trained(budget: Budget, start: Version | None) -> str:
-    return str(budget) if start is None else f"{budget}, each on top of {start}"
+def _trained(experiment: Experiment, budget: Budget, start: Version | None) -> str:
+    spent = budget.spent(experiment.networks(budget), experiment.references)
+    return spent if start is None else f"{spent}, each on top of {start}"
 
 
 def _untrained(budget: Budget, parts: Sequence[_Part]) -> str:

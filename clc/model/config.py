@@ -11,6 +11,7 @@ from clc.model.limits import MAX_REFERENCES
 from clc.model.priors.config import PriorConfig
 from clc.model.priors.matching import PriorMatchingConfig
 from clc.model.transforms.convolutional import ConvolutionalConfig
+from clc.model.transforms.dynamic import DynamicConfig
 from clc.model.transforms.tcm import TcmConfig
 
 
@@ -53,7 +54,7 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    transform: Annotated[ConvolutionalConfig | TcmConfig, Field(discriminator="kind")]
+    transform: Annotated[ConvolutionalConfig | TcmConfig | DynamicConfig, Field(discriminator="kind")]
     prior: PriorConfig
     matching: MatchingConfig
     prior_matching: PriorMatchingConfig = PriorMatchingConfig()

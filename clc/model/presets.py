@@ -5,6 +5,7 @@ from clc.model.config import Conditioning, ModelConfig
 from clc.model.priors.config import PriorConfig
 from clc.model.priors.matching import PriorMatchingConfig
 from clc.model.transforms.convolutional import ConvolutionalConfig
+from clc.model.transforms.dynamic import DynamicConfig
 from clc.model.transforms.tcm import TcmConfig
 
 PRESETS = {
@@ -62,5 +63,25 @@ PRESETS = {
         ),
         prior=PriorConfig(hyper_channels=192, hyper_width=192, slices=(40,) * 8, slice_width=224),
         matching=MatchingConfig(embedding=256, width=96, groups=8, scales=3),
+    ),
+    # DKIC: kernels whose places depend on the content, and asymmetric spatial stages. Meant for one GPU; its abstract
+    # gives five slices and their stages, the other sizes are ours.
+    "dkic": ModelConfig(
+        transform=DynamicConfig(
+            widths=(128, 256, 448),
+            hidden=(128, 256, 384),
+            groups=(8, 16, 24),
+            blocks=(3, 4, 4),
+            hyper_hidden=128,
+            hyper_groups=8,
+            hyper_blocks=2,
+            latent_channels=448,
+        ),
+        prior=PriorConfig(
+            hyper_channels=128, hyper_width=128, slices=(8, 24, 64, 128, 224), stages=(4, 4, 2, 2, 2), slice_width=192
+        ),
+        matching=MatchingConfig(embedding=256, width=64, groups=4, scales=2),
+        prior_matching=PriorMatchingConfig(apart=True),
+        conditioning=Conditioning.PRIOR,
     ),
 }

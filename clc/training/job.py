@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from clc.codec.bitstream import MAX_REFERENCES
 from clc.errors import TrainingError
@@ -30,6 +30,10 @@ class AdaptedPreset(BaseModel):
     reference_source: ReferenceSource | None = Field(default=None, description="instead of the preset's")
     references: int | None = Field(default=None, ge=1, le=MAX_REFERENCES, description="instead of the preset's")
     without: Ablation | None = Field(default=None, description="a part of the conditioning to leave out")
+    transform: dict[str, JsonValue] | None = Field(
+        default=None, description="what differs in the transforms; with another `kind`, all of their fields"
+    )
+    prior: dict[str, JsonValue] | None = Field(default=None, description="what differs in the sizes of the prior")
 
     @field_validator("preset")
     @classmethod
@@ -41,8 +45,12 @@ class AdaptedPreset(BaseModel):
     @property
     def config(self) -> ModelConfig:
         """The preset with what was given instead."""
-        given = self.model_dump(exclude={"preset"}, exclude_none=True)
-        return ModelConfig.model_validate(PRESETS[self.preset].model_dump() | given)
+        own = PRESETS[self.preset].model_dump()
+        given = self.model_dump(exclude={"preset", "transform", "prior"}, exclude_none=True)
+        transform, prior = self.transform or {}, self.prior or {}
+        if transform.get("kind", own["transform"]["kind"]) == own["transform"]["kind"]:
+            transform = own["transform"] | transform
+        return ModelConfig.model_validate(own | given | {"transform": transform, "prior": own["prior"] | prior})
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -15,7 +15,10 @@ from clc.experiments.catalogue import EXPERIMENTS, Experiment, Variant, find_exp
 from clc.experiments.data_sets import DATA, DataSet, collections, general, limited
 from clc.experiments.variant import measured, trained, variant_profile
 from clc.experiments.variants_table import combined, markdown, table
+from clc.model.complexity import complexity
 from clc.model.config import Ablation, Conditioning
+from clc.model.presets import PRESETS
+from clc.model.transforms.aggregation import Kernels
 from clc.production.profile import PhotoSources
 from clc.store import Kind, Recipe, Store, Version
 from pipelines.experiment_command import run_experiment
@@ -72,6 +75,43 @@ def test_the_tables_of_the_paper_vary_what_they_say() -> None:
     assert [row[3] for row in configs("table2")[1:]] == [5, 6]
     assert [row[2] for row in configs("table3")] == [None, None, Ablation.CLM, Ablation.CLS, None, None]
     assert {row[0] for row in configs("conditioning")} == set(Conditioning)
+
+
+def test_the_rows_of_dkic_lack_one_part_each() -> None:
+    dkic = EXPERIMENTS["dkic"]
+    for budget in (TINY, BUDGETS["paper"]):
+        rows = {each.name: variant_profile(dkic, each, PHOTOS, budget, 0) for each in dkic.variants(budget, PHOTOS)}
+        configs = {name: profile.model.config for name, profile in rows.items()}
+        whole = configs.pop(dkic.anchor)
+        assert whole.prior.stages == (4, 4, 2, 2, 2)
+        assert whole.transform.kernels is whole.transform.hyper_kernels is Kernels.DYNAMIC
+        assert not any(config.takes_references for config in configs.values())
+        changed = {
+            name: {
+                field
+                for part in ("transform", "prior")
+                for field, value in getattr(config, part).model_dump().items()
+                if getattr(whole, part).model_dump().get(field) != value
+            }
+            for name, config in configs.items()
+        }
+        plain = changed.pop("ordinary convolutions")
+        assert "kind" in plain
+        assert changed == {
+            "fixed kernels in g_a and g_s": {"kernels"},
+            "fixed kernels in h_a": {"hyper_kernels"},
+            "fixed kernels everywhere": {"kernels", "hyper_kernels"},
+            "four stages in all slices": {"stages"},
+            "two stages in all slices": {"stages"},
+            "one stage in all slices": {"stages"},
+            "no stages": set(),  # which a configuration leaves out
+        }
+        assert configs["no stages"].prior.stages is None
+        assert {profile.training.crop for profile in rows.values()} == {128 if budget.narrow else 256}
+        cost, of_whole = complexity(configs["ordinary convolutions"]), complexity(whole)
+        assert cost.encoder == pytest.approx(of_whole.encoder, rel=0.02)
+        assert cost.decoder == pytest.approx(of_whole.decoder, rel=0.02)
+    assert whole.transform == PRESETS["dkic"].transform
 
 
 def test_a_collection_counts_whole_and_its_test_photos_may_look_alike() -> None:
@@ -224,6 +264,24 @@ def test_a_variant_goes_from_photos_to_files_and_a_second_time_does_nothing(vari
     before = sorted(tmp_path.rglob("*"))
     assert run() == version
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_the_experiment_of_dkic_runs_whole_at_a_miniature_budget(tmp_path: Path) -> None:
+    store, dkic = Store(str(tmp_path / "store")), EXPERIMENTS["dkic"]
+    budget = TINY.model_copy(update={"qualities": (20, 80)})
+    runs = {}
+    for variant in dkic.variants(budget, PHOTOS):
+        profile = variant_profile(dkic, variant, PHOTOS, budget, 0)
+        runs[variant.name, 0] = measured(trained(profile, store=store, runs=tmp_path), profile, store=store)
+    version = combined(dkic, PHOTOS, budget, runs, store=store)
+    assert version.statistics["failures"] == []
+    assert codec_names(version) == [variant.name for variant in dkic.variants(budget, PHOTOS)]
+    text = markdown(dkic, PHOTOS, budget, version)
+    assert "preset dkic narrowed to a ninth of its work, crops of 128×128, 2 steps of 1 crops" in text
+    assert "1 training and 1 test photos, no references" in text
+    assert "keys of hog" not in text
+    assert text.count("\n| ") == 1 + len(runs)
 
 
 @pytest.mark.slow

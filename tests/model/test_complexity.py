@@ -13,6 +13,7 @@ from clc.model.complexity import _counting, complexity
 from clc.model.conditioning.deformable import deformable_convolution
 from clc.model.config import Conditioning
 from clc.model.presets import PRESETS
+from clc.model.transforms.aggregation import DynamicAggregation
 from clc.model.transforms.tcm import WindowAttention
 
 counted = cache(complexity)  # building the largest takes seconds
@@ -42,6 +43,14 @@ def test_attention_costs_its_projections_and_two_products_over_the_window() -> N
     assert operations(lambda: attention(torch.empty(1, 8, 12, 16, device="meta"))) == 2 * expected
 
 
+def test_dynamic_aggregation_costs_its_projections() -> None:
+    layer = DynamicAggregation(16, groups=4, reach=8.0).to("meta")
+    expected = (
+        8 * 12 * (16 * 4 + 16 * 9 + 16 * 4 * 9 * 3)
+    )  # positions · (shared, depthwise, what says the places), in MAC
+    assert operations(lambda: layer(torch.empty(1, 16, 8, 12, device="meta"))) == 2 * expected
+
+
 def test_counting_needs_no_content_but_agrees_with_content() -> None:
     transform = PRESETS["tiny"].transform.analysis()
     image = torch.zeros(1, 3, 64, 64)
@@ -60,7 +69,9 @@ def test_only_matching_and_fusion_depend_on_references() -> None:
     assert more.encoder_with_references > cost.encoder_with_references
 
 
-@pytest.mark.parametrize(("preset", "low", "high"), [("tiny", 40, 60), ("small", 100, 240), ("paper", 1000, 2000)])
+@pytest.mark.parametrize(
+    ("preset", "low", "high"), [("tiny", 40, 60), ("small", 100, 240), ("paper", 1000, 2000), ("dkic", 150, 250)]
+)
 def test_presets_cost_what_they_are_meant_to_in_both_directions(preset: str, low: float, high: float) -> None:
     cost = counted(PRESETS[preset])
     assert low < (cost.encoder_with_references + cost.decoder_with_references) / 1000 < high
@@ -81,5 +92,6 @@ def test_the_command_lists_every_preset_in_either_form(
     assert [line.split()[0] for line in table[1:]] == list(described) == list(PRESETS)
     assert described["paper"]["slices"] == 8
     assert described["paper"]["references"] == 3
+    assert described["dkic"]["slices"] == 5
     (paper,) = (line for line in table if line.startswith("paper"))
     assert f"{described['paper']['encoder'] / 1e3:.1f} / " in paper

@@ -12,6 +12,7 @@ from clc.model.config import Conditioning
 from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.presets import PRESETS
 from clc.model.tiles import to_tensor
+from clc.model.transforms.dynamic import DynamicConfig
 from clc.model.transforms.tcm import TcmConfig
 from tests.conftest import picture
 from tests.miniature import MINIATURE
@@ -41,9 +42,28 @@ TCM = MINIATURE.model_copy(
         "conditioning": Conditioning.BOTH,
     }
 )
+DYNAMIC = MINIATURE.model_copy(
+    update={
+        "transform": DynamicConfig(
+            widths=(24, 48, 64),
+            hidden=(16, 16, 24),
+            groups=(2, 4, 3),
+            blocks=(1, 1, 1),
+            hyper_hidden=16,
+            hyper_groups=2,
+            hyper_blocks=1,
+            latent_channels=64,
+        ),
+        "conditioning": Conditioning.BOTH,
+    }
+)
 CONFIGS = [
-    *(pytest.param(each, id=name, marks=[pytest.mark.slow] * (name == "paper")) for name, each in PRESETS.items()),
+    *(
+        pytest.param(each, id=name, marks=[pytest.mark.slow] * (name in ("paper", "dkic")))
+        for name, each in PRESETS.items()
+    ),
     pytest.param(TCM, id="as paper, but small"),
+    pytest.param(DYNAMIC, id="as dkic, but small"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Transforms of either kind take any size, start as a linear block transform, and attend inside windows only."""
+"""Transforms of any kind take any size, start as a linear block transform, and attend inside windows only."""
 
 import pytest
 import torch
@@ -8,20 +8,32 @@ from torch.nn import functional as F
 from clc.model.presets import PRESETS
 from clc.model.priors.config import PriorConfig
 from clc.model.tiles import to_tensor
+from clc.model.transforms.aggregation import DynamicAggregation, FixedAggregation, Kernels
 from clc.model.transforms.convolutional import ConvolutionalConfig, LatentResidual, ResidualBlock, for_inference
+from clc.model.transforms.dynamic import DynamicBlock, DynamicConfig
 from clc.model.transforms.tcm import TcmBlock, TcmConfig, WindowAttention
 from tests.conftest import picture
 
 NARROW = {"width": 32, "latent_channels": 48, "blocks": (2, 1, 2), "head_channels": (4, 8, 8), "hyper_head_channels": 8}
 TCM = TcmConfig.model_validate(PRESETS["paper"].transform.model_dump() | NARROW)
 CONVOLUTIONAL = ConvolutionalConfig(widths=(16, 24, 32), hidden=(16, 16, 16), blocks=(1, 1, 1), latent_channels=48)
+DYNAMIC = DynamicConfig(
+    widths=(16, 24, 32),
+    hidden=(16, 16, 24),
+    groups=(2, 4, 3),
+    blocks=(2, 0, 1),
+    hyper_hidden=16,
+    hyper_groups=4,
+    hyper_blocks=1,
+    latent_channels=48,
+)
 PRIOR = PriorConfig(hyper_channels=16, hyper_width=16, slices=(12, 36), slice_width=16)
-either_kind = pytest.mark.parametrize("config", [CONVOLUTIONAL, TCM], ids=lambda config: config.kind)
+any_kind = pytest.mark.parametrize("config", [CONVOLUTIONAL, TCM, DYNAMIC], ids=lambda config: config.kind)
 
 
-@either_kind
+@any_kind
 @pytest.mark.parametrize("size", [(64, 64), (192, 320), (256, 256)])
-def test_strides_are_16_and_64(config: ConvolutionalConfig | TcmConfig, size: tuple[int, int]) -> None:
+def test_strides_are_16_and_64(config: ConvolutionalConfig | TcmConfig | DynamicConfig, size: tuple[int, int]) -> None:
     height, width = size
     with torch.no_grad():
         y = config.analysis()(torch.rand(2, 3, height, width))
@@ -58,12 +70,14 @@ def test_either_kind_starts_with_latents_of_the_same_scale() -> None:
     assert torch.allclose(deviations[0][:8], deviations[1][:8], rtol=0.02)  # the coarsest channels
 
 
-def test_every_weight_of_the_tcm_transforms_learns() -> None:
+@pytest.mark.parametrize("config", [TCM, DYNAMIC], ids=lambda config: config.kind)
+def test_every_weight_of_the_transforms_learns(config: TcmConfig | DynamicConfig) -> None:
     torch.manual_seed(0)
-    model = torch.nn.ModuleList([TCM.analysis(), TCM.hyper_analysis(PRIOR, TCM.latent_channels), TCM.synthesis()])
+    hyper_analysis = config.hyper_analysis(PRIOR, config.latent_channels)
+    model = torch.nn.ModuleList([config.analysis(), hyper_analysis, config.synthesis()])
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     x = to_tensor(picture(0, 64, 128)[None])
-    for _ in range(4):  # what lies behind a zeroed layer learns once that one has
+    for _ in range(5):  # what lies behind a zeroed layer learns once that one has
         optimiser.zero_grad()
         y = model[0](x)
         (F.mse_loss(model[2](y), x) + model[1](y).square().mean()).backward()
@@ -124,6 +138,57 @@ def test_windows_of_neighbouring_blocks_overlap() -> None:
 def test_heads_that_do_not_divide_a_branch_are_refused() -> None:
     with pytest.raises(ValueError, match="16 channels of a branch cannot be cut into heads of 5"):
         TcmConfig(**TCM.model_dump() | {"head_channels": (4, 5, 8)})
+
+
+def test_dynamic_transforms_start_as_convolutional_ones_without_blocks() -> None:
+    convolutional = CONVOLUTIONAL.model_copy(update={"blocks": (0, 0, 0)})
+    pairs = []
+    for dynamic, plain in (
+        (DYNAMIC.analysis(), convolutional.analysis()),
+        (DYNAMIC.synthesis(), convolutional.synthesis()),
+        (DYNAMIC.hyper_analysis(PRIOR, 48), convolutional.hyper_analysis(PRIOR, 48)),
+    ):
+        inside = {
+            id(part) for block in dynamic.modules() if isinstance(block, DynamicBlock) for part in block.modules()
+        }
+        of_groups = {id(part.merge) for part in dynamic.modules() if hasattr(part, "merge")}
+        shared = [
+            part
+            for part in dynamic.modules()
+            if isinstance(part, torch.nn.Conv2d) and id(part) not in inside | of_groups
+        ]
+        others = [part for part in plain.modules() if isinstance(part, torch.nn.Conv2d)]
+        assert len(of_groups) == 2  # of three residual groups one has no blocks; h_a has two
+        for own, other in zip(shared, others, strict=True):
+            own.load_state_dict(other.state_dict())
+        pairs.append((dynamic, plain))
+    x = to_tensor(picture(0, 64, 128)[None])
+    with torch.no_grad():
+        y = pairs[0][1](x)
+        for (dynamic, plain), given in zip(pairs, (x, y, y), strict=True):
+            assert torch.equal(dynamic(given), plain(given))
+
+
+def test_kernels_of_the_transforms_and_of_the_hyperprior_are_chosen_apart() -> None:
+    for kernels in Kernels:
+        for hyper_kernels in Kernels:
+            config = DYNAMIC.model_copy(update={"kernels": kernels, "hyper_kernels": hyper_kernels})
+            for part, expected in (
+                (config.analysis(), kernels),
+                (config.synthesis(), kernels),
+                (config.hyper_analysis(PRIOR, 48), hyper_kernels),
+            ):
+                kinds = {
+                    type(each) for each in part.modules() if isinstance(each, DynamicAggregation | FixedAggregation)
+                }
+                assert kinds == {DynamicAggregation if expected is Kernels.DYNAMIC else FixedAggregation}
+
+
+def test_groups_that_do_not_divide_a_block_are_refused() -> None:
+    with pytest.raises(ValueError, match="16 channels of a dynamic block cannot be cut into 3 groups"):
+        DynamicConfig(**DYNAMIC.model_dump() | {"groups": (3, 4, 3)})
+    with pytest.raises(ValueError, match="16 channels of a dynamic block cannot be cut into 5 groups"):
+        DynamicConfig(**DYNAMIC.model_dump() | {"hyper_groups": 5})
 
 
 def test_a_stored_configuration_says_which_kind_of_transform_it_is() -> None:
