@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="the first LIMIT photos of a scene only")
     parser.add_argument("--qualities", type=float, nargs="+", default=(30.0, 55.0))
     parser.add_argument("--rivals", nargs="*", default=[rival.name for rival in rivals()])
+    parser.add_argument("--without-alone", action="store_true", help="do not search what each photo alone takes")
     options = parser.parse_args()
     print_machine()
     chosen = [rival for rival in rivals() if rival.name in options.rivals]
@@ -71,15 +72,19 @@ def _row(
     size, streams, decoded, parents = _packed(inputs, names, quality, True, options)
     keys = {parent for own in parents for parent in own}
     decibels = mean_psnr(pictures, decoded)
-    alone = at_decibels(
-        lambda step: _packed(inputs, names, 10.0 * step, False, options)[::2], 1, 10, pictures, decibels
-    )
+    if options.without_alone:
+        more = "-"
+    else:
+        alone = at_decibels(
+            lambda step: _packed(inputs, names, 10.0 * step, False, options)[::2], 1, 10, pictures, decibels
+        )
+        more = f"{100 * (alone / size - 1):.1f}"
     shares = [
         f"{100 * size / at_decibels(partial(_coded, rival, pictures), rival.worst, rival.best, pictures, decibels):.1f}"
         for rival in others
     ]
     counts = (len(keys), sum(map(bool, parents)), f"{size - streams:,}", 1 + max(map(len, parents)))
-    return (f"{quality:g}", f"{size:,}", f"{decibels:.2f}", *counts, f"{100 * (alone / size - 1):.1f}", *shares)
+    return (f"{quality:g}", f"{size:,}", f"{decibels:.2f}", *counts, more, *shares)
 
 
 def _packed(

@@ -213,8 +213,7 @@ class Packer:
             return _Work(opened, target=finer(self._coder.settings.target, planned.finer), keys=keys)
         self._lose(name)
         share = self._budget.share(name)
-        target = finer(Target(Metric.QUALITY, share.quality), planned.finer)
-        return _Work(opened, target=target, share=share, keys=keys)
+        return _Work(opened, target=Target(Metric.QUALITY, share.quality), share=share, keys=keys)
 
     def _planned(self, opened: Opened) -> PlannedPhoto:
         return self._plan[opened.photo.name]
@@ -238,19 +237,13 @@ class Packer:
             try:
                 coded = self._coder.code(work.opened.pixels, work.target, [key.stream for key in work.keys])
             except TargetError:
-                if not self._planned(work.opened).finer:
+                if work.share is not None or not self._planned(work.opened).finer:
                     raise
                 # A key photo that cannot be finer than asked for is as fine as asked for.
-                coded = self._coder.code(work.opened.pixels, self._asked_for(work))
+                coded = self._coder.code(work.opened.pixels, self._coder.settings.target)
         except (ImageError, TargetError) as error:
             return _Work(work.opened, reason=str(error), share=work.share)
         return replace(work, coded=coded)
-
-    def _asked_for(self, work: _Work) -> Target:
-        """Of photos that are no key photos."""
-        if work.share is not None:
-            return Target(Metric.QUALITY, work.share.quality)
-        return self._coder.settings.target
 
     def _write(self, work: _Work) -> None:
         opened, summary = work.opened, self.summary
@@ -297,17 +290,18 @@ class Packer:
         size, most = 0 if work.coded is None else len(work.coded.data), budget.most(share)
         if size > most and work.opened.pixels is not None:
             work = self._squeezed(work, most)
-            size = 0 if work.coded is None else len(work.coded.data)
-        budget.spend(share, size)
+        budget.spend(share, 0 if work.coded is None else len(work.coded.data), size)
         return work
 
     def _squeezed(self, work: _Work, most: float) -> _Work:
         """The photo in so many bytes: just within them, or, where no quality gives that, at one that takes less."""
         assert work.opened.pixels is not None, "coded before"
         rate = Target(Metric.BPP, max(_SQUEEZE * most, 1) * 8 / work.pixels)
-        for target in (rate, *(Target(Metric.QUALITY, quality) for quality in _SMALLER)):
+        keys = [key.stream for key in work.keys]
+        tries = [(rate, keys), *((Target(Metric.QUALITY, quality), keys) for quality in _SMALLER)]
+        for target, offered in (*tries, (Target(Metric.QUALITY, QUALITY_MIN), [])):
             with suppress(TargetError):
-                coded = self._coder.code(work.opened.pixels, target, [key.stream for key in work.keys])
+                coded = self._coder.code(work.opened.pixels, target, offered)
                 if len(coded.data) <= most:
                     return replace(work, target=target, coded=coded)
         return _Work(work.opened, reason="no bytes are left for it; give a larger --size")

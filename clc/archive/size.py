@@ -29,12 +29,14 @@ class Expected:
     """What is known of one photo before it is coded.
 
     weight: what it takes alone, beside the others, in any unit. kept: the share of that which is left if it refers to
-    key photos; 1 for one that is coded alone. finer: steps of quality that it gets beyond the others.
+    key photos; 1 for one that is coded alone. finer: steps of quality that it gets beyond the others. least: bytes that
+    it takes alone at the smallest quality, if that was tried.
     """
 
     weight: float
     kept: float = 1.0
     finer: float = 0.0
+    least: int | None = None
 
     @property
     def refers(self) -> bool:
@@ -44,7 +46,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Share:
-    """What one photo is to have. quality: before it is finer. predicted: bytes if it were like the sample."""
+    """What one photo is to have. predicted: bytes if it were like the sample."""
 
     photo: Expected
     quality: float
@@ -57,7 +59,7 @@ class SizeBudget:
     size: of all streams. photos: all that are to come, by name, each of which is shared out or skipped once.
     rates: bytes of the sample at each of `QUALITIES`, by its weight. sampled: bytes of it in all, at quality 40.
     spread: how many times the average a photo of the sample took at the least quality, at most.
-    Raises TargetError if the smallest quality is predicted to take more than a tenth too much.
+    Raises TargetError if the smallest quality takes too much, or is predicted to.
     """
 
     def __init__(
@@ -73,44 +75,48 @@ class SizeBudget:
         self._rates = np.maximum.accumulate(np.maximum(rates, 1e-9))
         # Weights, by how much finer the photos are, and whether they refer.
         self._coming: defaultdict[tuple[float, bool], float] = defaultdict(float)
-        self._unspent = 0.0  # weights, of photos in flight too, as if all were coded alone
+        # Of photos in flight too, as if all were coded alone: weights, and bytes of those that were tried.
+        self._unspent, self._unspent_least = 0.0, 0
         for photo in photos.values():
             self._coming[photo.finer, photo.refers] += photo.weight * photo.kept
-            self._unspent += photo.weight
+            self._await(photo, 1)
         self._hardest = max(spread, 1.0)
         trusted = max(_TRUST * sampled, 1.0)
         self._predicted, self._actual = {False: trusted, True: trusted}, {False: trusted, True: trusted}
         self._in_flight = {False: 0.0, True: 0.0}
-        least = self._all(QUALITY_MIN)
-        if least > 1.1 * size:
+        self._lowest = QUALITY_MIN - max((finer for finer, _ in self._coming), default=0.0)
+        tried = all(photo.least is not None for photo in photos.values())
+        least = float(self._unspent_least) if tried else self._all(self._lowest)
+        if least > size:
             raise TargetError(
-                f"{size:,} bytes are too few for these photos: at quality {QUALITY_MIN:g} they take about "
-                f"{least:,.0f}; give a larger --size"
+                f"{size:,} bytes are too few for these photos: at quality {QUALITY_MIN:g} they take "
+                f"{'' if tried else 'about '}{least:,.0f}; give a larger --size"
             )
 
     def share(self, name: str) -> Share:
         """What the next photo is to have."""
         quality = self._quality()
         photo = self._taken(name)
-        predicted = self._rate(quality + photo.finer) * photo.weight * photo.kept
+        quality = min(max(quality + photo.finer, QUALITY_MIN), QUALITY_MAX)
+        predicted = self._rate(quality) * photo.weight * photo.kept
         self._in_flight[photo.refers] += predicted
         return Share(photo, quality, predicted)
 
-    def spend(self, share: Share, size: int) -> None:
-        """A photo took `size` bytes; 0 if it was not coded after all."""
-        photo = share.photo
+    def spend(self, share: Share, size: int, unsqueezed: int | None = None) -> None:
+        """A photo took `size` bytes; 0 if it was not coded after all. unsqueezed: at the quality that it shared."""
+        photo, told = share.photo, size if unsqueezed is None else unsqueezed
         self._in_flight[photo.refers] -= share.predicted
-        self._unspent -= photo.weight
+        self._await(photo, -1)
         self._left -= size
-        if size:
+        if told:
             self._predicted[photo.refers] += share.predicted
-            self._actual[photo.refers] += size
+            self._actual[photo.refers] += told
             # Those behind may be as hard as the hardest that was met.
-            self._hardest = max(self._hardest, size / max(share.predicted, 1.0) * photo.kept)
+            self._hardest = max(self._hardest, told / max(share.predicted, 1.0) * photo.kept)
 
     def skip(self, name: str, size: int = 0) -> None:
         """A photo needs no stream, or has one of `size` bytes already."""
-        self._unspent -= self._taken(name).weight
+        self._await(self._taken(name), -1)
         self._left -= size
 
     def lose(self, size: int) -> None:
@@ -126,10 +132,20 @@ class SizeBudget:
 
         Where too few are left even for that, it gets its part of them.
         """
-        behind = max(self._unspent - share.photo.weight, 0.0)
-        part = share.photo.weight / max(self._unspent, 1e-9)
-        least = _RESERVED * self._hardest * float(self._rates[0]) * behind
-        return max(self._left - least, self._left * min(part, 1.0))
+        self._await(share.photo, -1)
+        behind = self._reserved(self._unspent) + self._unspent_least
+        self._await(share.photo, 1)
+        own = share.photo.least or self._reserved(share.photo.weight)
+        return max(self._left - behind, self._left * own / max(own + behind, 1e-9))
+
+    def _await(self, photo: Expected, sign: int) -> None:
+        if photo.least is None:
+            self._unspent += sign * photo.weight
+        else:
+            self._unspent_least += sign * photo.least
+
+    def _reserved(self, weight: float) -> float:
+        return _RESERVED * self._hardest * float(self._rates[0]) * max(weight, 0.0)
 
     def _taken(self, name: str) -> Expected:
         photo = self._photos.pop(name, Expected(0.0))
@@ -137,8 +153,9 @@ class SizeBudget:
         return photo
 
     def _quality(self) -> float:
+        """Of photos that are no key photos; below the smallest where key photos are too fine for what is left."""
         wanted = _ROOM * self._left - sum(self._scale(refers) * size for refers, size in self._in_flight.items())
-        low, high = QUALITY_MIN, QUALITY_MAX
+        low, high = self._lowest, QUALITY_MAX
         if self._all(high) <= wanted:
             return high
         if self._all(low) >= wanted:
@@ -156,7 +173,7 @@ class SizeBudget:
         )
 
     def _rate(self, quality: float) -> float:
-        return math.exp(float(np.interp(min(quality, QUALITY_MAX), QUALITIES, np.log(self._rates))))
+        return math.exp(float(np.interp(quality, QUALITIES, np.log(self._rates))))
 
     def _scale(self, refers: bool) -> float:
         return self._actual[refers] / self._predicted[refers]

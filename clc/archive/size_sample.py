@@ -1,7 +1,7 @@
 """What a size for a whole archive is divided among: what each photo is expected to take, tried on a few of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -21,6 +21,7 @@ from clc.runtime.prefetch import in_parallel
 
 _SAMPLE = 6  # photos that are coded beforehand, at most, and at most every second
 _RATE = QUALITIES.index(40.0)  # the quality that tells how much the sample weighs
+_TIGHT = 2.5  # times what the smallest quality may take: with fewer bytes, that is tried for each photo
 _PER_PIXEL = 0.75  # a photo of twice the pixels takes so many doublings more bytes
 
 
@@ -39,7 +40,8 @@ class _Seen:
 def budget_for(inputs: Inputs, coder: PhotoCoder, size: int, plan: ArchivePlan, threads: int) -> SizeBudget:
     """The budget of an archive of `size` bytes, its index and all that photos carry included.
 
-    Each photo is decoded once, and six are coded, alone, at six qualities.
+    Each photo is decoded once, and up to six are coded, alone, at six qualities. Where bytes are few, each is coded at
+    the smallest one: so none is lost.
     Raises TargetError if that is too little, SourceError if a source cannot be read.
     """
     looking = partial(_looked_at, coder=coder)
@@ -51,13 +53,20 @@ def budget_for(inputs: Inputs, coder: PhotoCoder, size: int, plan: ArchivePlan, 
     first = list({each.picture: each for each in reversed(seen)}.values())[::-1]
     expected = {each.photo.name: _expected(each, plan) for each in first}
     sample = first[:: max(2, len(first) // _SAMPLE)][:_SAMPLE]
-    trying = partial(_bytes_at_qualities, coder=coder)
+    trying = partial(_bytes_at, coder=coder, qualities=QUALITIES)
     tried = in_parallel(trying, (each.photo for each in sample), threads=threads, prepare=coder.prepare)
     pairs = [(sizes, expected[each.photo.name].weight) for each, sizes in zip(sample, tried, strict=True) if sizes]
     sizes = np.array([sizes for sizes, _ in pairs], np.float64).reshape(-1, len(QUALITIES))
     weights = np.array([weight for _, weight in pairs])
     rates = sizes.sum(axis=0) / max(weights.sum(), 1e-9)
     spread = float((sizes[:, 0] / weights / rates[0]).max(initial=1.0))
+    least = float(rates[0]) * spread * sum(each.weight for each in expected.values())
+    if _TIGHT * least > size - beside:
+        measuring = partial(_bytes_at, coder=coder, qualities=QUALITIES[:1])
+        measured = in_parallel(measuring, (each.photo for each in first), threads=threads, prepare=coder.prepare)
+        for each, tried_least in zip(first, measured, strict=True):
+            name = each.photo.name
+            expected[name] = replace(expected[name], least=sum(tried_least))
     return SizeBudget(size - beside, expected, rates, float(sizes[:, _RATE].sum()), spread)
 
 
@@ -78,13 +87,13 @@ def _expected(seen: _Seen, plan: ArchivePlan) -> Expected:
     return Expected(weight, min(planned.share, 1.0) if planned.keys else 1.0, planned.finer)
 
 
-def _bytes_at_qualities(photo: InputPhoto, *, coder: PhotoCoder) -> list[int]:
+def _bytes_at(photo: InputPhoto, *, coder: PhotoCoder, qualities: Sequence[float]) -> list[int]:
     """Nothing for a photo that cannot be coded."""
     opened = open_photo(photo, max_pixels=coder.max_pixels)
     if opened.pixels is None:
         return []
     try:
-        return [len(coder.code(opened.pixels, Target(Metric.QUALITY, quality)).data) for quality in QUALITIES]
+        return [len(coder.code(opened.pixels, Target(Metric.QUALITY, quality)).data) for quality in qualities]
     except ImageError:
         return []
 

@@ -38,16 +38,16 @@ class Photos:
         def write() -> None:
             nonlocal total
             photo, share = waiting.pop(0)
-            wanted = self.size(photo, share.quality + self.expected[photo].finer)
+            wanted = self.size(photo, share.quality)
             assert self.size(photo, 1.0) <= budget.most(share), f"photo {photo} is lost"
             taken = min(wanted, int(budget.most(share)))
-            budget.spend(share, taken)
+            budget.spend(share, taken, wanted)
             total += taken
 
         for photo in range(len(self.hard)):
             share = budget.share(str(photo))
             waiting.append((photo, share))
-            qualities.append(share.quality)
+            qualities.append(share.quality - self.expected[photo].finer)
             if len(waiting) == in_flight:
                 write()
         while waiting:
@@ -82,6 +82,15 @@ def test_key_photos_are_finer_and_what_refers_to_them_is_made_up_for(kept: float
         assert np.ptp(qualities) < 1
 
 
+def test_with_few_bytes_key_photos_are_not_as_fine_as_planned() -> None:
+    least = Photos(np.ones(1)).size(0, 1.0)
+    expected = [Expected(1.0, finer=50.0, least=least)] * 5 + [Expected(1.0, least=least)] * 45
+    total, qualities = Photos(np.ones(50), expected).spent(35_000, range(0, 50, 8))
+    assert total <= 35_000
+    assert max(qualities[:5]) < 0  # of the others, were they as much less fine as planned
+    assert 1.0 <= min(qualities[5:]) < 3.0
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("size", [45_000, 60_000, 10**6])
 def test_no_photo_is_lost_where_the_plan_is_wrong_and_the_last_are_the_hardest(seed: int, size: int) -> None:
@@ -91,6 +100,19 @@ def test_no_photo_is_lost_where_the_plan_is_wrong_and_the_last_are_the_hardest(s
     expected = [Expected(float(each), 0.3 if number % 2 else 1.0) for number, each in enumerate(hard)]
     total, _ = Photos(hard * generator.uniform(0.9, 1.1, 60), expected).spent(size, range(6), 3)
     assert total <= size
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_the_least_is_known_no_photo_is_lost_though_nothing_else_was(seed: int) -> None:
+    """The size is what all take at the smallest quality; the sample is far too easy."""
+    hard = np.sort(np.random.default_rng(seed).uniform(0.1, 5.0, 60))
+    photos = Photos(hard)
+    photos.expected = [Expected(1.0, least=photos.size(number, 1.0)) for number in range(60)]
+    least = sum(photos.size(number, 1.0) for number in range(60))
+    for size in (least, least + 5000, 2 * least):
+        assert photos.spent(size, range(6), 3)[0] <= size
+    with pytest.raises(TargetError, match=f"quality 1 they take {least:,}; give"):
+        photos.budget(least - 1, range(6))
 
 
 def test_a_size_beyond_all_reach_is_refused_at_once() -> None:
