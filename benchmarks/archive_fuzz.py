@@ -1,9 +1,9 @@
 """Damaged and hostile archives: each opens or is an ArchiveError, and so is each member; nothing else ever happens.
 
-A small sound archive, of each format version, is changed at random; about half of the mutants of the newest get hashes
-that fit, as an attacker would see to, so that what is behind them is reached. From a mutant without them no photo may
-come that is not one of the archive's. `clc unpack --salvage` looks through each, too. Memory is limited; running out of
-it is a violation.
+A small sound archive is changed at random: one of each format version, and one with original files. About half of the
+mutants of the newest get hashes that fit, as an attacker would see to, so that what is behind them is reached. From a
+mutant without them no photo may come that is not one of the archive's. `clc unpack --salvage` looks through each, too.
+Memory is limited; running out of it is a violation.
 
 `python -m benchmarks.archive_fuzz --mutants 100000`; --first-seed and --mutants 1 repeat one.
 """
@@ -35,13 +35,15 @@ from clc.archive.framing import (
     parse_footer,
 )
 from clc.archive.names import check_name
+from clc.archive.originals import OriginalMethod
 from clc.archive.records import salvage
 from clc.archive.sections import Section, pack_sections, parse_sections
 from clc.errors import ArchiveError
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "archive" / "golden" / "version-2.clca"
 OLD = GOLDEN.with_name("version-1.clca")
-_OLD_EVERY = 5  # one of so many mutants is one of the old archive
+ORIGINALS = GOLDEN.with_name("originals.clca")
+_OTHERS_EVERY = 5  # of so many mutants, one is one of the old archive, and one of that with original files
 _SPARE_MEMORY = 2**28
 _EXTREMES = (0, 1, 2**7, 2**8 - 1, 2**15, 2**16 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1)
 
@@ -87,9 +89,9 @@ def taken_apart(data: bytes) -> Parts:
 def mutate(seed: int) -> Mutant:
     """The mutant of this seed."""
     choice = random.Random(seed)
-    old = seed % _OLD_EVERY == 0
-    sound = _sound(OLD if old else GOLDEN)
-    operator = choice.choice(_BLIND if old else (*_BLIND, *_MENDING))
+    path = {0: OLD, 1: ORIGINALS}.get(seed % _OTHERS_EVERY, GOLDEN)
+    sound = _sound(path)
+    operator = choice.choice(_BLIND if path == OLD else (*_BLIND, *_MENDING))
     data = operator(choice, sound)
     return Mutant(seed, operator.__name__.strip("_"), operator in _MENDING, data, sound)
 
@@ -125,12 +127,18 @@ def _judged(mutant: Mutant) -> str:
         check_name(name)
         try:
             stream, _ = archive.streams(name)
-            archive.member(name)
+            row = archive.member(name).original
+            if row is not None:
+                stored = archive.stored_original(name)
+                file = b"" if row.method == OriginalMethod.JPEG_XL else archive.original(name)
         except ArchiveError:
             damaged = True
             continue
         if not mutant.mended:
             _expect(name in original and stream == original.streams(name)[0], mutant, f"another photo as {name!r}")
+            if row is not None:
+                _expect(stored == original.stored_original(name), mutant, f"another original as {name!r}")
+                _expect(not file or file == original.original(name), mutant, f"another original as {name!r}")
     return "members damaged" if damaged else "opened"
 
 

@@ -24,6 +24,7 @@ from clc.archive.contents import (
 from clc.archive.framing import HEADER_BYTES
 from clc.archive.names import MAX_NAME_BYTES, check_name
 from clc.archive.numbers import Cursor, pack_column, pack_varint
+from clc.archive.originals import pack_originals, parse_originals
 from clc.archive.sections import Method, pack_sections, parse_sections, section_of
 from clc.errors import ArchiveError
 
@@ -41,6 +42,7 @@ class IndexSection(IntEnum):
     DIGESTS = 2
     CARRIED = 64
     CARRIED_BLOCKS = 65
+    ORIGINALS = 66
 
 
 def pack_index(streams: Sequence[StreamRow], members: Sequence[MemberRow]) -> bytes:
@@ -56,6 +58,8 @@ def pack_index(streams: Sequence[StreamRow], members: Sequence[MemberRow]) -> by
     }
     if carried := pack_carried([member.carried for member in members]):
         sections |= dict(zip((IndexSection.CARRIED, IndexSection.CARRIED_BLOCKS), carried, strict=True))
+    if originals := pack_originals([member.original for member in members]):
+        sections[IndexSection.ORIGINALS] = originals
     return pack_sections(sections, plain=frozenset({IndexSection.DIGESTS}))
 
 
@@ -138,6 +142,7 @@ def parse_index(data: bytes, at: int) -> Index:
         names=names,
         models=models,
         carried=parse_carried(sections.get(IndexSection.CARRIED), sections.get(IndexSection.CARRIED_BLOCKS), members),
+        originals=parse_originals(sections.get(IndexSection.ORIGINALS), members, at),
         parts={IndexSection(kind).name.lower(): len(section.stored) for kind, section in sections.items()},
     )
 

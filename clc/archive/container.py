@@ -18,6 +18,7 @@ from clc.archive.framing import (
     parse_footer,
 )
 from clc.archive.names import printable
+from clc.archive.originals import unpack_original
 from clc.errors import ArchiveError
 
 _TAIL_BYTES = 2**16  # what is read first: footer, and often all of index and metadata
@@ -78,6 +79,32 @@ class ArchiveReader:
         row = self.stream_row(name)
         keys = [self.stream(self.index.stream(number), f"what {name} refers to") for number in row.parents]
         return self.stream(row, name), keys
+
+    def stored_original(self, name: str) -> bytes:
+        """The original of a member as it is stored. Raises ArchiveError if it is not kept, or damaged."""
+        row = self.member(name).original
+        if row is None:
+            raise ArchiveError(
+                f"{self.source.name}: {printable(name)}: its original is not kept; `clc unpack` decodes it"
+            )
+        stored = self.source.read(row.extent.at, row.extent.length)
+        if sha256(stored)[: len(row.digest)] != row.digest:
+            raise ArchiveError(
+                f"{self.source.name}: {printable(name)}: its original is damaged; `clc unpack` decodes it"
+            )
+        return stored
+
+    def original(self, name: str) -> bytes:
+        """The file that a member was made from, to the byte, as its SHA-256 says.
+
+        Raises ArchiveError if it is not kept, or damaged; ModuleNotFoundError if what transcodes it is not installed.
+        """
+        member, stored = self.member(name), self.stored_original(name)
+        assert member.original is not None, "it is stored"
+        try:
+            return unpack_original(member.original.method, stored, member.original_bytes, member.original_sha256)
+        except ArchiveError as error:
+            raise ArchiveError(f"{self.source.name}: {printable(name)}: {error}") from error
 
     def close(self) -> None:
         """Let go of the file."""

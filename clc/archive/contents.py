@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,11 +68,26 @@ class StreamRow:
 
 
 @dataclass(frozen=True)
+class OriginalRow:
+    """An original file that is kept. method: how it is stored. digest: the first 16 bytes of the SHA-256 of that."""
+
+    extent: Extent
+    method: int
+    digest: bytes
+
+
+class KeptOriginals(Protocol):
+    """Where the originals of members lie."""
+
+    def __getitem__(self, member: int) -> OriginalRow | None: ...
+
+
+@dataclass(frozen=True)
 class MemberRow:
     """One member: a name, its stream's number, and the file that it was made from.
 
     modified: nanoseconds since 1970; mode: permission bits; 0 where there was no file. carried: items of EXIF, XMP and
-    profile (`clc.codec.metadata_section.pack_items`).
+    profile (`clc.codec.metadata_section.pack_items`). original: the file itself, if it is kept.
     """
 
     name: str
@@ -81,6 +97,7 @@ class MemberRow:
     modified: int = 0
     mode: int = 0
     carried: bytes = b""
+    original: OriginalRow | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +119,7 @@ class Index:
     names: tuple[str, ...]
     models: tuple[str, ...]
     carried: Carried
+    originals: KeptOriginals
     parts: Mapping[str, int]
 
     @cached_property
@@ -142,6 +160,7 @@ class Index:
             modified=columns["modified"],
             mode=columns["mode"],
             carried=self.carried[number],
+            original=self.originals[number],
         )
 
 

@@ -11,6 +11,8 @@ from clc.archive.coding import PhotoCoder
 from clc.archive.container import ArchiveReader
 from clc.archive.framing import HEADER_BYTES, WORK_KEY_BYTES, header, is_archive
 from clc.archive.inputs import Inputs
+from clc.archive.keeping import OriginalKeeper
+from clc.archive.originals import jpeg_transcoder
 from clc.archive.packer import LeftStreams, Packer, PackSummary
 from clc.archive.plan import ArchivePlan
 from clc.archive.planning import plan_for
@@ -38,6 +40,7 @@ def create_archive(
     threads: int | None = None,
     report: Report = lambda _: None,
     plan: ArchivePlan | None = None,
+    keep_originals: bool = False,
 ) -> tuple[PackSummary, int]:
     """Pack photos into a new archive, whole or not there; what became of them, and the bytes of the archive.
 
@@ -45,8 +48,11 @@ def create_archive(
     restart: begin again instead if that was made with other settings. plan: as for `Packer.pack`; by default, photos
     are compared, where the coder takes key photos.
     Raises OutputError for an output that is there, without `overwrite`, or cannot be written; ArchiveError if another
-    process makes it, or if what is left of it was made otherwise; ImageError if no photo could be packed.
+    process makes it, or if what is left of it was made otherwise; ImageError if no photo could be packed. And as
+    `OriginalKeeper`, before anything is written.
     """
+    if keep_originals:
+        jpeg_transcoder()
     _check_sources(output, inputs)
     check_output(output, overwrite=overwrite)
     part = part_of(output)
@@ -54,13 +60,16 @@ def create_archive(
         if not os.path.lexists(part) or not os.path.samestat(os.fstat(file.fileno()), os.stat(part)):
             raise ArchiveError(f"{output}: another process has just made it; name another file")
         left = _left_in(part, coder, restart)
+        keeper = OriginalKeeper(None, left.source, HEADER_BYTES) if keep_originals else None
         end = max((found.extent.end for found in left.streams.values()), default=0)
+        if keeper is not None and end:
+            end = max(end, keeper.end)
         os.ftruncate(file.fileno(), end)
         writer = ArchiveWriter(file, at=end)
         if not left.streams:
             writer.begin(coder.settings.digest)
         try:
-            summary = _packed(writer, inputs, coder, left, threads=threads, report=report, plan=plan)
+            summary = _packed(writer, inputs, coder, left, keeper=keeper, threads=threads, report=report, plan=plan)
             if not writer.members:
                 name, reason = summary.failed[0] if summary.failed else ("", "there are none")
                 why = reason if reason.startswith(name) else f"{name}: {reason}"
@@ -77,18 +86,31 @@ def create_archive(
 
 
 def stream_archive(
-    file: BinaryIO, inputs: Inputs, coder: PhotoCoder, *, threads: int | None = None, report: Report = lambda _: None
+    file: BinaryIO,
+    inputs: Inputs,
+    coder: PhotoCoder,
+    *,
+    threads: int | None = None,
+    report: Report = lambda _: None,
+    keep_originals: bool = False,
 ) -> tuple[PackSummary, int]:
     """`create_archive` into what cannot seek, a pipe for one. Raises OSError if it cannot be written."""
     writer = ArchiveWriter(file)
     writer.begin(coder.settings.digest)
-    summary = _packed(writer, inputs, coder, threads=threads, report=report)
+    keeper = OriginalKeeper() if keep_originals else None
+    summary = _packed(writer, inputs, coder, keeper=keeper, threads=threads, report=report)
     writer.close()
     return summary, writer.size
 
 
 def add_to_archive(
-    path: Path, inputs: Inputs, coder: PhotoCoder, *, threads: int | None = None, report: Report = lambda _: None
+    path: Path,
+    inputs: Inputs,
+    coder: PhotoCoder,
+    *,
+    threads: int | None = None,
+    report: Report = lambda _: None,
+    keep_originals: bool = False,
 ) -> tuple[PackSummary, int]:
     """Add photos to an archive; what became of them, and its bytes. Nothing that is in the file is changed.
 
@@ -104,7 +126,10 @@ def add_to_archive(
             left = LeftStreams(source, _by_label(found))
             writer = ArchiveWriter(file, archive, source.size)
             writer.begin(coder.settings.digest)
-            summary = _packed(writer, inputs, coder, left, archive=archive, threads=threads, report=report)
+            keeper = OriginalKeeper(archive, source, archive.footer.end) if keep_originals else None
+            summary = _packed(
+                writer, inputs, coder, left, archive=archive, keeper=keeper, threads=threads, report=report
+            )
             if summary.packed:
                 writer.close()
             return summary, writer.size
@@ -119,6 +144,7 @@ def _packed(
     left: LeftStreams | None = None,
     *,
     archive: ArchiveReader | None = None,
+    keeper: OriginalKeeper | None = None,
     threads: int | None = None,
     report: Report,
     plan: ArchivePlan | None = None,
@@ -131,7 +157,7 @@ def _packed(
         if plan is None:
             plan = plan_for(inputs, coder, report, threads, archive)
         budget = None if coder.settings.size is None else budget_for(inputs, coder, coder.settings.size, plan, threads)
-        packer = Packer(writer, coder, archive=archive, left=left, budget=budget, threads=threads)
+        packer = Packer(writer, coder, archive=archive, left=left, budget=budget, threads=threads, keeper=keeper)
         packer.summary.failed += inputs.unusable
         return packer.pack(inputs, report, plan)
     finally:

@@ -21,7 +21,9 @@ def describe_archive(archive: ArchiveReader) -> dict[str, object]:
     streams = int(index.of_streams["length"].sum())
     total = archive.source.size - archive.torn
     fixed = HEADER_BYTES + archive.footer.end - archive.footer.at
-    heads = total - streams - fixed - sum(index.parts.values())
+    kept = {row.extent for member, _ in archive.members() if (row := member.original)}
+    originals = sum(extent.length for extent in kept)
+    heads = total - streams - originals - fixed - sum(index.parts.values())
     return {
         "format_version": archive.footer.version,
         "photos": index.members,
@@ -31,6 +33,7 @@ def describe_archive(archive: ArchiveReader) -> dict[str, object]:
         "bytes": {
             "total": archive.source.size,
             "streams": streams,
+            "kept_originals": originals,
             "header_and_footer": fixed,
             "heads": heads,
             **index.parts,
@@ -53,6 +56,7 @@ def describe_members(archive: ArchiveReader) -> Iterator[dict[str, Any]]:
             "bytes": row.extent.length,
             "lossless": None if row.form is Form.UNKNOWN else row.form is Form.LOSSLESS,
             "original_bytes": member.original_bytes,
+            "original_kept_bytes": member.original.extent.length if member.original else None,
             "modified": _time(member.modified),
             "carried_bytes": len(member.carried),
             "model": row.model,

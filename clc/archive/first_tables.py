@@ -22,6 +22,7 @@ from clc.archive.contents import (
 )
 from clc.archive.framing import HEADER_BYTES
 from clc.archive.names import MAX_NAME_BYTES, check_name
+from clc.archive.originals import parse_originals
 from clc.archive.sections import FIRST_OPTIONAL, Section, section_of
 from clc.errors import ArchiveError
 
@@ -100,6 +101,7 @@ def parse_tables(index: bytes, metadata: bytes) -> Index:
         names=names,
         models=models,
         carried=_carried(described, members),
+        originals=parse_originals(None, members, 0),
         parts={"metadata": len(metadata)}
         | {FirstIndexSection(kind).name.lower(): len(section.stored) for kind, section in sections.items()},
     )

@@ -42,6 +42,7 @@ class RecordKind(IntEnum):
     INDEX = 4
     REFERRING = 5  # a `.clc` stream that refers to others, which lie before it
     SETTINGS = 6  # with what the streams behind it were made
+    ORIGINAL = 7  # a file that a photo was made from
 
 
 def header(version: int = FORMAT_VERSION) -> bytes:

@@ -38,8 +38,8 @@ def printable(name: str) -> str:
     )
 
 
-def file_names(names: Sequence[str], suffix: str) -> dict[str, str]:
-    """The file that each member is unpacked to: its own name with another suffix, no two the same.
+def file_names(names: Sequence[str], suffix: str | None) -> dict[str, str]:
+    """The file that each member is unpacked to: its own name with another suffix, or with its own; no two the same.
 
     Where two would be, on any file system (some ignore case, and the Unicode form), the suffix comes behind the whole
     name, and a number too if need be. It depends on all names of the archive, whichever are unpacked.
@@ -47,7 +47,7 @@ def file_names(names: Sequence[str], suffix: str) -> dict[str, str]:
     >>> file_names(["a.jpg", "b.jpg", "b.png", "B.PNG"], ".png")
     {'a.jpg': 'a.png', 'b.jpg': 'b.jpg.png', 'b.png': 'b.png.png', 'B.PNG': 'B.PNG (2).png'}
     """
-    short = {name: _with_suffix(name, suffix) for name in names}
+    short = {name: name if suffix is None else _with_suffix(name, suffix) for name in names}
     claims = Counter(map(_folded, short.values()))
     claims.update({_folded(folder) for name in names for folder in _folders(name)})
     taken = set(claims)
@@ -55,10 +55,10 @@ def file_names(names: Sequence[str], suffix: str) -> dict[str, str]:
     for name in names:
         target, number = short[name], 1
         if claims[_folded(target)] > 1:
-            target = name + suffix
+            target = name + (suffix or "")
             while _folded(target) in taken:
                 number += 1
-                target = f"{name} ({number}){suffix}"
+                target = f"{name} ({number}){suffix or ''}"
             taken.add(_folded(target))
         chosen[name] = target
     return chosen

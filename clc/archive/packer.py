@@ -13,6 +13,7 @@ from clc.archive.container import ArchiveReader
 from clc.archive.contents import MemberRow, sha256
 from clc.archive.framing import WORK_KEY_BYTES, Label
 from clc.archive.inputs import InputPhoto
+from clc.archive.keeping import OriginalKeeper, PackedOriginal
 from clc.archive.opened import Opened, open_photo
 from clc.archive.plan import DECIBELS_PER_STEP, NO_PLAN, ArchivePlan, PlannedPhoto
 from clc.archive.records import FoundStream
@@ -106,6 +107,8 @@ class _Work:
     reason: str = ""
     already: bool = False
     keys: tuple["_Key", ...] = ()
+    keeps: bool = False  # its file
+    original: PackedOriginal | None = None
 
     @property
     def pixels(self) -> int:
@@ -116,7 +119,7 @@ class Packer:
     """Packs photos into one archive that is being written.
 
     archive: what it holds already, where others are added. left: streams that an interrupted run left in the file.
-    budget: the bytes for all streams, instead of the coder's target.
+    budget: the bytes for all streams, instead of the coder's target. keeper: keeps original files too.
     """
 
     def __init__(
@@ -128,7 +131,9 @@ class Packer:
         left: LeftStreams | None = None,
         budget: SizeBudget | None = None,
         threads: int | None = None,
+        keeper: OriginalKeeper | None = None,
     ) -> None:
+        self._keeper = keeper
         self._writer, self._coder, self._left, self._budget = writer, coder, left, budget
         self._archive = archive
         self._threads = threads or len(os.sched_getaffinity(0))
@@ -182,10 +187,19 @@ class Packer:
             threads=min(_READERS, self._threads),
             prepare=lambda: None,
         )
-        done = in_parallel(self._code, map(self._decide, opened), threads=self._threads, prepare=self._coder.prepare)
+        done = in_parallel(
+            self._code, map(self._decide_all, opened), threads=self._threads, prepare=self._coder.prepare
+        )
         for work in done:
             self._write(work)
             report(self.summary)
+
+    def _decide_all(self, opened: Opened) -> _Work:
+        """What there is to do for a photo, and for its file."""
+        work = self._decide(opened)
+        if self._keeper is None or work.reason or work.already:
+            return work
+        return replace(work, keeps=self._keeper.wants(opened))
 
     def _decide(self, opened: Opened) -> _Work:
         name = opened.photo.name
@@ -231,6 +245,11 @@ class Packer:
 
     def _code(self, work: _Work) -> _Work:
         """On any of the threads."""
+        if work.keeps and self._keeper is not None:
+            try:
+                work = replace(work, original=self._keeper.packed(work.opened))
+            except ImageError as error:
+                return _Work(work.opened, reason=str(error), share=work.share)
         if work.target is None or work.opened.pixels is None:
             return work
         try:
@@ -259,12 +278,12 @@ class Packer:
             return
         label = self._label(opened)
         if work.stream is not None:
-            self._add(opened, work.stream, label)
+            self._add(work, work.stream, label)
             summary.same += 1
         elif work.left is not None and self._left is not None:
             stream = self._left.source.read(work.left.extent.at, work.left.extent.length)
             number = self._writer.adopt_stream(stream, work.left.extent.at, work.left.label.keys)
-            self._written(opened, number, stream)
+            self._written(work, number, stream)
             self._adopted.add(work.left.extent.at)
             summary.reused += 1
             summary.referring += bool(work.left.label.keys)
@@ -273,7 +292,7 @@ class Packer:
             data = work.coded.data
             parents = tuple(work.keys[place].number for place in work.coded.used)
             number = self._writer.add_stream(data, self._label(opened, work.keys), parents)
-            self._written(opened, number, data)
+            self._written(work, number, data)
             summary.coded += 1
             summary.referring += bool(parents)
             summary.stream_bytes += len(data)
@@ -282,7 +301,7 @@ class Packer:
             if isinstance(found, str):
                 summary.failed.append((opened.photo.name, found))
                 return
-            self._add(opened, found, label)
+            self._add(work, found, label)
             summary.same += 1
         summary.original_bytes += opened.size
 
@@ -316,16 +335,17 @@ class Packer:
         work = sha256(self._coder.settings.digest + made_of)
         return Label(work[:WORK_KEY_BYTES], opened.photo.name)
 
-    def _written(self, opened: Opened, number: int, stream: bytes) -> None:
-        self._streams[opened.picture] = number
-        if opened.photo.name in self._keys:
-            self._keys[opened.photo.name] = _Key(number, stream)
-        self._add(opened, number)
+    def _written(self, work: _Work, number: int, stream: bytes) -> None:
+        self._streams[work.opened.picture] = number
+        if work.opened.photo.name in self._keys:
+            self._keys[work.opened.photo.name] = _Key(number, stream)
+        self._add(work, number)
 
-    def _add(self, opened: Opened, stream: int, label: Label | None = None) -> None:
-        photo = opened.photo
+    def _add(self, work: _Work, stream: int, label: Label | None = None) -> None:
+        opened, photo = work.opened, work.opened.photo
+        kept = None if self._keeper is None else self._keeper.kept(opened, work.original, self._writer)
         carried = pack_items(opened.metadata)
-        member = MemberRow(photo.name, stream, opened.sha256, opened.size, photo.modified, photo.mode, carried)
+        member = MemberRow(photo.name, stream, opened.sha256, opened.size, photo.modified, photo.mode, carried, kept)
         self._writer.add_member(member, label)
 
 

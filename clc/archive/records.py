@@ -13,6 +13,7 @@ from clc.archive.framing import (
     MAX_RECORD_HEAD_BYTES,
     RECORD_MARK,
     RECORD_MARKS,
+    WORK_KEY_BYTES,
     Label,
     RecordHead,
     RecordKind,
@@ -42,6 +43,15 @@ class FoundStream:
     """A stream and what its record says of it."""
 
     label: Label
+    extent: Extent
+
+
+@dataclass(frozen=True)
+class FoundOriginal:
+    """An original file. work: the first bytes of its SHA-256. method: how it is stored."""
+
+    work: bytes
+    method: int
     extent: Extent
 
 
@@ -87,6 +97,14 @@ def whole_streams(source: ByteRanges, start: int) -> Iterator[FoundStream]:
             continue
         if record.whole and _is_sound(source.read(record.content.at, record.content.length)):
             yield FoundStream(label, record.content)
+
+
+def whole_originals(source: ByteRanges, start: int) -> Iterator[FoundOriginal]:
+    """The original files from `start` on of which all bytes are there; whether these are right is not looked at."""
+    for record in find_records(source, start):
+        label = record.head.label
+        if record.head.kind == RecordKind.ORIGINAL and record.whole and len(label) > WORK_KEY_BYTES:
+            yield FoundOriginal(label[:WORK_KEY_BYTES], label[WORK_KEY_BYTES], record.content)
 
 
 def settings_in(source: ByteRanges, start: int) -> set[bytes]:

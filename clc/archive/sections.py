@@ -53,10 +53,10 @@ def pack_sections(sections: Mapping[int, bytes], *, plain: frozenset[int] = froz
     for kind, content in sorted(sections.items()):
         method, stored, sizes = Method.PLAIN, content, pack_varint(len(content))
         if kind not in plain:
-            compressed = _compressed(content)
+            smaller = compressed(content)
             # What is all the same may shrink more than a reader would believe.
-            if len(compressed) + len(sizes) < len(content) <= _MAX_EXPANSION * len(compressed) + _FREE_BYTES:
-                method, stored, sizes = Method.ZSTD, compressed, sizes + pack_varint(len(compressed))
+            if len(smaller) + len(sizes) < len(content) <= _MAX_EXPANSION * len(smaller) + _FREE_BYTES:
+                method, stored, sizes = Method.ZSTD, smaller, sizes + pack_varint(len(smaller))
         packed += bytes([kind, method]) + sizes + stored
     return bytes(packed)
 
@@ -95,7 +95,8 @@ def section_of(sections: Mapping[int, Section], kind: IntEnum) -> Section:
         raise ArchiveError(f"archive is damaged: it has no section {kind.name.lower()}") from None
 
 
-def _compressed(content: bytes) -> bytes:
+def compressed(content: bytes) -> bytes:
+    """One zstd frame."""
     import pyarrow as pa
 
     packed: bytes = pa.Codec("zstd", compression_level=_LEVEL).compress(content, asbytes=True)

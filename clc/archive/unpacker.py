@@ -13,6 +13,7 @@ from clc.archive.byte_ranges import ByteRanges
 from clc.archive.container import ArchiveReader
 from clc.archive.contents import MemberRow
 from clc.archive.names import check_name, file_names, printable
+from clc.archive.originals import OriginalMethod, jpeg_transcoder
 from clc.archive.records import Salvaged, salvage
 from clc.codec.metadata_section import read_items
 from clc.errors import ArchiveError, ClcError, OutputError
@@ -59,8 +60,18 @@ class PictureFolder:
         make_folder(path.parent)
         name = printable(file)
         metadata = Metadata() if row is None else read_items(row.carried)
-        encoded = encode(pixels, self.format, name=name, quality=self.quality, metadata=metadata)
-        write_atomically(path, encoded, overwrite=self.overwrite)
+        self._write(path, encode(pixels, self.format, name=name, quality=self.quality, metadata=metadata), name, row)
+        return path
+
+    def write_original(self, file: str, data: bytes, row: MemberRow) -> Path:
+        """Write an original file, likewise."""
+        path = self.place(file)
+        make_folder(path.parent)
+        self._write(path, data, printable(file), row)
+        return path
+
+    def _write(self, path: Path, data: bytes, name: str, row: MemberRow | None) -> None:
+        write_atomically(path, data, overwrite=self.overwrite)
         try:
             if row is not None and row.mode:
                 path.chmod(row.mode & _PERMISSIONS & ~_umask())
@@ -68,7 +79,6 @@ class PictureFolder:
                 os.utime(path, ns=(row.modified, row.modified))
         except OSError as error:
             raise OutputError(f"{name}: its time cannot be restored: {error.strerror or error}") from error
-        return path
 
 
 def select(names: Sequence[str], patterns: Iterable[str]) -> list[str]:
@@ -102,6 +112,24 @@ def unpack(
             stream, keys = archive.streams(name)
             folder.place(files[name])  # refused before the work
             path = folder.write(files[name], np.asarray(decoder.decode(stream, keys)), archive.member(name))
+            yield Unpacked(name, path)
+        except ClcError as error:
+            yield Unpacked(name, reason=str(error))
+
+
+def unpack_originals(archive: ArchiveReader, folder: PictureFolder, names: Sequence[str]) -> Iterator[Unpacked]:
+    """The original files of these members, to the byte; one that is not kept, or damaged, or has no place, is named.
+
+    Raises as `jpeg_transcoder`, before anything is written, where it is needed; OutputError as `unpack`.
+    """
+    rows = (archive.member(name).original for name in names)
+    if any(row is not None and row.method == OriginalMethod.JPEG_XL for row in rows):
+        jpeg_transcoder()
+    files = file_names(archive.names, None)
+    make_folder(folder.root)
+    for name in names:
+        try:
+            path = folder.write_original(files[name], archive.original(name), archive.member(name))
             yield Unpacked(name, path)
         except ClcError as error:
             yield Unpacked(name, reason=str(error))

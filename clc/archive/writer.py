@@ -21,6 +21,7 @@ from clc.archive.contents import (
     Extent,
     Form,
     MemberRow,
+    OriginalRow,
     StreamRow,
     sha256,
 )
@@ -102,6 +103,14 @@ class ArchiveWriter:
         self._streams.append(row)
         self._numbers[row.extent.at] = number
         return number
+
+    def add_original(self, method: int, stored: bytes, work: bytes, name: str) -> OriginalRow:
+        """Write the original file of a member; where it lies. work: first bytes of the SHA-256 of the file."""
+        label = work[:WORK_KEY_BYTES] + bytes([method]) + name.encode()
+        self._write(RecordHead(RecordKind.ORIGINAL, label, len(stored)).pack())
+        row = OriginalRow(Extent(self._at, len(stored)), method, sha256(stored)[:STREAM_DIGEST_BYTES])
+        self._write(stored)
+        return row
 
     def add_member(self, member: MemberRow, label: Label | None = None) -> None:
         """Give a stream a name.

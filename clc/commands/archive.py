@@ -46,13 +46,14 @@ def list_photos(
         if as_json:
             typer.echo(json.dumps(list(members), indent=2))
             return
-        rows = [("photo", "pixels", "quality", "bytes", "of", "modified", "refers to")]
+        rows = [("photo", "pixels", "quality", "bytes", "of", "modified", "kept", "refers to")]
         for each in members:
             pixels = f"{each['width']}x{each['height']}"
             modified = str(each["modified"] or "")[:16].replace("T", " ")
             sizes = (f"{each['bytes']:,}", f"{each['original_bytes']:,}")
             keys = ", ".join(map(printable, each["refers_to"]))
-            rows.append((printable(str(each["name"])), pixels, f"{each['quality']:g}", *sizes, modified, keys))
+            kept = "original" if each["original_kept_bytes"] is not None else "lossless" if each["lossless"] else ""
+            rows.append((printable(str(each["name"])), pixels, f"{each['quality']:g}", *sizes, modified, kept, keys))
         print_columns(rows)
 
 
@@ -73,6 +74,9 @@ def unpack(
     salvage: Annotated[
         bool, typer.Option("--salvage", help="From an archive that is cut short or damaged: whatever is whole.")
     ] = False,
+    originals: Annotated[
+        bool, typer.Option("--originals", help="The files that were packed, to the byte, where they were kept.")
+    ] = False,
     max_pixels: MaxPixelsOption = None,
     store: StoreOption = None,
 ) -> None:
@@ -82,10 +86,12 @@ def unpack(
     """
     if quality is not None and format not in _LOSSY:
         raise ProfileError(f"{format.value} is lossless and has no quality; leave out --quality")
+    if originals and (salvage or quality is not None or format is not PictureFormat.PNG):
+        raise ProfileError("--originals gives files as they were packed; leave out --format, --quality and --salvage")
 
     from clc.archive.album import StoreStreamDecoder
     from clc.archive.byte_ranges import open_ranges
-    from clc.archive.unpacker import PictureFolder, select, unpack_salvaged
+    from clc.archive.unpacker import PictureFolder, select, unpack_originals, unpack_salvaged
     from clc.archive.unpacker import unpack as unpack_members
 
     folder = PictureFolder(output_folder or _folder_of(archive), format, quality, force)
@@ -95,6 +101,8 @@ def unpack(
         return _report(results, folder.root)
     with _opened(archive) as opened:
         chosen = select(opened.names, names or ())
+        if originals:
+            return _report(unpack_originals(opened, folder, chosen), folder.root)
         _report(unpack_members(opened, decoder, folder, chosen), folder.root)
 
 

@@ -53,6 +53,10 @@ StripGpsOption = Annotated[bool, typer.Option("--strip-gps", help="Keep EXIF and
 KeepProfileOption = Annotated[
     bool, typer.Option("--keep-profile", help="Leave colours as they are and keep their profile. Default: sRGB.")
 ]
+KeepOriginalsOption = Annotated[
+    bool,
+    typer.Option("--keep-originals", help="Keep the files too, as small as gives them back to the byte."),
+]
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -72,6 +76,7 @@ def pack(
     strip: StripOption = False,
     strip_gps: StripGpsOption = False,
     keep_profile: KeepProfileOption = False,
+    keep_originals: KeepOriginalsOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and write nothing.")] = False,
     page: ReportOption = None,
     force: Annotated[
@@ -95,6 +100,8 @@ def pack(
         raise ProfileError(
             "--report is about an archive in a file; leave it out, or name a file and do without --dry-run"
         )
+    if keep_originals and size is not None:
+        raise ProfileError("--keep-originals keeps whole files, which no --size has room for; leave out one of them")
     with _interruptible():
         inputs = _find(photos)
         if page is not None:
@@ -107,10 +114,18 @@ def pack(
         with _progress(inputs) as report:
             if piped:
                 with _opened(output) as file:
-                    summary, written = stream_archive(file, inputs, coder, report=report)
+                    summary, written = stream_archive(file, inputs, coder, report=report, keep_originals=keep_originals)
             else:
                 path = Path(output)
-                summary, written = create_archive(path, inputs, coder, overwrite=force, restart=force, report=report)
+                summary, written = create_archive(
+                    path,
+                    inputs,
+                    coder,
+                    overwrite=force,
+                    restart=force,
+                    report=report,
+                    keep_originals=keep_originals,
+                )
     if page is not None:
         with _interruptible(f"interrupted; {output} is whole, and `clc list --report` makes a page, too"):
             report_of_pack(page, Path(output), inputs, coder, summary, store=store, overwrite=force)
@@ -129,6 +144,7 @@ def add(
     strip: StripOption = False,
     strip_gps: StripGpsOption = False,
     keep_profile: KeepProfileOption = False,
+    keep_originals: KeepOriginalsOption = False,
     max_pixels: MaxPixelsOption = None,
     strict: StrictOption = False,
     store: StoreOption = None,
@@ -145,7 +161,7 @@ def add(
         carry = Carry(strip=strip, strip_gps=strip_gps, keep_profile=keep_profile)
         coder = _coder(quality, psnr, None, model, references, effort, carry, max_pixels, store)
         with _progress(inputs) as report:
-            summary, written = add_to_archive(archive, inputs, coder, report=report)
+            summary, written = add_to_archive(archive, inputs, coder, report=report, keep_originals=keep_originals)
     _conclude(str(archive), summary, written)
 
 

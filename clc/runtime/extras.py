@@ -18,6 +18,7 @@ _PACKAGES = {
     "prefect": ("prefect", "pipelines"),
     "sqlalchemy": ("sqlalchemy", "pipelines"),
     "distributed": ("distributed", "dask"),
+    "imagecodecs": ("imagecodecs", "originals"),
     "s3fs": ("s3fs", "s3"),
     "tensorboard": ("tensorboard", "tensorboard"),
 }

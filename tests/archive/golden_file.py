@@ -2,15 +2,18 @@
 
 Their pictures are lossless streams, so that they need no model. Each holds two generations: four members, of which one
 is another name and one refers to two key members, and one that was added. `version-1.clca` was written by a release
-that wrote format version 1.
+that wrote format version 1. `originals.clca` has three members whose original files are kept, each in another way.
 """
 
 import io
 from dataclasses import replace
 from pathlib import Path
 
-from clc.archive.contents import MemberRow
+from PIL import Image
+
+from clc.archive.contents import MemberRow, sha256
 from clc.archive.framing import FORMAT_VERSION, Label
+from clc.archive.originals import pack_original
 from clc.archive.writer import ArchiveWriter
 from clc.codec.metadata_section import pack_items
 from clc.images.metadata import Metadata
@@ -28,6 +31,32 @@ CARRIED = {name: pack_items(Metadata(xmp=xmp or None)) for name, xmp in zip(NAME
 
 def row(name: str, stream: int, seed: int) -> MemberRow:
     return replace(member(name, stream, seed), carried=CARRIED[name])
+
+
+ORIGINALS = FOLDER / "originals.clca"
+ORIGINAL_NAMES = ("a.jpg", "b.png", "c.bmp")
+
+
+def original_files() -> list[bytes]:
+    """What is kept, but the JPEG file, which other releases of the library might write in another way."""
+    file = io.BytesIO()
+    Image.new("RGB", (60, 60), "navy").save(file, "BMP")
+    return [bytes(range(200)), file.getvalue()]
+
+
+def _write_originals() -> None:
+    jpeg, file = io.BytesIO(), io.BytesIO()
+    Image.fromarray(pixels(0, 64, 64)).save(jpeg, "JPEG", quality=80)
+    writer = ArchiveWriter(file)
+    writer.begin(b"settings")
+    for number, (name, data) in enumerate(zip(ORIGINAL_NAMES, (jpeg.getvalue(), *original_files()), strict=True)):
+        stream = writer.add_stream(stream_of(pixels(number)), Label(WORK, name))
+        kept = writer.add_original(*pack_original(data), sha256(data), name)
+        member = MemberRow(name, stream, sha256(data), len(data), original=kept)
+        writer.add_member(member)
+    writer.close()
+    with ORIGINALS.open("xb") as golden:
+        golden.write(file.getvalue())
 
 
 def _write() -> None:
@@ -50,4 +79,7 @@ def _write() -> None:
 
 
 if __name__ == "__main__":
-    _write()
+    if not PATH.exists():
+        _write()
+    if not ORIGINALS.exists():
+        _write_originals()

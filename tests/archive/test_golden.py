@@ -9,15 +9,26 @@ import pytest
 
 from clc.archive.byte_ranges import FileObject
 from clc.archive.framing import Label
+from clc.archive.originals import OriginalMethod
 from clc.archive.records import salvage
 from clc.archive.writer import ArchiveWriter, locked, open_archive
-from tests.archive.golden_file import CARRIED, FOLDER, NAMES, PICTURES, VERSIONS
+from tests.archive.golden_file import (
+    CARRIED,
+    FOLDER,
+    NAMES,
+    ORIGINAL_NAMES,
+    ORIGINALS,
+    PICTURES,
+    VERSIONS,
+    original_files,
+)
 from tests.archive.samples import WORK, LosslessDecoder, member, pixels, reader_of, stream_of
 
 DIGESTS = {
     1: "c9154acec48ece90011dcf21b81ad6fd47a0ff2db73a97c24e5ebcdb17781ea8",
     2: "9d1c93c4a1791f26510bd8c06e107d5ef63d03061d8f8cb9a2f6b340297acfd1",
 }
+DIGEST_OF_ORIGINALS = "f62e91386685f0471b016f400ada81a3769cac41cb562c953fa0a517f4634942"
 
 
 def golden(version: int) -> Path:
@@ -38,6 +49,16 @@ def test_a_golden_archive_reads(version: int) -> None:
     assert archive.index.models == ("0123456789abcdef", "fedcba9876543210")
     assert archive.stream_row("added\nlater.png").quality == 1250
     assert archive.torn == 0
+
+
+def test_golden_originals_come_back() -> None:
+    archive = open_archive(ORIGINALS)
+    rows = [archive.member(name).original for name in ORIGINAL_NAMES]
+    assert [row and row.method for row in rows] == [OriginalMethod.JPEG_XL, OriginalMethod.PLAIN, OriginalMethod.ZSTD]
+    assert [archive.original(name) for name in ORIGINAL_NAMES[1:]] == original_files()
+    assert hashlib.sha256(ORIGINALS.read_bytes()).hexdigest() == DIGEST_OF_ORIGINALS
+    pytest.importorskip("imagecodecs")
+    assert archive.original("a.jpg").startswith(b"\xff\xd8")
 
 
 @pytest.mark.parametrize("version", VERSIONS)

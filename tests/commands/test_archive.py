@@ -202,6 +202,44 @@ def test_who_lacks_what_makes_the_page_is_told_before_the_work(run: Call, monkey
     assert os.listdir() == ["tree"]
 
 
+def test_originals_are_kept_listed_and_given_back(run: Call) -> None:
+    pytest.importorskip("imagecodecs")
+    Image.open("tree/p0.png").save("tree/j.jpg", quality=95)
+    Image.new("RGB", (64, 64), "navy").save("tree/plain.png")
+    assert run("pack", "tree", "-o", "a.clca", *TINY, "--keep-originals")[0] == 0
+    rows = {line.split()[0]: line.split()[-1] for line in run("list", "a.clca")[1].splitlines()}
+    assert rows["j.jpg"] == rows["p1.png"] == "original"
+    found = json.loads(run("info", "a.clca")[1])["bytes"]
+    assert found["kept_originals"] > 3000
+    assert run("verify", "a.clca", "--decode")[0] == 0
+    assert run("unpack", "a.clca", "--originals", "-O", "out")[:2] == (0, "out: 5 photos\n")
+    for name in (*PHOTOS, "j.jpg", "plain.png"):
+        assert Path("out", name).read_bytes() == Path("tree", name).read_bytes()
+    assert_refused(run("unpack", "a.clca", "--originals", "--format", "jpeg"), "leave out --format")
+
+
+def test_originals_need_a_library_which_is_named(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed(run)
+    before = Path("a.clca").read_bytes()
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    for arguments in (("pack", "tree", "-o", "b.clca"), ("add", "a.clca", "tree/p0.png")):
+        assert_refused(run(*arguments, *TINY, "--keep-originals"), "pip install 'clc[originals]'")
+    assert Path("a.clca").read_bytes() == before
+    assert sorted(os.listdir()) == ["a.clca", "tree"]
+    refused = run("pack", "tree", "-o", "b.clca", *TINY, "--keep-originals", "--size", "9kB")
+    assert_refused(refused, "leave out one of them")
+    code, _, err = run("unpack", "a.clca", "--originals")
+    assert (code, err.count("its original is not kept")) == (1, 3)
+
+
+def test_what_comes_back_as_it_was_is_flagged(run: Call) -> None:
+    Image.new("RGB", (64, 64), "navy").save("tree/plain.png")
+    assert run("pack", "tree", "-o", "a.clca", *TINY)[0] == 0
+    rows = {line.split()[0]: line.split()[-1] for line in run("list", "a.clca")[1].splitlines()}
+    assert rows["plain.png"] == "lossless"
+    assert rows["p1.png"] != "lossless"
+
+
 def test_info_says_where_the_bytes_are(run: Call) -> None:
     packed(run)
     code, out, _ = run("info", "a.clca")
