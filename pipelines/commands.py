@@ -48,6 +48,17 @@ def run_flow(
     run(profile, store, workers, dask_address, start)
 
 
+@app.command("pack")
+def pack_source(profile: ProfileOption, store: StoreOption = None) -> None:
+    """New photos of the profile's source → the archive of the dictionary in use, in any fsspec store."""
+    from pipelines.runtime.server import start_server
+
+    start_server()
+    from pipelines.pack import run
+
+    run(profile, store)
+
+
 @app.command("serve")
 def serve_flows(
     profile: ProfileOption,

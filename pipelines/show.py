@@ -15,6 +15,7 @@ from clc.evaluation.compare.summary import summary
 from clc.evaluation.report.charts import HEIGHT, WIDTH, Chart, Curve, Point, rd_chart
 from clc.images.patch import decode_patch
 from clc.production.drift import Drift
+from clc.production.packing import Packing
 from clc.production.promotion import Promotion
 from clc.store import Kind, Store, Version
 from clc.store.layout import MANIFEST_NAME
@@ -99,6 +100,17 @@ def show_drift(work: Work, dictionary: Version, drift: Drift) -> None:
             }
         ],
         description="1: new photos are as near to the entries as the dictionary's own photos are to each other's",
+    )
+
+
+def show_packing(work: Work, packing: Packing) -> None:
+    """What was added to which archive, and what could not be."""
+    summary = packing.summary
+    failed = "".join(f"\n- {name}: {reason}" for name, reason in summary.failed)
+    create_markdown_artifact(
+        key=_key(work, "packing"),
+        markdown=f"{escape(str(packing), quote=False)}\n{escape(failed, quote=False)}",
+        description=f"what the flow pack added for profile {work.profile.name}",
     )
 
 

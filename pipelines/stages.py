@@ -20,6 +20,7 @@ from clc.evaluation.measure.versions import evaluate_versions
 from clc.evaluation.report.page import write_report
 from clc.images import open_source
 from clc.production.drift import Drift, measure_drift
+from clc.production.packing import Packing, pack_new_photos
 from clc.production.profile import Profile
 from clc.production.profile_stages import assignments_of
 from clc.production.promotion import Promotion, patches_of
@@ -215,3 +216,16 @@ def _as_latest(store: Store, result: StageResult) -> StageResult:
     version: Version = result.version
     store.aliases.set(version.kind, "latest", version)
     return result
+
+
+@_stage
+def pack_photos(profile: Profile, store: str) -> Packing:
+    """New photos of a source → the archive of the dictionary in use."""
+    start = time.monotonic()
+    packing = pack_new_photos(
+        profile.packs, profile.name, open_source(profile.sources.reference), store=LayeredStore(store)
+    )
+    for name, reason in packing.summary.failed:
+        logger.warning("stage=pack photo=%s failed: %s", name, reason)
+    logger.info("stage=pack finished seconds=%.1f %s", time.monotonic() - start, packing)
+    return packing
