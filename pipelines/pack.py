@@ -6,13 +6,14 @@ from prefect import flow
 
 from clc.production.profile import load_profile
 from clc.runtime.exit import print_error
+from pipelines.runtime.names import run_name
 from pipelines.runtime.server import require_server, server_needed
 from pipelines.runtime.work import announce_packing, begin, ended
 from pipelines.show import show_packing
 from pipelines.stages import pack_photos
 
 
-@flow(name="pack")
+@flow(name="pack", flow_run_name=run_name)
 def pack(profile: str, store: str | None = None) -> dict[str, object]:
     """New photos of the profile's source → the archive of the dictionary in use, which a new dictionary starts anew.
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-import numpy as np
 import pytest
 from PIL import Image
 
