@@ -48,6 +48,17 @@ def run_flow(
     run(profile, store, workers, dask_address, start)
 
 
+@app.command("pack")
+def pack_source(profile: ProfileOption, store: StoreOption = None) -> None:
+    """New photos of the profile's source → the archive of the dictionary in use, in any fsspec store."""
+    from pipelines.runtime.server import start_server
+
+    start_server()
+    from pipelines.pack import run
+
+    run(profile, store)
+
+
 @app.command("serve")
 def serve_flows(
     profile: ProfileOption,
@@ -101,3 +112,15 @@ def roll_back(store: StoreOption = None) -> None:
 
     model, dictionary = rollback(Store(store))
     typer.echo(f"in production: {model} with {dictionary or 'no dictionary'}")
+
+
+@app.command("status")
+def show_status(
+    profile: Annotated[str | None, typer.Option(help="Only the runs of this profile. Default: all.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """What is in production since when and why, the last refusal, the next runs."""
+    from pipelines.status import lines
+
+    for title, text in lines(profile, store):
+        typer.echo(f"{title:<13}  {text}")

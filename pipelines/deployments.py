@@ -21,6 +21,7 @@ from clc.production.promotion import PRODUCTION
 from clc.stages.workers import DaskWorkers
 from clc.store import Kind
 from pipelines.flows import build_dictionary, evaluate, promote, train
+from pipelines.pack import pack
 from pipelines.rebuild import rebuild
 from pipelines.runtime.log import wait_in_silence
 from pipelines.runtime.server import require_server
@@ -42,14 +43,17 @@ def deployments(
     timezone: str | None = None,
     start: str = PRODUCTION,
 ) -> list[RunnerDeployment]:
-    """One deployment for each flow, named after the profile. Raises ProfileError for a wrong profile or schedule.
+    """One deployment for each flow, named after the profile; one for `pack` if the profile packs photos.
+
+    Raises ProfileError for a wrong profile or schedule.
 
     cron: when to rebuild, in a `timezone` (None: the machine's); None for a deployment that is only started by hand.
     workers, dask_address: see `build_dictionary`; start: see `train`.
     """
     when = None if cron is None else schedule(cron, timezone)
     DaskWorkers.asked_for(workers, dask_address)  # refuses what no run could do
-    name = load_profile(profile).name
+    loaded = load_profile(profile)
+    name = loaded.name
     reference = str(Path(profile).absolute()) if profile.endswith(".toml") else profile
     parameters: dict[str, Any] = {"profile": reference, "store": store}
 
@@ -73,7 +77,12 @@ def deployments(
         assert isinstance(deployment, RunnerDeployment)
         return deployment
 
-    return [deployed(rebuild, when), *(deployed(flow) for flow in (build_dictionary, train, evaluate, promote))]
+    packing = loaded.archive
+    return [
+        deployed(rebuild, when),
+        *(deployed(flow) for flow in (build_dictionary, train, evaluate, promote)),
+        *([] if packing is None else [deployed(pack, schedule(packing.cron, timezone))]),
+    ]
 
 
 def serve(

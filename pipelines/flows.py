@@ -7,6 +7,7 @@ from clc.production.profile_stages import dictionary_of
 from clc.production.promotion import PRODUCTION, Promotion, dictionary_to_keep
 from clc.stages.workers import DaskWorkers
 from clc.store import Store
+from pipelines.runtime.names import run_name
 from pipelines.runtime.outcome import Outcome
 from pipelines.runtime.work import announce, announce_refusal, begin, called, ended
 from pipelines.show import show_curve, show_entries, show_promotion, show_stages
@@ -20,7 +21,7 @@ from pipelines.stages import (
 )
 
 
-@flow(name="build-dictionary")
+@flow(name="build-dictionary", flow_run_name=run_name)
 def build_dictionary(
     profile: str, store: str | None = None, workers: int | None = None, dask_address: str | None = None
 ) -> list[Outcome]:
@@ -35,11 +36,11 @@ def build_dictionary(
         dictionary_of(work.profile, store=opened, workers=dask, earlier=dictionary_to_keep(opened), run=tasks)
         announce(work, tasks.outcomes[-1])
         show_stages(work, tasks.outcomes)
-        show_entries(work, tasks.outcomes[-1].version)
+        show_entries(work, tasks.outcomes[-1])
     return tasks.outcomes
 
 
-@flow(name="train")
+@flow(name="train", flow_run_name=run_name)
 def train(profile: str, dictionary: str, store: str | None = None, start: str = PRODUCTION) -> list[Outcome]:
     """Dictionary version → assignments, model and references.
 
@@ -55,18 +56,18 @@ def train(profile: str, dictionary: str, store: str | None = None, start: str = 
     return outcomes
 
 
-@flow(name="evaluate")
+@flow(name="evaluate", flow_run_name=run_name)
 def evaluate(profile: str, model: str, store: str | None = None) -> list[Outcome]:
     """Model version, with the dictionary that it was trained against → results."""
     with begin(profile, store) as work:
         results = evaluate_codec(work.profile, work.store, model)
         announce(work, results)
         show_stages(work, [results])
-        show_curve(work, results.version)
+        show_curve(work, results)
     return [results]
 
 
-@flow(name="promote")
+@flow(name="promote", flow_run_name=run_name)
 def promote(profile: str, results: str, store: str | None = None) -> Promotion:
     """Results version → production, if it passes the gate; otherwise everything stays, and the run says why."""
     with begin(profile, store) as work:

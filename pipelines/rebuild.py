@@ -19,6 +19,7 @@ from clc.runtime.exit import one_line_errors, print_error, run_program
 from clc.stages.workers import DaskWorkers
 from clc.store import Kind, Store
 from pipelines.flows import build_dictionary, evaluate, promote, train
+from pipelines.runtime.names import run_name
 from pipelines.runtime.server import require_server, server_needed
 from pipelines.runtime.work import Work, begin, ended
 from pipelines.show import show_drift, show_stages
@@ -27,7 +28,7 @@ from pipelines.stages import compare_with, render_report
 logger = logging.getLogger("clc.pipeline")
 
 
-@flow(name="rebuild")
+@flow(name="rebuild", flow_run_name=run_name)
 def rebuild(
     profile: str,
     store: str | None = None,

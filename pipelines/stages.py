@@ -20,6 +20,7 @@ from clc.evaluation.measure.versions import evaluate_versions
 from clc.evaluation.report.page import write_report
 from clc.images import open_source
 from clc.production.drift import Drift, measure_drift
+from clc.production.packing import Packing, pack_new_photos
 from clc.production.profile import Profile
 from clc.production.profile_stages import assignments_of
 from clc.production.promotion import Promotion, patches_of
@@ -38,22 +39,41 @@ REPORTS = Path("reports")
 
 logger = logging.getLogger("clc.pipeline")
 
+_DOES = {
+    "crop": "cut patches from photos",
+    "features": "describe patches",
+    "reduce": "reduce features to keys",
+    "cluster": "choose entries",
+    "index": "assemble the dictionary",
+}
+"""What the stages of a dictionary do, for people."""
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-def _stage(function: Callable[Parameters, Result]) -> Task[Parameters, Result]:
-    """A task with a progress bar that is tried again after a failure that may pass, and only then."""
+def _stage(name: str) -> Callable[[Callable[Parameters, Result]], Task[Parameters, Result]]:
+    """A task with a progress bar that is tried again after a failure that may pass, and only then.
+
+    name: of its runs, for people: what it does.
+    """
     options = task(
-        cache_policy=NO_CACHE, retries=RETRIES, retry_delay_seconds=list(DELAYS), retry_condition_fn=may_pass
+        cache_policy=NO_CACHE,
+        retries=RETRIES,
+        retry_delay_seconds=list(DELAYS),
+        retry_condition_fn=may_pass,
+        task_run_name=name,
     )
 
-    @wraps(function)
-    def with_progress(*arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
-        with progress_bar():
-            return function(*arguments, **named)
+    def made(function: Callable[Parameters, Result]) -> Task[Parameters, Result]:
+        @wraps(function)
+        def with_progress(*arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
+            with progress_bar():
+                return function(*arguments, **named)
 
-    return options(with_progress)
+        return options(with_progress)
+
+    return made
 
 
 class DictionaryTasks:
@@ -68,18 +88,19 @@ class DictionaryTasks:
 
     def __call__(self, name: str, stage: Callable[[], StageResult], /) -> StageResult:
         """What the stage returns; the alias `latest` moves to a dictionary."""
-        result = _run_stage.with_options(name=name)(stage, self._store)
+        run = _run_stage.with_options(name=name, task_run_name=_DOES.get(name, name))
+        result = run(stage, self._store)
         self.outcomes.append(Outcome.of(name, result))
         return result
 
 
-@_stage
+@_stage("stage")
 def _run_stage(stage: Callable[[], StageResult], store: Store) -> StageResult:
     result = stage()
     return _as_latest(store, result) if result.version.kind is Kind.DICTIONARY else result
 
 
-@_stage
+@_stage("retrieve references for training photos")
 def assign_references(profile: Profile, store: str, dictionary: str) -> Outcome:
     """Training photos → the references of their windows."""
     opened = Store(store)
@@ -87,7 +108,7 @@ def assign_references(profile: Profile, store: str, dictionary: str) -> Outcome:
     return Outcome.of("assignments", result)
 
 
-@_stage
+@_stage("train the codec")
 def train_codec(
     profile: Profile, reference: str, store: str, assigned: str, dictionary: str, start: str, lock: int | None
 ) -> Outcome:
@@ -129,7 +150,7 @@ def train_codec(
     return Outcome.of("train", _as_latest(opened, result))
 
 
-@_stage
+@_stage("code the dictionary's photos")
 def code_references(profile: Profile, store: str, dictionary: str, model: str) -> Outcome:
     """Reference photos, dictionary and model → references."""
     opened = Store(store)
@@ -143,7 +164,7 @@ def code_references(profile: Profile, store: str, dictionary: str, model: str) -
     return Outcome.of("references", result)
 
 
-@_stage
+@_stage("measure on test photos")
 def evaluate_codec(profile: Profile, store: str, model: str) -> Outcome:
     """Test photos → results of a model with its own dictionary; moves the alias `latest`."""
     opened = Store(store)
@@ -166,7 +187,7 @@ def evaluate_codec(profile: Profile, store: str, model: str) -> Outcome:
     return Outcome.of("evaluate", _as_latest(opened, result))
 
 
-@_stage
+@_stage("write the report")
 def render_report(store: str, results: str) -> str:
     """Results → HTML page; returns its path."""
     start = time.monotonic()
@@ -177,7 +198,7 @@ def render_report(store: str, results: str) -> str:
     return str(path)
 
 
-@_stage
+@_stage("decide on promotion")
 def pass_gate(profile: Profile, store: str, results: str) -> Promotion:
     """Results → the aliases `production`, if the profile's gate lets them through."""
     start = time.monotonic()
@@ -197,7 +218,7 @@ def pass_gate(profile: Profile, store: str, results: str) -> Promotion:
     return promotion
 
 
-@_stage
+@_stage("measure drift")
 def compare_with(profile: Profile, store: str, dictionary: str) -> Drift:
     """Reference photos and the dictionary in use → how far the new ones are from it."""
     opened = Store(store)
@@ -215,3 +236,16 @@ def _as_latest(store: Store, result: StageResult) -> StageResult:
     version: Version = result.version
     store.aliases.set(version.kind, "latest", version)
     return result
+
+
+@_stage("pack new photos")
+def pack_photos(profile: Profile, store: str) -> Packing:
+    """New photos of a source → the archive of the dictionary in use."""
+    start = time.monotonic()
+    packing = pack_new_photos(
+        profile.packs, profile.name, open_source(profile.sources.reference), store=LayeredStore(store)
+    )
+    for name, reason in packing.summary.failed:
+        logger.warning("stage=pack photo=%s failed: %s", name, reason)
+    logger.info("stage=pack finished seconds=%.1f %s", time.monotonic() - start, packing)
+    return packing

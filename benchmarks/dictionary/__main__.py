@@ -9,6 +9,7 @@ _BENCHMARKS = {
     "scale_out": "stage `features` with 0, 1 and 2 Dask workers; target: same id, 2 as fast as 1, < 5 %% for shards",
     "scale": "reduce, cluster and index of a million 256-d vectors, K = 3000; target: < 4 GB, < 15 minutes, linear",
     "sizes": "a dictionary of 50, 150 and 450 photos: seconds, memory, disk; extrapolated to 1 M and 100 M",
+    "steady": "entries that a rebuild keeps when a photo comes; target: more than afresh, at <= 1 %% of cost",
     "components": "peak memory of PCA over 43008-d features; target: 30000 patches take at most 1.1 x that of 3000",
     "retrieval": "time and recall of a query at K = 3000, 30000, 300000; target: median <= 1 ms at 3000 for M = 3",
     "publish": "8 publishers at once, 100 publishers killed; target: no broken version, no lost alias",

@@ -14,6 +14,7 @@ from clc.dictionary.stages.patches import CropConfig
 from clc.dictionary.stages.reduce import ReduceConfig
 from clc.errors import ProfileError
 from clc.evaluation.measure.evaluate import EvaluationConfig
+from clc.production.archive_config import ArchiveConfig
 from clc.production.drift import DriftConfig
 from clc.production.gate import GateConfig
 from clc.runtime.profile_file import read_profile, validated
@@ -34,7 +35,7 @@ class PhotoSources(BaseModel):
 class Profile(TrainingProfile):
     """The whole main job: photos → dictionary → model → results.
 
-    One without `photos` serves whatever photos a command names.
+    One without `photos` serves whatever photos a command names; one without `archive` packs none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +52,7 @@ class Profile(TrainingProfile):
     evaluation: EvaluationConfig = EvaluationConfig()
     drift: DriftConfig = DriftConfig()
     gate: GateConfig = GateConfig()
+    archive: ArchiveConfig | None = None
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -68,6 +70,13 @@ class Profile(TrainingProfile):
         if self.photos is None:
             raise ProfileError(f"profile {self.name} names no photos; add [photos] with reference, training and test")
         return self.photos
+
+    @property
+    def packs(self) -> ArchiveConfig:
+        """What is packed. Raises ProfileError if the profile says nothing of archives."""
+        if self.archive is None:
+            raise ProfileError(f"profile {self.name} packs no photos; add [archive] with source and folder")
+        return self.archive
 
 
 def load_profile(reference: str) -> Profile:

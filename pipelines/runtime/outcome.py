@@ -14,7 +14,6 @@ class Outcome(BaseModel, frozen=True):
     skipped: bool
     seconds: float
     rows: dict[str, int]
-    directory: str
 
     @classmethod
     def of(cls, stage: str, result: StageResult) -> "Outcome":
@@ -25,7 +24,6 @@ class Outcome(BaseModel, frozen=True):
             skipped=result.skipped,
             seconds=result.seconds,
             rows=_rows(result.version),
-            directory=result.version.directory,
         )
 
     @property

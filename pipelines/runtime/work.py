@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed, Failed
 
+from clc.production.packing import Packing
 from clc.production.profile import Profile, load_profile
 from clc.production.promotion import Promotion
 from clc.store import Store
@@ -33,8 +34,10 @@ class Work:
 
 
 @contextmanager
-def begin(profile: str, store: str | None) -> Iterator[Work]:
+def begin(profile: str, store: str | None, turn: str | None = None) -> Iterator[Work]:
     """Load the profile, and wait until no other process works for one of its name here.
+
+    turn: wait only for those that do the same, which goes by this name.
 
     Flows that are called meanwhile send no heartbeats: they live as long as their caller, which sends its own, and
     Prefect waits up to a second at the end of every flow for them to stop.
@@ -45,7 +48,11 @@ def begin(profile: str, store: str | None) -> Iterator[Work]:
     logging.getLogger("clc").setLevel(logging.INFO)  # also where a worker started this, not our command
     loaded = load_profile(profile)
     quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with into_the_runs_log(), exclusive_run(loaded.name, RUNS) as lock, quiet:
+    with (
+        into_the_runs_log(),
+        exclusive_run(loaded.name if turn is None else f"{loaded.name}-{turn}", RUNS) as lock,
+        quiet,
+    ):
         yield Work(loaded, profile, Store(store).url, lock)
 
 
@@ -83,6 +90,23 @@ def announce_refusal(work: Work, results: str, promotion: Promotion) -> None:
         },
     )
     logger.info("event=clc.promotion.refused version=%s", promotion.model)
+
+
+def announce_packing(work: Work, packing: Packing) -> None:
+    """Tell the server that an archive has new photos."""
+    emit_event(
+        "clc.archive.packed",
+        resource={"prefect.resource.id": f"clc.archive.{packing.url}", "clc.profile": work.profile.name},
+        payload={
+            "url": packing.url,
+            "dictionary": packing.dictionary.ref,
+            "started": packing.started,
+            "packed": packing.summary.packed,
+            "failed": [name for name, _ in packing.summary.failed],
+            "bytes": packing.size,
+        },
+    )
+    logger.info("event=clc.archive.packed url=%s packed=%d", packing.url, packing.summary.packed)
 
 
 def called() -> bool:

@@ -18,6 +18,7 @@ from clc.images import PhotoSource, open_source, read_photos
 from clc.model.config import Conditioning
 from clc.production.gate import GateConfig, Verdict, inexact_photos, judge
 from clc.production.promotion import Promotion, dictionary_in_use, patches_of, promote, rollback
+from clc.production.status import status
 from clc.store import Kind, Recipe, Store, Version
 from clc.training.config import TrainingConfig
 from clc.training.job import AdaptedPreset, TrainingJob
@@ -220,6 +221,14 @@ def test_a_candidate_that_fails_the_gate_leaves_everything_as_it_was(promoted: S
     [remembered] = promoted.store.aliases.history(Kind.MODEL, "refused")
     assert remembered.id[:16] == promoted.second.attributes["model"]
     assert str(remembered.note) in str(promotion)
+
+    found = status(promoted.store)
+    assert found.production is not None
+    assert found.production.model == promoted.first.attributes["model"]
+    assert found.production.why == "nothing was in production"
+    assert found.refused is not None
+    assert found.refused.model == promoted.second.attributes["model"]
+    assert found.refused.why == remembered.note
 
     again = promoted.promote(promoted.second, NO_SIZE)
     assert not again.refused  # that is no news

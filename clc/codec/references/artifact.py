@@ -1,7 +1,8 @@
 """Stage `references`: the photos that a dictionary was cut from, each coded alone, once (docs/artifacts.md)."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -53,6 +54,17 @@ class ReferencesConfig(BaseModel):
     quality: float = Field(default=90.0, ge=1.0, le=100.0, description="of each photo, as of any that is coded alone")
 
 
+@dataclass(frozen=True)
+class GivenStreams:
+    """Photos that are coded already, alone, by the same model: streams by the SHA-256 of the photos' pixels.
+
+    ref: "word/fingerprint" of where they come from, for the recipe.
+    """
+
+    ref: str
+    streams: Mapping[str, bytes]
+
+
 def references(
     dictionary: Version,
     model: Version,
@@ -60,13 +72,15 @@ def references(
     *,
     config: ReferencesConfig,
     store: Store,
+    given: GivenStreams | None = None,
     force: bool = False,
 ) -> StageResult:
     """Stage: every photo that a dictionary has an entry of, whole, as a stream coded alone; and where its entries lie.
 
     Table `pictures`: photo_sha256 (of the photo), height, width, stream, pixels_sha256 (of what is decoded). Table
     `entries`, in the order of the dictionary: picture (a row of the other), x, y. Tensors `exponents`: int32 [C].
-    photos: where they are found, by the SHA-256 of their pixels; there may be others.
+    photos: where they are found, by the SHA-256 of their pixels; there may be others. given: streams that are taken as
+    they are, whatever their quality; photos without one are coded.
     Raises DictionaryError for a photo that is not among them, if entries are not 256×256 pixels, and for a model that
     takes no references or whose transforms are not convolutional.
     """
@@ -79,7 +93,11 @@ def references(
         order = list(dict.fromkeys(entries["photo_sha256"].to_pylist()))
         # Before the first is coded, which takes long: whether all of them are there.
         where = locate_photos(dictionary, photos)
-        coded = {sha256: coder.row(photo) for sha256, photo in _decoded(photos, where)}
+        streams = {} if given is None else given.streams
+        coded = {
+            sha256: coder.row(photo, sha256, streams.get(sha256) or coder.code(photo))
+            for sha256, photo in _decoded(photos, where)
+        }
         if changed := [sha256 for sha256 in order if sha256 not in coded]:
             raise DictionaryError(f"{photos.spec}: photo {where[changed[0]]!r} changed meanwhile; run again")
         with draft.table("pictures", PICTURES_SCHEMA) as table:
@@ -95,7 +113,10 @@ def references(
         draft.statistics |= {"pictures": len(order), "stream_bytes": size}
         logger.info("stage=references pictures=%d bytes=%d model=%s dictionary=%s", len(order), size, model, dictionary)
 
-    return run_stage(store, Kind.REFERENCES, references_recipe(dictionary, model, quality), build, force=force)
+    recipe = references_recipe(dictionary, model, quality)
+    if given is not None:
+        recipe = recipe.model_copy(update={"inputs": recipe.inputs | {"given": given.ref}})
+    return run_stage(store, Kind.REFERENCES, recipe, build, force=force)
 
 
 def references_or_latents(
@@ -180,11 +201,14 @@ class _PictureCoder:
         self.stream_bytes = 0
         self._largest = torch.full((1, network.config.transform.latent_channels, 1, 1), 2.0**-24)
 
-    def row(self, photo: Photo) -> dict[str, object]:
-        """Of table `pictures`."""
+    def code(self, photo: Photo) -> bytes:
+        """Its stream, alone."""
         analysis = self._encoder.analyse(photo.pixels, references=False)
         coded = self._encoder.code_with(analysis, self._quality, NO_REFERENCES)
-        stream = analysis.net.caught(Candidate(coded.stream, coded.picture)).stream.to_bytes()
+        return analysis.net.caught(Candidate(coded.stream, coded.picture)).stream.to_bytes()
+
+    def row(self, photo: Photo, sha256: str, stream: bytes) -> dict[str, object]:
+        """Of table `pictures`. sha256: of the photo's pixels."""
         pixels = self._decoder.decompress(stream)
         for tile in image_tiles(pixels):
             magnitudes = self._analysis(tile).float().abs().amax(dim=(2, 3), keepdim=True)
@@ -193,7 +217,7 @@ class _PictureCoder:
         height, width = pixels.shape[:2]
         logger.info("stage=references photo=%s bytes=%d pixels=%d", photo.image_id, len(stream), height * width)
         return {
-            "photo_sha256": pixels_sha256(photo.pixels),
+            "photo_sha256": sha256,
             "height": height,
             "width": width,
             "pixels_sha256": pixels_sha256(pixels),

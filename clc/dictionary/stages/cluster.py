@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from clc.dictionary.stages.duplicates import find_distinct
 from clc.dictionary.stages.features import vector_schema, vector_table, vectors_of
-from clc.dictionary.stages.stable import Clustering, Earlier, keep_entries, nearest_members, say_what_stays
+from clc.dictionary.stages.stable import Candidates, Earlier, say_what_stays, steadiest
 from clc.errors import MissingArtifactError, TooFewPatchesError
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 
@@ -99,14 +99,16 @@ def cluster(
             distinct = find_distinct(lambda: _batches(reduced), rows, config.near_duplicates, config.seed)
         # One thread, so that sums, and with them the version's id, do not depend on the machine's cores.
         with threadpool_limits(1):
-            clustering = _clustering(reduced, _fit(reduced, distinct, config))
-            nearest = nearest_members(clustering, distinct)
+            centroids = _fit(reduced, distinct, config)
+            labels, distances = _assign(reduced, centroids)
             if earlier is not None and recipe.inputs.get("earlier") == earlier.dictionary.ref:
-                there = earlier.rows()
-                clustering, nearest = _steady(reduced, distinct, config, clustering, there)
-                draft.statistics |= _said(earlier, there, nearest)
-        centroids, distances = clustering.centroids, clustering.distances
-        used, representatives, entry = _represent(clustering.labels, nearest, distinct)
+                afresh = _represent(labels, distances, distinct)[1]
+                there, candidates = earlier.rows(), Candidates(lambda: _batches(reduced), distinct)
+                kept = steadiest(candidates, afresh, there, len(centroids), config.stable)
+                centroids = candidates.keys(kept)  # each entry stands for the patches that are nearest to it
+                labels, distances = _assign(reduced, centroids)
+                draft.statistics |= _said(earlier, there, kept)
+        used, representatives, entry = _represent(labels, distances, distinct)
         sizes = np.bincount(entry[distinct])
         radii = np.zeros(len(used), dtype=np.float32)
         np.maximum.at(radii, entry[distinct], distances[distinct])
@@ -141,48 +143,22 @@ def cluster(
 
 
 def _represent(
-    labels: NDArray[np.int64], nearest: NDArray[np.int64], distinct: NDArray[np.bool_]
+    labels: NDArray[np.int64], distances: NDArray[np.float32], distinct: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Centroids in use and their representatives' rows, both in the order of these rows, and each row's entry or -1."""
-    used = np.flatnonzero(nearest >= 0)
+    rows = np.flatnonzero(distinct)
+    order = rows[np.lexsort((rows, distances[rows], labels[rows]))]
+    used, first = np.unique(labels[order], return_index=True)
     # Entries follow their patches, so that later stages can pick the pictures up in one pass.
-    used = used[np.argsort(nearest[used])]
-    entries = np.full(len(nearest), -1)
-    entries[used] = np.arange(len(used))
-    return used, nearest[used], np.where(distinct, entries[labels], -1)
+    by_patch = np.argsort(order[first])
+    entries = np.full(labels.max() + 1, -1)
+    entries[used[by_patch]] = np.arange(len(used))
+    return used[by_patch], order[first][by_patch], np.where(distinct, entries[labels], -1)
 
 
-def _steady(
-    reduced: Version,
-    distinct: NDArray[np.bool_],
-    config: ClusterConfig,
-    afresh: Clustering,
-    rows: NDArray[np.int64],
-) -> tuple[Clustering, NDArray[np.int64]]:
-    """Clusters and representatives that keep what they can of the entries at these rows.
-
-    Clusters that start from these entries, if they serve as well as those made afresh, or else the latter.
-    """
-
-    def batches() -> Iterator[NDArray[np.float32]]:
-        return _batches(reduced)
-
-    rows = rows[distinct[rows]]
-    least = keep_entries(afresh, distinct, rows[:0], batches, 0.0).cost
-    most = (1.0 + config.stable) * least
-    candidates = [afresh]
-    if len(rows):
-        candidates.insert(0, _clustering(reduced, _fit(reduced, distinct, config, rows)))
-    for candidate in candidates:
-        chosen = keep_entries(candidate, distinct, rows, batches, most)
-        if chosen.cost <= most or candidate is afresh:
-            return candidate, chosen.representatives
-    raise AssertionError("the last candidate is always taken")
-
-
-def _said(earlier: Earlier, rows: NDArray[np.int64], nearest: NDArray[np.int64]) -> dict[str, JsonValue]:
-    kept = len(np.intersect1d(rows, nearest))
-    say_what_stays(kept, int((nearest >= 0).sum()), earlier.count, earlier.new_patches())
+def _said(earlier: Earlier, there: NDArray[np.int64], entries: NDArray[np.int64]) -> dict[str, JsonValue]:
+    kept = len(np.intersect1d(there, entries))
+    say_what_stays(kept, len(entries), earlier.count, earlier.new_patches())
     return {"earlier": earlier.dictionary.id, "kept": kept, "replaced": earlier.count - kept}
 
 
@@ -201,24 +177,15 @@ def _by_themselves(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"config": config, "inputs": inputs})
 
 
-def _fit(
-    reduced: Version, distinct: NDArray[np.bool_], config: ClusterConfig, rows: NDArray[np.int64] | None = None
-) -> NDArray[np.float32]:
-    """Centroids float32 [K, dim] of the distinct patches. rows: patches that the first of them start from."""
+def _fit(reduced: Version, distinct: NDArray[np.bool_], config: ClusterConfig) -> NDArray[np.float32]:
+    """Centroids float32 [K, dim] of the distinct patches."""
     if config.entries is None:
         return np.concatenate(list(_chosen(reduced, distinct)))
     from sklearn.cluster import MiniBatchKMeans  # takes seconds, which a stage that was done before need not wait for
 
     entries = min(config.entries, int(distinct.sum()))
-    sample = _sample(reduced, distinct, entries, config.seed)
-    first: str | NDArray[np.float32] = "k-means++"
-    if rows is not None:
-        keep = np.zeros_like(distinct)
-        keep[rows] = True
-        first = np.concatenate([*_chosen(reduced, keep), sample])[:entries]
     means = MiniBatchKMeans(
         entries,
-        init=first,
         random_state=config.seed,
         n_init=1,
         batch_size=_BATCH_ROWS,
@@ -226,7 +193,7 @@ def _fit(
         init_size=max(_BATCH_ROWS, _START_ROWS_PER_CLUSTER * entries),
     )
     # The first batch places the centroids, so it must be a sample of everything and hold at least K rows.
-    means.partial_fit(sample)
+    means.partial_fit(_sample(reduced, distinct, entries, config.seed))
     for _ in range(config.passes):
         for keys in _chosen(reduced, distinct):
             means.partial_fit(keys)
@@ -249,10 +216,6 @@ def _chosen(reduced: Version, keep: NDArray[np.bool_]) -> Iterator[NDArray[np.fl
         start += len(keys)
         if len(chosen):
             yield chosen
-
-
-def _clustering(reduced: Version, centroids: NDArray[np.float32]) -> Clustering:
-    return Clustering(centroids, *_assign(reduced, centroids))
 
 
 def _assign(reduced: Version, centroids: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -1,7 +1,7 @@
 """Entries that stay: of two dictionaries that serve the photos alike, the one that changes less is preferred.
 
-What refers to an entry that goes has lost it, and a photo more moves all centroids a little. So a rebuild starts from
-the entries that there are, and keeps them as long as patches lie hardly further from their representatives for it.
+A photo more moves all centroids a little, and with them most entries, for nothing: as many patches lie as near to the
+entries that there were. So a rebuild keeps these, as far as patches lie hardly further from an entry for it.
 """
 
 import logging
@@ -63,62 +63,75 @@ class Earlier:
 
 
 @dataclass(frozen=True)
-class Clustering:
-    """labels, distances: of each patch, to its centroid; centroids float32 [K, dim]."""
+class Candidates:
+    """The keys of the patches that take part, read in batches. distinct: which of all patches these are."""
 
-    centroids: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    distances: NDArray[np.float32]
+    batches: Callable[[], Iterator[NDArray[np.float32]]]
+    distinct: NDArray[np.bool_]
+
+    def keys(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Those at these rows [n, dim], in their order."""
+        parts = []
+        for start, keys, _ in self._read():
+            here = rows[(rows >= start) & (rows < start + len(keys))]
+            parts.append(keys[np.sort(here) - start])
+        ascending = np.concatenate(parts)
+        return ascending[np.argsort(np.argsort(rows, kind="stable"), kind="stable")]
+
+    def cost(self, rows: NDArray[np.int64]) -> float:
+        """Squared distances of all patches to the nearest of the entries at these rows."""
+        entries = self.keys(rows)
+        return sum(float(_squares(keys[inside], entries).min(axis=1).sum()) for _, keys, inside in self._read())
+
+    def losses(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """By how much the cost would grow without each of these entries."""
+        entries = self.keys(rows)
+        lost = np.zeros(len(rows))
+        for _, keys, inside in self._read():
+            squares = _squares(keys[inside], entries)
+            if len(rows) > 1 and len(squares):
+                two = np.partition(squares, 1, axis=1)[:, :2].astype(np.float64)
+                lost += np.bincount(squares.argmin(axis=1), two[:, 1] - two[:, 0], len(rows))
+        return lost
+
+    def gains(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+        """By how much each of these entries would lower the cost of the others."""
+        entries, there = self.keys(rows), self.keys(others)
+        won = np.zeros(len(rows))
+        for _, keys, inside in self._read():
+            now = _squares(keys[inside], there).min(axis=1, initial=np.inf, keepdims=True)
+            won += np.maximum(now - _squares(keys[inside], entries), 0.0).sum(axis=0, dtype=np.float64)
+        return won
+
+    def _read(self) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
+        start = 0
+        for keys in self.batches():
+            yield start, keys, self.distinct[start : start + len(keys)]
+            start += len(keys)
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """representatives: a row for each centroid, -1 for those without a member. cost: the squared distances of all
-    patches to their representatives."""
-
-    representatives: NDArray[np.int64]
-    cost: float
-
-
-def nearest_members(
-    clustering: Clustering, distinct: NDArray[np.bool_], among: NDArray[np.int64] | None = None
+def steadiest(
+    candidates: Candidates, afresh: NDArray[np.int64], earlier: NDArray[np.int64], entries: int, share: float
 ) -> NDArray[np.int64]:
-    """For each centroid the row of the member that is nearest to it, -1 where there is none.
+    """Rows of at most so many entries: as many earlier ones as serve at most `share` worse than those chosen afresh.
 
-    among: rows to choose from.
+    Earlier ones go first that would be missed least, and those chosen afresh come first that help most; 1, 3, 7, …
+    are exchanged until that serves.
     """
-    rows = np.flatnonzero(distinct)
-    if among is not None:
-        rows = np.intersect1d(rows, among)
-    order = rows[np.lexsort((rows, clustering.distances[rows], clustering.labels[rows]))]
-    used, first = np.unique(clustering.labels[order], return_index=True)
-    found = np.full(len(clustering.centroids), -1)
-    found[used] = order[first]
-    return found
-
-
-def keep_entries(
-    clustering: Clustering,
-    distinct: NDArray[np.bool_],
-    earlier: NDArray[np.int64],
-    batches: Callable[[], Iterator[NDArray[np.float32]]],
-    most: float,
-) -> Chosen:
-    """Representatives, of which as many are `earlier` entries as the cost stays at most `most` for.
-
-    The cheapest are kept first. batches: the keys of all patches, in order.
-    """
-    nearest = nearest_members(clustering, distinct)
-    kept = nearest_members(clustering, distinct, earlier)
-    costs = _costs(clustering, distinct, [nearest, kept], batches)
-    more = np.where(kept >= 0, costs[1] - costs[0], np.inf)
-    order = np.argsort(more, kind="stable")
-    total = float(costs[0].sum())
-    affordable = total + np.cumsum(more[order]) <= most
-    chosen = nearest.copy()
-    keep = order[affordable]
-    chosen[keep] = kept[keep]
-    return Chosen(chosen, total + float(more[keep].sum()))
+    earlier = earlier[candidates.distinct[earlier]]
+    if not len(earlier):
+        return afresh
+    earlier = earlier[np.argsort(-candidates.losses(earlier), kind="stable")]
+    helpful = afresh[np.argsort(-candidates.gains(afresh, earlier), kind="stable")]
+    most = (1.0 + share) * candidates.cost(afresh)
+    keep, fewer = min(len(earlier), entries), 1
+    while keep > 0:  # half-way from one set to the other, cost is above both ends: few changes are tried first
+        rest = helpful[~np.isin(helpful, earlier[:keep])][: entries - keep]
+        mixed = np.sort(np.concatenate([earlier[:keep], rest]))
+        if candidates.cost(mixed) <= most:
+            return mixed
+        keep, fewer = keep - fewer, 2 * fewer
+    return np.sort(afresh)
 
 
 def say_what_stays(kept: int, entries: int, earlier: int, new_patches: float) -> None:
@@ -133,27 +146,7 @@ def say_what_stays(kept: int, entries: int, earlier: int, new_patches: float) ->
         )
 
 
-def _costs(
-    clustering: Clustering,
-    distinct: NDArray[np.bool_],
-    choices: list[NDArray[np.int64]],
-    batches: Callable[[], Iterator[NDArray[np.float32]]],
-) -> list[NDArray[np.float64]]:
-    """For each choice of representatives, the squared distances of each cluster's members to its own."""
-    clusters, dim = clustering.centroids.shape
-    sums, squares = np.zeros((clusters, dim)), np.zeros(clusters)
-    picked = [np.zeros((clusters, dim)) for _ in choices]
-    start = 0
-    for keys in batches():
-        stop = start + len(keys)
-        inside = distinct[start:stop]
-        labels, wide = clustering.labels[start:stop][inside], keys[inside].astype(np.float64)
-        np.add.at(sums, labels, wide)
-        squares += np.bincount(labels, np.square(wide).sum(axis=1), clusters)
-        for choice, found in zip(choices, picked, strict=True):
-            here = (choice >= start) & (choice < stop)
-            found[here] = keys[choice[here] - start]
-        start = stop
-    sizes = np.bincount(clustering.labels[distinct], minlength=clusters)
-    # Σ‖k − r‖² of the members k of a cluster = Σ‖k‖² − 2 r·Σk + n‖r‖²
-    return [squares - 2 * (keys * sums).sum(axis=1) + sizes * np.square(keys).sum(axis=1) for keys in picked]
+def _squares(keys: NDArray[np.float32], entries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Squared distances [n, K]."""
+    norms = np.square(keys).sum(axis=1)[:, None] + np.square(entries).sum(axis=1)
+    return np.maximum(norms - 2.0 * keys @ entries.T, 0.0)
