@@ -19,6 +19,7 @@ from clc.model.priors.banded import Tiles, bands_of, features_in_bands, hyper_la
 from clc.model.streaming import Band, gathered, streamed
 from clc.model.tiles import IMAGE_MULTIPLE, LATENT_STRIDE, padded_size, to_tensor
 from clc.model.transforms.convolutional import ConvolutionalConfig, LatentResidual
+from clc.runtime.freed_memory import give_back_freed_memory
 
 BANDED_FROM = 2**22
 """Pixels of a photo from which on it is coded in bands."""
@@ -44,7 +45,9 @@ class BandedModel:
         height, width = (padded_size(side) for side in image.shape[:2])
         channels = self._model.config.transform.latent_channels
         latent = torch.empty(1, channels, height // LATENT_STRIDE, width // LATENT_STRIDE)
-        return gathered(streamed(self._g_a, _padded_bands(image)), latent)
+        gathered(streamed(self._g_a, _padded_bands(image)), latent)
+        give_back_freed_memory()
+        return latent
 
     def hyper_latent(self, scaled: ScaledLatent, quality: float, references: Tiles | None) -> Tensor:
         """z [1, N, h/4, w/4], not rounded."""
@@ -53,7 +56,9 @@ class BandedModel:
 
     def features(self, z_hat: Tensor, rate: Rate) -> Tensor:
         """Hyper features float32 [1, F, h, w], exactly."""
-        return features_in_bands(self._model.prior, z_hat, rate)
+        features = features_in_bands(self._model.prior, z_hat, rate)
+        give_back_freed_memory()
+        return features
 
     def synthesise(self, decoded: Tensor, features: Tensor, quality: float, size: tuple[int, int]) -> NDArray[np.uint8]:
         """ŷ and hyper features, float32 → the picture uint8 [H, W, 3] of `size`."""
@@ -63,6 +68,7 @@ class BandedModel:
             shown = to_pixels(band, max(0, min(band.shape[2], size[0] - top)), size[1])
             pixels[top : top + len(shown)] = shown
             top += band.shape[2]
+        give_back_freed_memory()
         return pixels
 
     def _refined(self, decoded: Tensor, features: Tensor, quality: float) -> Iterator[Band]:

@@ -36,7 +36,7 @@ class WrittenBands:
         own = _rows_of(block, rows)
         self._symbols[:, :, own] = symbols.numpy()
         self._levels[:, :, own] = level.numpy()
-        values = symbols.add_(mean)
+        values = symbols.add_(mean)  # from here on, the latent may be gone: ŷ may lie where it did
         for place, decoded in zip(latent.of(block, rows), values.chunk(len(values)), strict=True):
             place.copy_(decoded)
 
