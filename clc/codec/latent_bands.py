@@ -12,6 +12,7 @@ from clc.codec.scaled_latent import ScaledLatent
 from clc.errors import BitstreamError
 from clc.model.priors.banded import PartlyDecoded
 from clc.model.priors.stages import Block
+from clc.runtime.advance import Step, advanced
 
 
 class WrittenBands:
@@ -23,11 +24,14 @@ class WrittenBands:
     def __init__(self, coder: LatentCoder, aim: ScaledLatent, weight: Tensor | None) -> None:
         self._coder, self._aim, self._weight = coder, aim, weight
         self._prepared: list[PreparedBlock] = []
+        self._done = 0
         self._symbols: NDArray[np.int16] | None = None  # of the block at hand, as they lie in memory
         self._levels: NDArray[np.uint8] | None = None
 
     def band(self, block: Block, rows: slice, mean: Tensor, level: Tensor, latent: PartlyDecoded) -> None:
         """Choose the symbols of some rows."""
+        self._done += mean.numel()
+        advanced(Step.CODING, self._done / latent.values.numel())
         weight = None if self._weight is None else block.each(self._weight)
         symbols = symbols_near(self._aim.of(block, rows), mean, level, weight)
         if self._symbols is None or self._levels is None:
@@ -61,9 +65,12 @@ class ReadBands:
     def __init__(self, coder: LatentCoder, stack: constriction.stream.stack.AnsCoder) -> None:
         self._coder, self._stack = coder, stack
         self._levels: NDArray[np.uint8] | None = None
+        self._done = 0
 
     def band(self, block: Block, rows: slice, mean: Tensor, level: Tensor, latent: PartlyDecoded) -> None:
         """Keep the means where the block's values will be, and the levels."""
+        self._done += mean.numel()
+        advanced(Step.DECODING, self._done / latent.values.numel())
         if self._levels is None:
             self._levels = np.empty(_shape(block, latent), np.uint8)
         self._levels[:, :, _rows_of(block, rows)] = level.numpy()
