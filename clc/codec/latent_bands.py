@@ -13,6 +13,7 @@ from clc.errors import BitstreamError
 from clc.model.priors.banded import PartlyDecoded
 from clc.model.priors.stages import Block
 from clc.runtime.advance import Step, advanced
+from clc.runtime.freed_memory import give_back_freed_memory
 
 
 class WrittenBands:
@@ -56,6 +57,7 @@ class WrittenBands:
         stack = self._coder.tables.empty()
         while self._prepared:  # a stack: the block decoded first is pushed last
             self._coder.push_prepared(stack, self._prepared.pop())
+        give_back_freed_memory()
         return self._coder.tables.close(stack)
 
 
