@@ -35,6 +35,7 @@ from clc.runtime.device import available_device
 from clc.runtime.files import check_output, write_atomically
 from clc.runtime.remarks import remark
 from clc.runtime.side_by_side import SideBySide
+from clc.runtime.thread_count import at_most
 from clc.store import Kind, Store, Version, short_id
 from clc.store.shipped import LayeredStore
 
@@ -53,6 +54,7 @@ def load(
     backbone: str | None = None,
     device: str = "cpu",
     max_pixels: int = MAX_PIXELS,
+    threads: int | None = None,
 ) -> "StoreCodec":
     """A codec for photos.
 
@@ -62,10 +64,12 @@ def load(
     backbone: what describes photos for retrieval, where that is not what the dictionary was built with (file:PATH).
     device: "cpu", "cuda" or "cuda:N". Streams are the same bytes up to the rounding of g_a, and decode anywhere.
     max_pixels: larger images are refused, and streams that declare larger ones, before memory is allocated for them.
+    threads: cores to use at most, for one photo or for many side by side. Default: as many as PyTorch uses.
 
     Names are resolved at once; weights are read when they are first needed. What is returned can be copied and pickled:
     the store and the ids travel, and the copy reads the weights again.
-    Raises MissingArtifactError for a name that is not in the store, ProfileError for a device that is not there.
+    Raises MissingArtifactError for a name that is not in the store, ProfileError for a device that is not there and for
+    threads below 1.
 
     >>> import clc
     >>> from PIL import Image
@@ -85,6 +89,7 @@ def load(
         backbone=backbone,
         device=device,
         max_pixels=max_pixels,
+        threads=threads,
     )
 
 
@@ -108,8 +113,10 @@ class StoreDecoder(SideBySide):
     'RGB'
     """
 
-    def __init__(self, store: Store, device: str = "cpu", max_pixels: int = MAX_PIXELS) -> None:
-        super().__init__(available_device(device))
+    def __init__(
+        self, store: Store, device: str = "cpu", max_pixels: int = MAX_PIXELS, threads: int | None = None
+    ) -> None:
+        super().__init__(available_device(device), threads)
         self.store = store
         self.max_pixels = max_pixels
         self._open = lru_cache(maxsize=_OPEN_CODECS)(self._open_codec)
@@ -120,7 +127,7 @@ class StoreDecoder(SideBySide):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy, here or in another process, reads the weights again."""
-        return type(self), (self.store, str(self.device), self.max_pixels)
+        return type(self), (self.store, str(self.device), self.max_pixels, self.threads)
 
     def decompress(self, data: StreamLike, keys: Sequence[bytes] = ()) -> Image.Image:
         """The picture in a stream; its `info` has `exif`, `xmp` and `icc_profile` where the stream carries them.
@@ -164,6 +171,10 @@ class StoreDecoder(SideBySide):
         return picture
 
     def _pixels(self, data: bytes, keys: tuple[bytes, ...]) -> NDArray[np.uint8]:
+        with at_most(self.threads):
+            return self._decoded(data, keys)
+
+    def _decoded(self, data: bytes, keys: tuple[bytes, ...]) -> NDArray[np.uint8]:
         header = Bitstream.from_bytes(data).header
         if keys or not header.references:
             return self._decoder(header.model_id, keys).decompress(data)
@@ -228,8 +239,9 @@ class StoreCodec(StoreDecoder):
         backbone: str | None = None,
         device: str = "cpu",
         max_pixels: int = MAX_PIXELS,
+        threads: int | None = None,
     ) -> None:
-        super().__init__(store, device, max_pixels)
+        super().__init__(store, device, max_pixels, threads)
         self.model = model
         self.dictionary = dictionary
         self._backbone = backbone
@@ -243,7 +255,12 @@ class StoreCodec(StoreDecoder):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The store and the ids travel; a copy raises what `load` raises where they are not."""
-        options = {"backbone": self._backbone, "device": str(self.device), "max_pixels": self.max_pixels}
+        options = {
+            "backbone": self._backbone,
+            "device": str(self.device),
+            "max_pixels": self.max_pixels,
+            "threads": self.threads,
+        }
         return _loaded_again, (self.store, self.model.id, self.dictionary and self.dictionary.id, options)
 
     def compress(
@@ -292,14 +309,15 @@ class StoreCodec(StoreDecoder):
     ) -> Compressed:
         """`compress_to` for a photo that is decoded already, with what is to be carried of it."""
         effort = check_effort(effort)  # before anything is opened
-        return compress_to(
-            self._encoder(references),
-            photo.pixels,
-            target,
-            references=references,
-            metadata=pack_metadata(photo.metadata),
-            effort=effort,
-        )
+        with at_most(self.threads):
+            return compress_to(
+                self._encoder(references),
+                photo.pixels,
+                target,
+                references=references,
+                metadata=pack_metadata(photo.metadata),
+                effort=effort,
+            )
 
     def compress_many(
         self,

@@ -19,6 +19,8 @@ from clc.model.priors.banded import Tiles, bands_of, features_in_bands, hyper_la
 from clc.model.streaming import Band, gathered, streamed
 from clc.model.tiles import IMAGE_MULTIPLE, LATENT_STRIDE, padded_size, to_tensor
 from clc.model.transforms.convolutional import ConvolutionalConfig, LatentResidual
+from clc.runtime.advance import Step, advanced
+from clc.runtime.freed_memory import give_back_freed_memory
 
 BANDED_FROM = 2**22
 """Pixels of a photo from which on it is coded in bands."""
@@ -44,7 +46,9 @@ class BandedModel:
         height, width = (padded_size(side) for side in image.shape[:2])
         channels = self._model.config.transform.latent_channels
         latent = torch.empty(1, channels, height // LATENT_STRIDE, width // LATENT_STRIDE)
-        return gathered(streamed(self._g_a, _padded_bands(image)), latent)
+        gathered(streamed(self._g_a, _told(_padded_bands(image), height)), latent)
+        give_back_freed_memory()
+        return latent
 
     def hyper_latent(self, scaled: ScaledLatent, quality: float, references: Tiles | None) -> Tensor:
         """z [1, N, h/4, w/4], not rounded."""
@@ -53,7 +57,9 @@ class BandedModel:
 
     def features(self, z_hat: Tensor, rate: Rate) -> Tensor:
         """Hyper features float32 [1, F, h, w], exactly."""
-        return features_in_bands(self._model.prior, z_hat, rate)
+        features = features_in_bands(self._model.prior, z_hat, rate)
+        give_back_freed_memory()
+        return features
 
     def synthesise(self, decoded: Tensor, features: Tensor, quality: float, size: tuple[int, int]) -> NDArray[np.uint8]:
         """ŷ and hyper features, float32 → the picture uint8 [H, W, 3] of `size`."""
@@ -63,6 +69,8 @@ class BandedModel:
             shown = to_pixels(band, max(0, min(band.shape[2], size[0] - top)), size[1])
             pixels[top : top + len(shown)] = shown
             top += band.shape[2]
+            advanced(Step.SYNTHESIS, min(1.0, top / size[0]))
+        give_back_freed_memory()
         return pixels
 
     def _refined(self, decoded: Tensor, features: Tensor, quality: float) -> Iterator[Band]:
@@ -102,6 +110,15 @@ def _padded_bands(image: NDArray[np.uint8]) -> Iterator[Band]:
         band = to_tensor(image[None, rows])
         beyond = (0, padded_size(width) - width, 0, rows.stop - rows.start - band.shape[2])
         yield F.pad(band, beyond, mode="replicate"), rows.stop == whole
+
+
+def _told(bands: Iterator[Band], height: int) -> Iterator[Band]:
+    """The bands of a photo so high; whoever listens is told of each."""
+    done = 0
+    for band, last in bands:
+        done += band.shape[2]
+        yield band, last
+        advanced(Step.ANALYSIS, done / height)
 
 
 def _rows_at_once(width: int) -> int:

@@ -16,20 +16,21 @@ from clc.codec.safety.net import SafetyNet
 class Analysis:
     """An image as it is before a quality is chosen: what `Encoder.code` starts from, however often.
 
-    image: uint8 [H, W, 3]. latent: y_f [1, C, h, w], unscaled.
+    image: uint8 [H, W, 3]. latent: y_f [1, C, h, w], unscaled; None of a photo so large that it is made anew for each
+    coding, which puts ŷ in its place.
     choices: references to code it with, one of them or none; fused: y as g_a has it with each, where they act on it.
     net: what catches the blocks that come out badly. anchors: the image at some qualities, once they were needed.
     """
 
     image: NDArray[np.uint8]
-    latent: Tensor
+    latent: Tensor | None
     choices: tuple[UsedReferences, ...]
     fused: tuple[Tensor | None, ...]
     net: SafetyNet
     anchors: "dict[float, Anchor]" = field(default_factory=dict)
 
-    def latent_with(self, references: UsedReferences) -> Tensor:
-        """What is coded with these references, which are one of the choices, or none."""
+    def latent_with(self, references: UsedReferences) -> Tensor | None:
+        """What is coded with these references, which are one of the choices, or none; None if that is not kept."""
         own = next((each for choice, each in zip(self.choices, self.fused, strict=True) if choice is references), None)
         return self.latent if own is None else own
 

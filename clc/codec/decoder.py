@@ -29,6 +29,7 @@ from clc.model.gain import Rate
 from clc.model.priors.banded import decode_in_bands
 from clc.model.priors.stages import Block
 from clc.model.tiles import IMAGE_MULTIPLE, LATENT_STRIDE, padded_size
+from clc.runtime.freed_memory import give_back_freed_memory
 
 _HYPER_STRIDE = IMAGE_MULTIPLE
 
@@ -148,7 +149,9 @@ class Decoder:
     ) -> Tensor:
         if self._network.in_bands(*(LATENT_STRIDE * side for side in features.shape[2:])):
             known = self._network.model.prior_references(references)
-            return decode_in_bands(self._network.model.prior, features, rate, ReadBands(coder, stack), known)
+            decoded = decode_in_bands(self._network.model.prior, features, rate, ReadBands(coder, stack), known)
+            give_back_freed_memory()
+            return decoded
 
         def read(block: Block, mean: Tensor, level: Tensor) -> Tensor:
             symbols = coder.pop(stack, flat_integers(level))

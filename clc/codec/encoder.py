@@ -28,10 +28,12 @@ from clc.model.gain import Rate
 from clc.model.limits import MAX_REFERENCES
 from clc.model.priors.banded import decode_in_bands
 from clc.model.priors.stages import Block
-from clc.model.tiles import LATENT_STRIDE
+from clc.model.tiles import LATENT_STRIDE, padded_size
 
 _ANCHORS = (90.0, 70.0, 50.0, 30.0, 10.0)
 _CANDIDATES_TO_ANALYSE = 2  # for each reference, where each candidate takes a tenth of a second or more to look at
+LATENT_KEPT = 2**25
+"""Pixels of a photo whose latent is kept; that of a larger one is made anew for each coding, in ŷ's place."""
 _TYPICAL_QUALITY = 50.0  # references are chosen for it
 
 
@@ -88,15 +90,19 @@ class Encoder:
         """
         check_image(image, self.max_pixels)
         height, width = image.shape[:2]
+        net, takes = SafetyNet(image, self._network.linear), references and self._config.takes_references
+        keeps = height * width <= LATENT_KEPT or not self._network.in_bands(padded_size(height), padded_size(width))
+        if not (keeps or takes or self._config.learns_references):
+            return Analysis(image, None, (), (), net)
         latent = self._network.analyse(image)
-        choices = self._choices(image, latent) if references and self._config.takes_references else ()
+        choices = self._choices(image, latent) if takes else ()
         if self._config.learns_references:
             choices = (self._lookup.entries(NO_REFERENCES.entries, height, width),)
         conditioned = self._network.condition(latent, choices[0].latents) if choices else latent
         fused = tuple(
             None if each.features is None else self._network.analyse(image, each.features) for each in choices
         )
-        return Analysis(image, conditioned, choices, fused, SafetyNet(image, self._network.linear))
+        return Analysis(image, conditioned if keeps else None, choices, fused, net)
 
     @torch.inference_mode()
     def code(self, analysis: Analysis, quality: float, *, always: bool = False, effort: int = 0) -> CodedImage:
@@ -207,7 +213,10 @@ class Encoder:
 
     def scaled_latent(self, analysis: Analysis, quality: float, references: UsedReferences) -> ScaledLatent:
         """What ŷ comes within half a step of, at one quality with these references, without effort."""
-        return ScaledLatent(analysis.latent_with(references), self._network.model.gain.gain(stored_quality(quality)))
+        latent, gain = analysis.latent_with(references), self._network.model.gain.gain(stored_quality(quality))
+        if latent is None:
+            return ScaledLatent(self._network.analyse(analysis.image), gain, lent=False)
+        return ScaledLatent(latent, gain)
 
     def _start(self, analysis: Analysis, quality: float, references: UsedReferences) -> tuple[ScaledLatent, Tensor]:
         """What the transforms give at one quality with these references: the latent, and z."""
@@ -226,7 +235,7 @@ class Encoder:
         if aim is None:
             scaled, hyper = self._start(analysis, quality, references)
         else:
-            scaled, hyper = ScaledLatent(aim.latent, None), aim.hyper
+            scaled, hyper = ScaledLatent(aim.latent, None, lent=False), aim.hyper
         rate = self._network.rate(quality)
         hyper_data, z_hat = self._hyper_coder.encode(hyper)
         features = self._network.features(z_hat, rate)
@@ -244,7 +253,8 @@ class Encoder:
         coder = LatentCoder(tables)
         if self._network.in_bands(*(LATENT_STRIDE * side for side in features.shape[2:])):
             bands = WrittenBands(coder, scaled, weight)
-            decoded = decode_in_bands(model.prior, features, rate, bands, model.prior_references(references))
+            known, into = model.prior_references(references), None if scaled.lent else scaled.latent
+            decoded = decode_in_bands(model.prior, features, rate, bands, known, into=into)
             return bands.close(), decoded
         aim = scaled.rows().double()
         blocks: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []

@@ -12,6 +12,8 @@ from clc.codec.scaled_latent import ScaledLatent
 from clc.errors import BitstreamError
 from clc.model.priors.banded import PartlyDecoded
 from clc.model.priors.stages import Block
+from clc.runtime.advance import Step, advanced
+from clc.runtime.freed_memory import give_back_freed_memory
 
 
 class WrittenBands:
@@ -23,11 +25,14 @@ class WrittenBands:
     def __init__(self, coder: LatentCoder, aim: ScaledLatent, weight: Tensor | None) -> None:
         self._coder, self._aim, self._weight = coder, aim, weight
         self._prepared: list[PreparedBlock] = []
+        self._done = 0
         self._symbols: NDArray[np.int16] | None = None  # of the block at hand, as they lie in memory
         self._levels: NDArray[np.uint8] | None = None
 
     def band(self, block: Block, rows: slice, mean: Tensor, level: Tensor, latent: PartlyDecoded) -> None:
         """Choose the symbols of some rows."""
+        self._done += mean.numel()
+        advanced(Step.CODING, self._done / latent.values.numel())
         weight = None if self._weight is None else block.each(self._weight)
         symbols = symbols_near(self._aim.of(block, rows), mean, level, weight)
         if self._symbols is None or self._levels is None:
@@ -36,7 +41,7 @@ class WrittenBands:
         own = _rows_of(block, rows)
         self._symbols[:, :, own] = symbols.numpy()
         self._levels[:, :, own] = level.numpy()
-        values = symbols.add_(mean)
+        values = symbols.add_(mean)  # from here on, the latent may be gone: ŷ may lie where it did
         for place, decoded in zip(latent.of(block, rows), values.chunk(len(values)), strict=True):
             place.copy_(decoded)
 
@@ -52,6 +57,7 @@ class WrittenBands:
         stack = self._coder.tables.empty()
         while self._prepared:  # a stack: the block decoded first is pushed last
             self._coder.push_prepared(stack, self._prepared.pop())
+        give_back_freed_memory()
         return self._coder.tables.close(stack)
 
 
@@ -61,9 +67,12 @@ class ReadBands:
     def __init__(self, coder: LatentCoder, stack: constriction.stream.stack.AnsCoder) -> None:
         self._coder, self._stack = coder, stack
         self._levels: NDArray[np.uint8] | None = None
+        self._done = 0
 
     def band(self, block: Block, rows: slice, mean: Tensor, level: Tensor, latent: PartlyDecoded) -> None:
         """Keep the means where the block's values will be, and the levels."""
+        self._done += mean.numel()
+        advanced(Step.DECODING, self._done / latent.values.numel())
         if self._levels is None:
             self._levels = np.empty(_shape(block, latent), np.uint8)
         self._levels[:, :, _rows_of(block, rows)] = level.numpy()

@@ -19,6 +19,7 @@ GROUP = 64
 LATENT_LIMIT = 2000.0
 """Largest magnitude of y_f in steps: far beyond what g_a gives, below `LARGEST_INPUT` of the exact layers."""
 
+_AT_ONCE = 2**22  # symbols that are prepared
 _TOTAL = 2**FREQUENCY_BITS
 # Of photos, one symbol in 17,000 at scale level 0 is not 0, and one in 300 of those is neither 1 nor -1.
 _FLAGGED = 2**12
@@ -69,12 +70,19 @@ class LatentCoder:
 
     def prepared(self, symbols: NDArray[np.integer], levels: NDArray[np.integer]) -> PreparedBlock:
         """What `push` pushes of a block, for later: zeros at level 0 take no room in it."""
-        loud = levels > 0
-        quiet = symbols[~loud]
-        nonzero = quiet != 0
-        flags = np.logical_or.reduceat(nonzero, np.arange(0, len(quiet), GROUP)) if len(quiet) else nonzero
-        within = quiet[_spread(flags, len(quiet))]
-        return PreparedBlock(symbols[loud], levels[loud], flags.astype(np.int32), within)
+        loud, quiet = [], symbols[:0]
+        flags, within = [], []
+        for start in range(0, max(1, len(symbols)), _AT_ONCE):
+            own, their_levels = symbols[start : start + _AT_ONCE], levels[start : start + _AT_ONCE]
+            coded = their_levels > 0
+            loud.append((own[coded], their_levels[coded]))
+            quiet = np.concatenate([quiet, own[~coded]])
+            ends = len(quiet) if start + _AT_ONCE >= len(symbols) else len(quiet) // GROUP * GROUP
+            flags.append(_flags_of(quiet[:ends]))
+            within.append(quiet[:ends][_spread(flags[-1], ends)])
+            quiet = quiet[ends:]
+        own, their_levels = (np.concatenate(parts) for parts in zip(*loud, strict=True))
+        return PreparedBlock(own, their_levels, np.concatenate(flags), np.concatenate(within))
 
     def push_prepared(self, stack: constriction.stream.stack.AnsCoder, block: PreparedBlock) -> None:
         """Push a block that is prepared."""
@@ -98,7 +106,15 @@ class LatentCoder:
         return symbols
 
 
-def _spread(flags: NDArray[np.integer] | NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+def _flags_of(quiet: NDArray[np.integer]) -> NDArray[np.int32]:
+    """1 for each group of 64 that has a symbol other than 0."""
+    if not len(quiet):
+        return np.empty(0, dtype=np.int32)
+    flags: NDArray[np.int32] = np.logical_or.reduceat(quiet != 0, np.arange(0, len(quiet), GROUP)).astype(np.int32)
+    return flags
+
+
+def _spread(flags: NDArray[np.int32], count: int) -> NDArray[np.bool_]:
     """Flags of groups [⌈count/64⌉] → flags of symbols [count]."""
     spread: NDArray[np.bool_] = np.repeat(flags.astype(bool), GROUP)[:count]
     return spread

@@ -12,10 +12,14 @@ _ALL = slice(None)
 
 @dataclass(frozen=True)
 class ScaledLatent:
-    """latent: [1, C, h, w]; gain: factors [1, C, 1, 1] that bring it to quantisation steps, None if it is in them."""
+    """latent: [1, C, h, w]; gain: factors [1, C, 1, 1] that bring it to quantisation steps, None if it is in them.
+
+    lent: somebody else needs the latent as it is.
+    """
 
     latent: Tensor
     gain: Tensor | None
+    lent: bool = True
 
     def rows(self, rows: slice = _ALL, channels: slice = _ALL) -> Tensor:
         """Some channels in some rows, within what the coder takes: float32 [1, c, rows, w], contiguous."""

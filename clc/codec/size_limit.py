@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from clc.codec.bitstream import MAX_SIDE, Header
 from clc.errors import BitstreamError, ImageError
 
-MAX_PIXELS = 2**26
+MAX_PIXELS = 2**27
 """Default limit of the images that a codec accepts, in either direction."""
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import typer
 
-from clc.commands.progress import progress
+from clc.commands.progress import progress, progress_of_one
 from clc.commands.standard import STANDARD, announce, write_output
 from clc.commands.tasks import Task
 from clc.errors import ClcError, OutputError
@@ -53,7 +53,11 @@ class Batch:
         """
         started = time.monotonic()
         try:
-            with progress("photos", len(self.tasks), shown=self._several and not self.quiet) as report:
+            alone = not self._several and not self.quiet
+            with (
+                progress("photos", len(self.tasks), shown=self._several and not self.quiet) as report,
+                progress_of_one(shown=alone),
+            ):
                 for task, result in zip(self.tasks, results, strict=True):
                     self._conclude(task, result, finish)
                     report(self._done + self._failed, f"{self._after / 1e6:.2f} MB")

@@ -22,7 +22,7 @@ EffortOption = Annotated[
     ),
 ]
 MaxPixelsOption = Annotated[
-    int | None, typer.Option(min=1, help="Refuse larger images, before memory is allocated for them. Default: 2^26.")
+    int | None, typer.Option(min=1, help="Refuse larger images, before memory is allocated for them. Default: 2^27.")
 ]
 FolderOption = Annotated[
     Path | None, typer.Option("--output-folder", "-O", help="Write into this folder; it is made if it is not there.")

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from clc.runtime.advance import Step, listening
+
 Report = Callable[[int, str], None]
 """Called with how many photos are done, and what they have become."""
 
@@ -36,3 +38,29 @@ def progress(what: str, total: int | None, *, shown: bool = True) -> Iterator[Re
             bar.update(task, completed=done, rate=rate, became=became)
 
         yield report
+
+
+@contextmanager
+def progress_of_one(*, shown: bool = True) -> Iterator[None]:
+    """A line on the terminal that stderr is, if it is one, while a large photo is worked on: the step, and how much of
+    it is done. Photos that take no bands show nothing.
+    """
+    if not (shown and sys.stderr.isatty()):
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
+    task = bar.add_task("", total=1.0)
+
+    def told(step: Step, share: float) -> None:
+        bar.start()
+        bar.update(task, description=step, completed=share)
+
+    try:
+        with listening(told):
+            yield
+    finally:
+        bar.stop()

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from functools import partial
@@ -19,11 +20,14 @@ Result = TypeVar("Result")
 class SideBySide:
     """What works on one item at a time, and of which copies work on others meanwhile.
 
-    device: where it computes.
+    device: where it computes. threads: cores to use at most. Raises ProfileError for threads below 1.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise ProfileError(f"threads must be at least 1, not {threads}")
         self.device = device
+        self.threads = threads
         self._copies: list[Self] = []  # that no thread has now
 
     def for_each(
@@ -31,14 +35,15 @@ class SideBySide:
     ) -> Iterator[Result]:
         """`work` with a copy of this, for each item, side by side; results in the order of the items.
 
-        jobs: so many at once, each on one core; what comes out does not depend on it. Default: one for each core, and
-        on a GPU, one. Items are taken, and held in memory, a few ahead of the results. A single item of a list has all
-        cores.
+        jobs: so many at once, each on one core; what comes out does not depend on it. Default: one for each core that
+        this may use, and on a GPU, one. Items are taken, and held in memory, a few ahead of the results. A single item
+        of a list has all cores.
         Raises what `work` and `items` raise, where their turn has come, and ProfileError for jobs below 1.
         """
         if jobs is not None and jobs < 1:
             raise ProfileError(f"jobs must be at least 1, not {jobs}")
-        threads = jobs or (len(os.sched_getaffinity(0)) if self.device.type == "cpu" else 1)
+        cores = min(len(os.sched_getaffinity(0)), self.threads or sys.maxsize)
+        threads = jobs or (cores if self.device.type == "cpu" else 1)
         if isinstance(items, Sized):
             if len(items) == 1:
                 return map(partial(work, self), items)

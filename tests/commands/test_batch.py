@@ -154,9 +154,33 @@ def test_names_stay_on_their_line(clc: Call) -> None:
 
 
 def test_a_terminal_shows_how_far_it_is_and_output_goes_where_it_is_sent() -> None:
+    shown = _on_a_terminal("compress", "in", "-O", "out", *PLAIN)
+    assert b"/5" in shown
+    assert b"out/" not in shown
+    assert len(Path("lines").read_text().splitlines()) == 6
+
+
+def test_a_terminal_shows_how_far_a_large_photo_is(world: World) -> None:
+    photo = world.test_photos / "photo-100.png"
+    shown = _on_a_terminal("compress", photo, "large.clc", "--model", "tiny", *PLAIN, before=_ALL_ARE_LARGE)
+    for step in (b"analysing", b"coding", b"drawing"):
+        assert step in shown
+    assert b"large.clc" not in shown
+    shown = _on_a_terminal("decompress", "large.clc", "decoded.png", before=_ALL_ARE_LARGE)
+    for step in (b"decoding", b"drawing"):
+        assert step in shown
+    assert Image.open("decoded.png").size == Image.open(photo).size
+
+
+_ALL_ARE_LARGE = "import clc.codec.frozen_model; clc.codec.frozen_model.BANDED_FROM = 1"
+
+
+def _on_a_terminal(*arguments: object, before: str = "") -> bytes:
+    """What a command shows there; what it prints goes into the file `lines`. before: Python that runs first."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "clc", "compress", "in", "-O", "out", *map(str, PLAIN)]
     with Path("lines").open("wb") as lines:
+        program = f"{before}\nimport runpy; runpy.run_module('clc', run_name='__main__')"
+        command = [sys.executable, "-c", program, *map(str, arguments)]
         process = subprocess.Popen(command, stdout=lines, stderr=theirs)
     os.close(theirs)
     shown = b""
@@ -167,9 +191,7 @@ def test_a_terminal_shows_how_far_it_is_and_output_goes_where_it_is_sent() -> No
         pass
     os.close(ours)
     assert process.wait() == 0
-    assert b"/5" in shown
-    assert b"out/" not in shown
-    assert len(Path("lines").read_text().splitlines()) == 6
+    return shown
 
 
 def test_interrupted_it_leaves_whole_files_alone() -> None:

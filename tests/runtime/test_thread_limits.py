@@ -27,6 +27,22 @@ def test_threads_spin_shortly_unless_the_environment_says_otherwise(
     assert _printed(code, **given) == ["False", spins]
 
 
+@pytest.mark.parametrize(
+    ("given", "asleep"), [({}, "True"), ({"GOMP_SPINCOUNT": "7"}, "False"), ({"OMP_WAIT_POLICY": "passive"}, "False")]
+)
+def test_a_team_sleeps_where_pytorch_was_imported_before(given: dict[str, str], asleep: str) -> None:
+    code = """import threading, torch
+import clc
+teams = [thread for thread in threading.enumerate() if thread.name == "clc-sleeping-team"]
+print(bool(teams))"""
+    assert _printed(code, **given) == [asleep]
+
+
+def test_no_team_sleeps_where_pytorch_is_imported_later() -> None:
+    code = "import threading, clc, torch; print(threading.active_count())"
+    assert _printed(code) == ["1"]
+
+
 @pytest.mark.parametrize(("before", "after"), [("700", "50000"), ("90000", "90000"), ("0", "0")])
 def test_garbage_is_looked_for_seldom_unless_the_program_does_so_less_often(before: str, after: str) -> None:
     code = f"import gc; gc.set_threshold({before}); import clc; print(gc.get_threshold()[0])"

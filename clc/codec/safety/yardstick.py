@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from clc.codec.linear import BLOCK, grid_shape
 from clc.codec.safety.block_errors import block_errors
 from clc.images.jpeg import LONGEST_SIDE, jpeg_file, read_jpeg
+from clc.runtime.advance import Step, advanced
 
 _SAMPLINGS = ("4:4:4", "4:2:0")
 _FIRST_GUESS = 50
@@ -80,9 +81,11 @@ class Yardstick:
     def _file(self, quality: int, sampling: str) -> list[bytes]:
         """Of a large photo, in strips, each a file of its own: libjpeg would hold the coefficients of all of it."""
         if (quality, sampling) not in self._files:
-            self._files[quality, sampling] = [
-                jpeg_file(self._image[rows], quality, sampling) for rows in self._strips()
-            ]
+            parts = self._files[quality, sampling] = []
+            for rows in self._strips():
+                parts.append(jpeg_file(self._image[rows], quality, sampling))
+                if rows.stop - rows.start < len(self._image):
+                    advanced(Step.CHECK, rows.stop / len(self._image))
         return self._files[quality, sampling]
 
     def _strips(self) -> Iterator[slice]:

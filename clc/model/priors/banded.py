@@ -107,23 +107,39 @@ def features_in_bands(prior: Prior, z_hat: Tensor, rate: Rate, rows_at_once: int
 
 
 def decode_in_bands(
-    prior: Prior, features: Tensor, rate: Rate, coder: BlockCoder, references: Tiles | None, rows_at_once: int = 0
+    prior: Prior,
+    features: Tensor,
+    rate: Rate,
+    coder: BlockCoder,
+    references: Tiles | None,
+    *,
+    into: Tensor | None = None,
+    rows_at_once: int = 0,
 ) -> Tensor:
     """ŷ float32 [1, C, h, w], in quantisation steps, of a frozen prior.
 
-    features: hyper features float32 [1, F, h, w], which hold them exactly. rows_at_once: of a band, a multiple of 16.
+    features: hyper features float32 [1, F, h, w], which hold them exactly. into: where ŷ is put, block by block; the
+    latent itself may lie there, of which each block is looked at before. rows_at_once: of a band, a multiple of 16.
     """
-    return _BandedPrior(prior, features, rate, references, rows_at_once).decode(coder)
+    return _BandedPrior(prior, features, rate, references, into, rows_at_once).decode(coder)
 
 
 class _BandedPrior:
-    def __init__(self, prior: Prior, features: Tensor, rate: Rate, references: Tiles | None, rows_at_once: int) -> None:
+    def __init__(
+        self,
+        prior: Prior,
+        features: Tensor,
+        rate: Rate,
+        references: Tiles | None,
+        into: Tensor | None,
+        rows_at_once: int,
+    ) -> None:
         self._prior, self._features, self._rate, self._references = prior, features, rate, references
         self._height, self._width = features.shape[-2:]
         self._step = rows_at_once or usual_rows(self._width)
         self._spread = prior.scale.spread(rate)
-        channels = prior.blocks[-1][1]
-        self._latent = PartlyDecoded(features.new_zeros(1, channels, self._height, self._width))
+        shape = 1, prior.blocks[-1][1], self._height, self._width
+        self._latent = PartlyDecoded(features.new_empty(shape) if into is None else into)
         self._match: Match | None = None  # latents int16 in steps of their grid, and scores
 
     def decode(self, coder: BlockCoder) -> Tensor:
@@ -213,7 +229,9 @@ class _BandedPrior:
         if done:
             latent = self._latent.values[:, block.start : block.end, seen].double()
             known = _mask(done, latent)
-            own = self._prior.own(latent * known, known, self._spread[:, block.start : block.end], own_match)
+            own = self._prior.own(
+                torch.where(known > 0, latent, 0.0), known, self._spread[:, block.start : block.end], own_match
+            )
         said = network(beginning, own, own_match, block.phases)
         cell = 2 if block.phases else 1
         above, count = (rows.start - seen.start) // cell, _count(rows) // cell
