@@ -11,7 +11,9 @@ from clc.errors import ProfileError
 
 
 def run_experiment(
-    name: Annotated[str, typer.Argument(help="table1 to table3, figure2c, 4, 5, conditioning, dkic or drift.")],
+    name: Annotated[
+        str, typer.Argument(help="table1 to table3, figure2c, 4, 5, conditioning, dkic, drift or theorem1.")
+    ],
     budget: Annotated[
         str, typer.Option(help="smoke (minutes), short or small (hours on a CPU) or paper (a GPU).")
     ] = "smoke",
@@ -33,11 +35,19 @@ def run_experiment(
     ] = None,
     runs: Annotated[Path, typer.Option(help="Folder for checkpoints of interrupted runs.")] = Path("runs"),
     device: Annotated[str, typer.Option(help="What training runs on: cpu, cuda or cuda:N.")] = "cpu",
+    dictionary: Annotated[
+        str | None,
+        typer.Option(
+            help="For theorem1: the dictionary whose keys are searched. Default: that of the default model.",
+            metavar="DICTIONARY",
+        ),
+    ] = None,
     store: StoreOption = None,
 ) -> None:
     """Train and measure the variants of an experiment under one budget; print the table. Run again to go on.
 
     With CLC_DATA, a folder of Parquet photo packs, it runs on Kodak and on collections; without, on bundled photos.
+    theorem1 trains nothing and needs no photos: it simulates the bound, and says what it does not find.
     """
     from clc.api import DEFAULT, find_model
     from clc.codec.artifacts import read_config
@@ -47,9 +57,17 @@ def run_experiment(
     from clc.model.config import Conditioning
     from clc.store import Store
     from clc.store.shipped import LayeredStore
+    from clc.theory.theorem1 import NAME as THEOREM_1
     from pipelines.runtime.server import require_server, server_needed, start_server
 
     logging.getLogger("clc").setLevel(logging.INFO)
+    if name == THEOREM_1:
+        if anchor is not None or start is not None or device != "cpu":
+            raise ProfileError("theorem1 simulates the bound, on the CPU; leave --anchor, --from and --device out")
+        _simulate(budget, dictionary, store)
+        return
+    if dictionary is not None:
+        raise ProfileError(f"experiment {name} builds its own dictionaries; --dictionary is for theorem1")
     chosen, spent = find_experiment(name), find_budget(budget)
     if anchor is not None and chosen.trained:
         raise ProfileError(f"experiment {name} trains its own anchor; --anchor is for figure2c and drift")
@@ -74,3 +92,21 @@ def run_experiment(
     require_server()
     with server_needed():
         experiment(name, spent, Store(store).url, runs, anchor or DEFAULT, start, device)
+
+
+def _simulate(budget: str, dictionary: str | None, store: str | None) -> None:
+    """theorem1: seconds to minutes of arithmetic, so no flow."""
+    from clc.api import DEFAULT, find_model
+    from clc.store import Kind
+    from clc.store.shipped import LayeredStore
+    from clc.theory.sweeps import find_simulation_budget
+    from clc.theory.theorem1 import NAME, simulated
+    from clc.theory.theorem1_table import markdown
+
+    spent, opened = find_simulation_budget(budget), LayeredStore(store)
+    dictionary = dictionary or find_model(opened, DEFAULT).attributes.get("dictionary")
+    if dictionary is None:
+        raise ProfileError("the default model was trained without a dictionary; name one with --dictionary")
+    version = simulated(spent, opened.get(Kind.DICTIONARY, dictionary), store=opened)
+    opened.aliases.set(Kind.RESULTS, NAME, version)
+    typer.echo(f"{markdown(version)}\n\n{version}: `clc report {version.short_id}`")

@@ -8,6 +8,7 @@ import typer
 from clc.commands.options import OverwriteOption, StoreOption
 from clc.commands.outputs import check_page
 from clc.commands.standard import announce
+from clc.errors import ProfileError
 from clc.store import Kind, Store
 
 
@@ -30,7 +31,16 @@ def report(
     overwrite = force or out is None
     check_page(path, store=opened, overwrite=overwrite)
 
-    from clc.evaluation.report.page import write_report
+    from clc.theory.theorem1 import is_simulation
 
-    write_report(version, path, published, overwrite=overwrite)
+    if is_simulation(version):
+        from clc.evaluation.report.theorem_page import write_theorem
+
+        if published is not None:
+            raise ProfileError(f"{version} is a simulation, of which nothing is published; leave --published out")
+        write_theorem(version, path, overwrite=overwrite)
+    else:
+        from clc.evaluation.report.page import write_report
+
+        write_report(version, path, published, overwrite=overwrite)
     announce(str(path), f"report of {version}")

@@ -11,6 +11,7 @@ from clc.experiments import dkic
 from clc.experiments.budgets import Budget
 from clc.experiments.data_sets import DATA, DataSet, collections, general, limited
 from clc.model.config import Ablation, Conditioning, ReferenceSource
+from clc.theory.theorem1 import NAME as THEOREM_1
 
 Changes = Mapping[str, Mapping[str, Any]]
 
@@ -174,5 +175,5 @@ EXPERIMENTS = {
 def find_experiment(name: str) -> Experiment:
     """An experiment by name. Raises ProfileError naming those there are."""
     if name not in EXPERIMENTS:
-        raise ProfileError(f"no experiment is called {name!r}; use one of: {', '.join(EXPERIMENTS)}")
+        raise ProfileError(f"no experiment is called {name!r}; use one of: {', '.join([*EXPERIMENTS, THEOREM_1])}")
     return EXPERIMENTS[name]

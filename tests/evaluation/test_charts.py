@@ -1,8 +1,9 @@
 import math
 
+import numpy as np
 import pytest
 
-from clc.evaluation.report.charts import Curve, Point, nice_ticks, rd_chart
+from clc.evaluation.report.charts import Curve, Point, nice_ticks, power_chart, power_ticks, rd_chart
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,27 @@ def test_published_points_do_not_stretch_the_axes():
     assert (both.rates, both.qualities) == (alone.rates, alone.qualities)
     assert both.curves[1].points[0].x > both.right
     assert rd_chart("t", "y", [dashed]) is None
+
+
+def test_on_logarithmic_axes_a_power_is_a_straight_line_and_every_decade_is_as_wide():
+    curve = Curve("power", "clc", tuple(Point(x, 3.0 * x**-0.5, "") for x in (1.0, 10.0, 100.0, 1000.0)))
+    chart = power_chart("title", "x", "y", [curve])
+
+    [placed] = chart.curves
+    assert np.allclose(np.diff([point.x for point in placed.points], n=2), 0.0)
+    assert np.allclose(np.diff([point.y for point in placed.points], n=2), 0.0)
+    assert [tick.label for tick in chart.x_ticks] == ["1", "10", "100", "1000"]
+    assert chart.left < placed.points[0].x < placed.points[-1].x < chart.right
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-1.0, 0.0, [0.1, 0.2, 0.5, 1.0]),
+        (0.0, 3.0, [1.0, 10.0, 100.0, 1000.0]),
+        (-6.0, 6.0, [1e-6, 1e-4, 1e-2, 1e0, 1e2, 1e4, 1e6]),
+        (0.05, 0.25, [1.2, 1.4, 1.6]),
+    ],
+)
+def test_logarithmic_ticks_are_few_and_round(low, high, expected):
+    assert power_ticks(low, high) == expected

@@ -105,6 +105,57 @@ def rd_chart(title: str, y_title: str, curves: Sequence[Curve]) -> Chart | None:
     )
 
 
+def power_chart(title: str, x_title: str, y_title: str, curves: Sequence[Curve]) -> Chart:
+    """Place curves of positive points on logarithmic axes, where powers are straight lines; its range is in decades.
+
+    Raises ValueError if there is no measured point.
+    """
+    logs = [
+        replace(
+            curve, points=tuple(Point(math.log10(point.x), math.log10(point.y), point.label) for point in curve.points)
+        )
+        for curve in curves
+    ]
+    points = [point for curve in logs if curve.measured for point in curve.points]
+    across, upward = _widened([point.x for point in points]), _widened([point.y for point in points])
+
+    def x_of(value: float) -> float:
+        return _LEFT + (value - across[0]) / (across[1] - across[0]) * (WIDTH - _LEFT - _RIGHT)
+
+    def y_of(value: float) -> float:
+        return HEIGHT - _BOTTOM - (value - upward[0]) / (upward[1] - upward[0]) * (HEIGHT - _TOP - _BOTTOM)
+
+    return Chart(
+        title=title,
+        rates=across,
+        qualities=upward,
+        x_title=x_title,
+        y_title=y_title,
+        x_ticks=tuple(Tick(x_of(math.log10(value)), f"{value:g}") for value in power_ticks(*across)),
+        y_ticks=tuple(Tick(y_of(math.log10(value)), f"{value:g}") for value in power_ticks(*upward)),
+        curves=tuple(
+            replace(curve, points=tuple(Point(x_of(point.x), y_of(point.y), point.label) for point in curve.points))
+            for curve in logs
+        ),
+    )
+
+
+def power_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between 10^low and 10^high: powers of ten, not all where that leaves many; 2 and 5 times such too
+    where it leaves few; below a whole decade those of `nice_ticks`.
+
+    >>> power_ticks(-1.0, 0.0)
+    [0.1, 0.2, 0.5, 1.0]
+    """
+    if high - low < 1.0:
+        return [tick for tick in nice_ticks(10.0**low, 10.0**high) if tick > 0.0]
+    first, last = math.floor(low), math.ceil(high)
+    factors = (1, 2, 5) if high - low < 2.5 else (1,)
+    step = max(1, round((high - low) / _TICKS))
+    ticks = [factor * 10.0**power for power in range(first, last + 1, step) for factor in factors]
+    return [float(f"{tick:.1g}") for tick in ticks if low <= math.log10(tick) <= high]
+
+
 def nice_ticks(low: float, high: float) -> list[float]:
     """The multiples of 1, 2 or 5 times a power of ten in low ≤ x ≤ high, about `_TICKS` of them; low < high."""
     power = 10.0 ** math.floor(math.log10((high - low) / _TICKS))

@@ -6,11 +6,9 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from itertools import groupby
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
@@ -25,6 +23,7 @@ from clc.evaluation.measure.metrics import ms_ssim_db
 from clc.evaluation.report.charts import Chart, Curve, Point, rd_chart
 from clc.evaluation.report.lineage_chart import lineage_columns
 from clc.evaluation.report.panels import DISPLAY_WIDTH
+from clc.evaluation.report.templates import fixed, resource, template
 from clc.evaluation.results import ImageRow, PanelRow
 from clc.runtime.files import write_page
 from clc.store import Version
@@ -101,9 +100,9 @@ def render_report(version: Version, published: str | None = None) -> str:
     rows = image_rows(version)
     means = summary(version)
     curves = _published_curves(version, published) if published else []
-    script = _resource("page.js")
+    script = resource("page.js")
     styles = _styles(codec_names(version))
-    return _template().render(
+    return template("page.html.j2").render(
         version=version,
         attributes=version.attributes,
         statistics=version.statistics,
@@ -122,6 +121,7 @@ def render_report(version: Version, published: str | None = None) -> str:
         picture_quality=PICTURE_QUALITY,
         display_width=DISPLAY_WIDTH,
         lineage=lineage_columns(version),
+        style=resource("page.css"),
         script=script,
         # Only this script runs: not one that a photo's name might smuggle in.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -317,50 +317,5 @@ def _uri(image: Image.Image) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "change": _change,
-        "fixed": _fixed,
-        "key": _key,
-        "ms_ssim_db": ms_ssim_db,
-        "percent": _percent,
-    }
-    return environment.from_string(_resource("page.html.j2"))
-
-
-def _resource(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text("utf-8")
-
-
-def _change(fraction: float) -> str:
-    """-0.123 → "12.3 % smaller"."""
-    percent = round(100 * abs(fraction), 1)
-    if percent == 0.0:
-        return "equal in size"
-    return f"{percent}\N{NO-BREAK SPACE}% {'smaller' if fraction < 0 else 'larger'}"
-
-
 def _decibels(value: float) -> str:
-    return "lossless" if math.isinf(value) else f"{_fixed(value, 2)} dB"
-
-
-def _fixed(value: float, decimals: int) -> str:
-    """A number for a table; a dash where there is none."""
-    if math.isnan(value):
-        return "–"
-    return "∞" if math.isinf(value) else f"{value:,.{decimals}f}"
-
-
-def _percent(fraction: float) -> str:
-    """-0.123 → "−12.3"."""
-    return f"{100 * fraction:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _key(value: float) -> str:
-    """A number as the page's script sorts by it; empty for one that is unknown."""
-    if math.isnan(value):
-        return ""
-    return "Infinity" if math.isinf(value) else repr(value)
+    return "lossless" if math.isinf(value) else f"{fixed(value, 2)} dB"
