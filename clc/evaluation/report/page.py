@@ -111,7 +111,7 @@ def render_report(version: Version, published: str | None = None) -> str:
     rows = image_rows(version)
     means = summary(version)
     curves = _published_curves(version, published) if published else []
-    script = resource("page.js")
+    script = resource("downloads.js") + resource("page.js")
     styles = _styles(codec_names(version))
     return template("page.html.j2").render(
         version=version,
