@@ -40,8 +40,8 @@ class ImageRow:
 class PanelRow:
     """One photo beside what a codec makes of it; pictures are lossless WebP at display size.
 
-    references: a sheet of what was used of the dictionary, None where nothing was; trust: how much
-    of each place came from them, black to white.
+    references: a sheet of what was used of the dictionary, None where nothing was or can be shown; trust: how much
+    of each place came from them, black to white; referred: whether references were used, None where that was not noted.
     """
 
     image_id: str
@@ -53,6 +53,7 @@ class PanelRow:
     reconstruction: bytes
     references: bytes | None
     trust: bytes | None = None
+    referred: bool | None = None
 
 
 IMAGES_SCHEMA = pa.schema(
@@ -83,6 +84,7 @@ PANELS_SCHEMA = pa.schema(
         pa.field("reconstruction", pa.binary(), metadata=DERIVED),
         pa.field("references", pa.binary(), metadata=DERIVED),
         pa.field("trust", pa.binary(), metadata=DERIVED),
+        pa.field("referred", pa.bool_(), metadata=DERIVED),
     ]
 )
 

@@ -11,9 +11,10 @@ from PIL import Image
 
 from clc.errors import OutputError, ProfileError
 from clc.evaluation.report.page import comparisons, render_report, write_report
-from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, to_table
-from clc.images.patch import decode_patch
+from clc.evaluation.results import IMAGES_SCHEMA, PANELS_SCHEMA, ImageRow, PanelRow, to_table
+from clc.images.patch import decode_patch, encode_patch
 from clc.store import Kind, Recipe, Store, Version
+from clc.store.shipped import LayeredStore
 
 HOSTILE = """<script>alert("x")</script>&'.jpg"""
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -76,7 +77,7 @@ def test_the_page_loads_nothing_and_runs_only_its_own_script(page):
     assert f"script-src 'sha256-{digest}'" in page
     for _, attributes in elements:
         for name in ("src", "href", "srcset", "style"):
-            assert (attributes.get(name) or "data:").startswith("data:")
+            assert (attributes.get(name) or "data:").startswith(("data:", "#"))
         assert not any(name.startswith("on") for name in attributes)
     assert not re.search(r"url\((?!#plot)|@import|https?://(?!www\.w3\.org/2000/svg)", page)
 
@@ -108,7 +109,7 @@ def test_a_dictionary_without_pictures_costs_the_references_only(run, store, pho
     assert shown == [
         f"a: {name}" for name in ("original", "trust in references", "clc", "clc, no references", "JPEG", "WebP")
     ]
-    assert "No references are shown" in page.text
+    assert "No references are shown: the dictionary is here without pictures of its entries." in page.text
 
 
 def test_a_version_always_gives_the_same_page(page, version):
@@ -155,9 +156,10 @@ def kodak(images: list[ImageRow]) -> list[ImageRow]:
     return [replace(row, height=sides[int(row.image_id) % 2], width=sides[1 - int(row.image_id) % 2]) for row in images]
 
 
-def published(store: Store, images: list[ImageRow]) -> Version:
-    """A results version with these numbers."""
-    with store.draft(Kind.RESULTS, Recipe(stage="evaluate", stage_version=1)) as draft:
+def published(store: Store, images: list[ImageRow], **attributes: object) -> Version:
+    """A results version with these numbers, of the photos "same"."""
+    recipe = Recipe(stage="evaluate", stage_version=1, config={"of": str(attributes)}, inputs={"photos": "photos/same"})
+    with store.draft(Kind.RESULTS, recipe) as draft:
         with draft.table("images", IMAGES_SCHEMA) as table:
             table.write(to_table(images, IMAGES_SCHEMA))
         with draft.table("panels", PANELS_SCHEMA) as table:
@@ -171,6 +173,7 @@ def published(store: Store, images: list[ImageRow]) -> Version:
             "dictionary": None,
             "panel_quality": 50.0,
             "about": {},
+            **attributes,
         }
         draft.statistics |= {"source": "numbers", "skipped": [], "failures": []}
         return draft.publish()
@@ -207,7 +210,7 @@ def test_published_curves_are_dashed_and_in_a_table_of_their_own(store):
     page = render_report(version, "kodak")
     without = render_report(version)
 
-    assert page.count('<g class="curve published0 published">') == 1
+    assert page.count('<g class="curve published0 published"') == 1
     assert "stroke-dasharray" in page.partition(".published .line")[2].partition("}")[0]
     assert "Against published points of kodak, which were not measured here" in page
     assert "VTM 9.1" not in without
@@ -252,6 +255,110 @@ def test_the_page_does_not_answer_what_the_interval_leaves_open(store):
 
     assert "The interval includes zero" in text
     assert "References save" not in text
+
+
+def default_model() -> str:
+    return LayeredStore("memory://none").get(Kind.MODEL, "default").short_id
+
+
+def words(version: Version) -> str:
+    return " ".join(Page(render_report(version)).text.replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def test_the_headline_says_which_model_and_how_little_it_was_trained(store):
+    about = {"preset": "tiny", "steps": 300, "epochs": None}
+
+    assert f"Model {'e' * 16}, preset tiny, 300 steps: file size against quality on 6 photos" in words(
+        published(store, rows(clc=1.0), about=about)
+    )
+    assert "preset tiny, 20 minutes: file size" in words(
+        published(store, rows(clc=1.0), about={"preset": "tiny", "minutes": 20, "steps": None})
+    )
+
+
+def test_beside_it_stands_what_the_model_that_ships_gives_on_the_same_photos(store):
+    version = published(store, rows(clc=2.0))
+    assert f"The model that ships, {default_model()}, has not been measured on these photos in this store" in words(
+        version
+    )
+    assert f"clc evaluate --model {default_model()} --dataset numbers" in words(version)
+
+    with store.draft(Kind.RESULTS, Recipe(stage="other", stage_version=1, inputs={"photos": "photos/other"})) as draft:
+        with draft.table("images", IMAGES_SCHEMA) as table:
+            table.write(to_table(rows(clc=1.0), IMAGES_SCHEMA))
+        draft.attributes |= {"model": default_model(), "codecs": [{"name": "clc", "qualities": [0]}]}
+        draft.publish()
+    assert "has not been measured on these photos" in words(version)
+
+    published(store, rows(clc=1.0), model=default_model())
+    assert (
+        f"Beside it, the model that ships, {default_model()}, on the same 6 photos: at equal PSNR files of this one "
+        "are 100.0 % larger; at equal MS-SSIM files of this one are 100.0 % larger."
+    ) in words(version)
+
+
+def test_the_model_that_ships_is_named_and_stands_beside_nothing(store):
+    text = words(published(store, rows(clc=1.0), model=default_model(), about={"preset": "base", "steps": 0}))
+
+    assert "Model default: file size against quality" in text
+    assert "It ships with CLC." in text
+    assert "0 steps" not in text
+    assert "has not been measured" not in text
+
+
+def test_no_sentence_speaks_of_one_metric_alone_where_the_other_says_the_opposite(store):
+    with_references = [replace(row, psnr=row.psnr + 1.0, ms_ssim=row.ms_ssim - 0.01) for row in rows(clc=1.0)]
+    text = words(published(store, with_references + rows(bare=1.0)))
+
+    assert (
+        "By PSNR, references save more bits than they cost; by MS-SSIM, references cost more bits than they save."
+        in text
+    )
+    assert "References save more bits than they cost here" not in text
+    assert re.search(r"at equal PSNR, .* smaller at the high end\..* At equal MS-SSIM: [0-9.]+ % larger\.", text)
+
+
+def test_no_time_is_shown_as_none(store):
+    quick = [replace(row, encode_seconds=0.00423, decode_seconds=0.125) for row in rows(JPEG=1.0)]
+    page = render_report(published(store, quick))
+
+    assert ">0.0042<" in page
+    assert ">0.12<" in page
+    assert ">0.00<" not in page
+
+
+def test_photos_are_counted_as_photos(store):
+    some = [row for row in rows(clc=1.0, JPEG=2.0) if (row.image_id, row.codec) != ("5", "clc")]
+    text = words(published(store, some))
+
+    assert "file size against quality on 5 of 6 photos" in text
+    assert f"6 photos, {len(some)} measurements" in text
+
+
+@pytest.mark.parametrize(
+    ("referred", "expected"),
+    [
+        (False, "No references are shown: they did not pay for this photo."),
+        (True, "No references are shown: the dictionary is here without pictures of its entries."),
+        (None, "they did not pay for this photo, or the dictionary is here without pictures of its entries."),
+    ],
+)
+def test_why_no_references_are_shown_is_said_where_it_is_known(referred, expected, store, picture):
+    shown = encode_patch(picture(0, 64, 64))
+    panel = PanelRow("0", "clc", 1.0, 1.0, 30.0, shown, shown, None, None, referred)
+    recipe = Recipe(stage="evaluate", stage_version=1)
+    with store.draft(Kind.RESULTS, recipe) as draft:
+        for name, table_rows, schema in (("images", rows(clc=1.0), IMAGES_SCHEMA), ("panels", [panel], PANELS_SCHEMA)):
+            with draft.table(name, schema) as table:
+                table.write(to_table(table_rows, schema))
+        draft.attributes |= {
+            "photos": 6, "model": "e" * 16, "dictionary": "d" * 16, "dictionary_entries": 1, "references_per_tile": 1,
+            "codecs": [{"name": "clc", "qualities": [0, 1, 2, 3]}],
+        }  # fmt: skip
+        draft.statistics |= {"skipped": [], "failures": []}
+        version = draft.publish()
+
+    assert expected in words(version)
 
 
 def test_a_report_is_written_whole_and_replaces_an_older_one(version, tmp_path):

@@ -189,11 +189,70 @@ function comparable(panel) {
   });
   stage.addEventListener("pointermove", (event) => { if (event.buttons & 1) follow(event); });
   slider.addEventListener("input", show);
+  slider.addEventListener("keydown", (event) => { // its own steps, of a tenth of a percent, hardly show
+    const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -5, PageUp: 5 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    slider.value = Number(slider.value) + 2 * step * (event.shiftKey ? 5 : 1);
+    show();
+  });
   for (const select of choices) select.addEventListener("change", show);
   panel.querySelector(".compare").append(stage, make("div", { class: "choices" }, choices[0], slider, choices[1]));
   show();
 }
 
+// ---- legends: a click on a name hides its curves, another one shows them
+
+function toggle(entry) {
+  const name = entry.dataset.curve;
+  const curves = [...document.querySelectorAll(".curve")].filter((curve) => curve.dataset.curve === name);
+  const button = make("button", { type: "button", "aria-pressed": "true" }, ...entry.childNodes);
+  entry.append(button);
+  button.addEventListener("click", () => {
+    const shown = button.getAttribute("aria-pressed") === "false";
+    button.setAttribute("aria-pressed", String(shown));
+    for (const curve of curves) curve.classList.toggle("off", !shown);
+  });
+}
+
+// ---- a narrow page: sections are folded, and each cell says what it is
+
+function labelled(table) {
+  const labels = [...table.tHead.rows[0].cells].flatMap((cell) => Array(cell.colSpan).fill(cell.textContent));
+  for (const row of table.tBodies[0].rows) {
+    let column = 0;
+    for (const cell of row.cells) {
+      if (cell.tagName === "TD") cell.dataset.label = labels[column];
+      column += cell.colSpan;
+    }
+  }
+  table.classList.add("labelled");
+}
+
+function unfold() { // a link must lead to something
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  if (!target) return;
+  if (target.matches("details")) target.open = true;
+  for (const inner of target.querySelectorAll(":scope > details")) inner.open = true;
+  target.scrollIntoView();
+}
+
+const folds = [...document.querySelectorAll("details.fold")];
+if (matchMedia("(max-width: 36rem)").matches) for (const fold of folds) fold.open = false;
+addEventListener("hashchange", unfold);
+let foldedBefore = [];
+addEventListener("beforeprint", () => {
+  foldedBefore = folds.filter((fold) => !fold.open && !fold.querySelector("#photos")); // one page a photo is for the CSV
+  for (const fold of foldedBefore) fold.open = true;
+});
+addEventListener("afterprint", () => { for (const fold of foldedBefore) fold.open = false; });
+
+document.querySelectorAll("table").forEach(labelled);
 document.querySelectorAll("svg.chart").forEach(zoomable);
 document.querySelectorAll("table.sortable").forEach(sortable);
+document.querySelectorAll(".legend li").forEach(toggle);
 document.querySelectorAll(".panel").forEach(comparable);
+document.querySelectorAll("table").forEach(withCsv);
+document.querySelectorAll("svg.chart").forEach(withPng);
+unfold();
+

@@ -21,6 +21,7 @@ from clc.evaluation.compare.rate_difference import RateDifference, rate_differen
 from clc.evaluation.compare.summary import SummaryRow, codec_names, common_images, image_rows, summary
 from clc.evaluation.measure.metrics import ms_ssim_db
 from clc.evaluation.report.charts import Chart, Curve, Point, rd_chart
+from clc.evaluation.report.headline import headline, whether_references_help
 from clc.evaluation.report.lineage_chart import lineage_columns
 from clc.evaluation.report.panels import DISPLAY_WIDTH
 from clc.evaluation.report.templates import fixed, resource, template
@@ -90,8 +91,18 @@ class Figure:
     detail: Detail | None
 
 
+@dataclass(frozen=True)
+class Panel:
+    """The pictures of one photo. no_references: why none of the dictionary are among them, "" if they are."""
+
+    image_id: str
+    no_references: str
+    figures: list[Figure]
+
+
 def render_report(version: Version, published: str | None = None) -> str:
-    """The page of a `results` version as HTML. The same version gives the same page, byte for byte.
+    """The page of a `results` version as HTML. The same version gives the same page, byte for byte,
+    unless its store gains results of the model that ships on the same photos.
 
     published: the data set whose published curves are drawn beside the measured ones, dashed.
     Raises ProfileError if there is no such data set or the results are not of all its photos, CorruptArtifactError if
@@ -100,7 +111,7 @@ def render_report(version: Version, published: str | None = None) -> str:
     rows = image_rows(version)
     means = summary(version)
     curves = _published_curves(version, published) if published else []
-    script = resource("page.js")
+    script = resource("downloads.js") + resource("page.js")
     styles = _styles(codec_names(version))
     return template("page.html.j2").render(
         version=version,
@@ -117,6 +128,8 @@ def render_report(version: Version, published: str | None = None) -> str:
         means=means,
         rows=rows,
         panels=_panels(version, rows, styles),
+        headline=None if "experiment" in version.attributes else headline(version),
+        whether_references_help=whether_references_help,
         box=_BOX,
         picture_quality=PICTURE_QUALITY,
         display_width=DISPLAY_WIDTH,
@@ -238,13 +251,26 @@ def _charts(means: Sequence[SummaryRow], published: Sequence[PublishedCurve], st
     return [chart for chart in charts if chart is not None]
 
 
-def _panels(version: Version, rows: Sequence[ImageRow], styles: Mapping[str, str]) -> list[tuple[str, list[Figure]]]:
+def _panels(version: Version, rows: Sequence[ImageRow], styles: Mapping[str, str]) -> list[Panel]:
     panels = [PanelRow(**row) for row in version.table("panels").to_pylist()]
     pixels = {row.image_id: row.height * row.width for row in rows}
     return [
-        (image_id, _figures(list(group), pixels[image_id], styles))
-        for image_id, group in groupby(panels, key=lambda row: row.image_id)
+        Panel(image_id, _why_no_references(version, group), _figures(group, pixels[image_id], styles))
+        for image_id, found in groupby(panels, key=lambda row: row.image_id)
+        for group in [list(found)]
     ]
+
+
+def _why_no_references(version: Version, rows: Sequence[PanelRow]) -> str:
+    """Empty if they are shown, or if there is no dictionary."""
+    first = rows[0]
+    if any(row.references is not None for row in rows) or not version.attributes.get("dictionary"):
+        return ""
+    if first.referred is None:
+        return "they did not pay for this photo, or the dictionary is here without pictures of its entries"
+    if first.referred:
+        return "the dictionary is here without pictures of its entries"
+    return "they did not pay for this photo"
 
 
 def _figures(rows: list[PanelRow], pixels: int, styles: Mapping[str, str]) -> list[Figure]:

@@ -78,6 +78,7 @@ def _panel_row(photo: Photo, codec: ImageCodec, quality: float, patch_of: PatchO
         reconstruction=encode_patch(display(decoded)),
         references=_references_of(codec.codec, data, patch_of) if isinstance(codec, Clc) else None,
         trust=_trust_in(codec, data, display(photo.pixels)) if isinstance(codec, Clc) else None,
+        referred=Bitstream.from_bytes(data).header.references > 0 if isinstance(codec, Clc) else None,
     )
 
 

@@ -23,6 +23,7 @@ def template(name: str) -> jinja2.Template:
         "key": _key,
         "ms_ssim_db": ms_ssim_db,
         "percent": _percent,
+        "seconds": _seconds,
     }
     return environment.get_template(name)
 
@@ -57,3 +58,12 @@ def _key(value: float) -> str:
     if math.isnan(value):
         return ""
     return "Infinity" if math.isinf(value) else repr(value)
+
+
+def _seconds(value: float) -> str:
+    """With two decimals, or as many as show two digits that are not 0: JPEG takes thousandths.
+
+    >>> [_seconds(value) for value in (2.0, 0.125, 0.00423)]
+    ['2.00', '0.12', '0.0042']
+    """
+    return fixed(value, 2) if value == 0.0 or value >= 0.095 else fixed(value, 1 - math.floor(math.log10(value)))
