@@ -9,6 +9,7 @@ others refer to). `alone` is CLC with every photo by itself. Bytes are those of 
 """
 
 import argparse
+import math
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -41,6 +42,9 @@ def main() -> None:
     parser.add_argument("--split", choices=("reference", "test"), help="photos of one split only")
     parser.add_argument("--limit", type=int, help="the first LIMIT photos of a scene only")
     parser.add_argument("--qualities", type=float, nargs="+", default=(30.0, 55.0))
+    parser.add_argument(
+        "--alone", action=argparse.BooleanOptionalAction, default=True, help="also with every photo by itself"
+    )
     parser.add_argument("--rivals", nargs="*", default=[rival.name for rival in rivals()])
     options = parser.parse_args()
     print_machine()
@@ -71,9 +75,11 @@ def _row(
     size, streams, decoded, parents = _packed(inputs, names, quality, True, options)
     keys = {parent for own in parents for parent in own}
     decibels = mean_psnr(pictures, decoded)
-    alone = at_decibels(
-        lambda step: _packed(inputs, names, 10.0 * step, False, options)[::2], 1, 10, pictures, decibels
-    )
+    alone = math.nan
+    if options.alone:
+        alone = at_decibels(
+            lambda step: _packed(inputs, names, 10.0 * step, False, options)[::2], 1, 10, pictures, decibels
+        )
     shares = [
         f"{100 * size / at_decibels(partial(_coded, rival, pictures), rival.worst, rival.best, pictures, decibels):.1f}"
         for rival in others

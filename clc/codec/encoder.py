@@ -209,6 +209,7 @@ class Encoder:
         header = self._header(analysis, quality, references)
         checksum = latent_checksum(decoded, references)
         stream = Bitstream(header, references.entries, hyper, latent, checksum, references.corners)
+        stream = replace(stream, displacements=references.displacements)
         return CodedLatent(stream, aim.latent, decoded, features, references)
 
     def _encode_latent(self, aim: Aim, features: Tensor, rate: Rate, references: Tensor | None) -> tuple[bytes, Tensor]:
