@@ -41,8 +41,10 @@ def main() -> None:
     parser.add_argument("--split", choices=("reference", "test"), help="photos of one split only")
     parser.add_argument("--limit", type=int, help="the first LIMIT photos of a scene only")
     parser.add_argument("--qualities", type=float, nargs="+", default=(30.0, 55.0))
+    parser.add_argument(
+        "--alone", action=argparse.BooleanOptionalAction, default=True, help="also with every photo by itself"
+    )
     parser.add_argument("--rivals", nargs="*", default=[rival.name for rival in rivals()])
-    parser.add_argument("--without-alone", action="store_true", help="do not search what each photo alone takes")
     options = parser.parse_args()
     print_machine()
     chosen = [rival for rival in rivals() if rival.name in options.rivals]
@@ -72,9 +74,8 @@ def _row(
     size, streams, decoded, parents = _packed(inputs, names, quality, True, options)
     keys = {parent for own in parents for parent in own}
     decibels = mean_psnr(pictures, decoded)
-    if options.without_alone:
-        more = "-"
-    else:
+    more = "-"
+    if options.alone:
         alone = at_decibels(
             lambda step: _packed(inputs, names, 10.0 * step, False, options)[::2], 1, 10, pictures, decibels
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clc.archive.container import ArchiveReader
 from clc.archive.contents import MemberRow
-from clc.archive.framing import Label
+from clc.archive.framing import WORK_KEY_BYTES, Label
 from clc.archive.writer import ArchiveWriter
 from clc.codec.references.artifact import GivenStreams, ReferencesConfig, locate_photos, references
 from clc.errors import ArchiveError
@@ -22,12 +22,15 @@ def archive_of_references(made: Version, dictionary: Version, photos: PhotoSourc
     """
     where = locate_photos(dictionary, photos)
     files = {each.image_id: each.data for each in photos.encoded() if each.image_id in where.values()}
+    settings = bytes.fromhex(made.id)
     with output.open("xb") as file:
         writer = ArchiveWriter(file)
+        writer.begin(settings)
         for row in made.table("pictures", columns=["photo_sha256", "stream"]).to_pylist():
             name = where[row["photo_sha256"]]
             sha256 = hashlib.sha256(files[name]).digest()
-            number = writer.add_stream(row["stream"], Label(bytes.fromhex(made.id), sha256, name))
+            work = hashlib.sha256(settings + sha256).digest()[:WORK_KEY_BYTES]
+            number = writer.add_stream(row["stream"], Label(work, name))
             writer.add_member(MemberRow(name, number, sha256, len(files[name]), 0, 0))
         writer.close()
         return writer.size

@@ -1,5 +1,7 @@
 """Images to `.clc` bytes: analysis, the choice of references, entropy coding, and a look at what comes out."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -244,6 +246,7 @@ class Encoder:
         header = self._header(analysis, quality, references)
         checksum = latent_checksum(decoded, references)
         stream = Bitstream(header, references.entries, hyper_data, latent, checksum, references.corners)
+        stream = replace(stream, displacements=references.displacements)
         return CodedLatent(stream, decoded, features, references)
 
     def _encode_latent(
