@@ -39,6 +39,7 @@ _NARROW_CONVOLUTIONS: Sizes = {
 DKIC = "DKIC"
 """The row with all of it."""
 _SLICES = 5
+_NETWORK_ALONE: Sizes = {"always_references": True}  # what is hardly trained is not coded in another way instead
 _CROP, _NARROW_CROP = 256, 128  # pixels along each side
 
 
@@ -55,7 +56,8 @@ def changes(budget: Budget) -> Iterator[tuple[str, Mapping[str, Mapping[str, Any
 
     def row(transform: Sizes | None = None, **other: Any) -> Mapping[str, Mapping[str, Any]]:
         model = {"preset": "dkic", "conditioning": "none", "transform": transform or sizes, "prior": {**prior, **other}}
-        return {"model": model, "training": {"crop": _NARROW_CROP if budget.narrow else _CROP}}
+        training = {"crop": _NARROW_CROP if budget.narrow else _CROP}
+        return {"model": model, "training": training, "evaluation": _NETWORK_ALONE}
 
     yield DKIC, row()
     yield "fixed kernels in g_a and g_s", row({**sizes, "kernels": "fixed"})
