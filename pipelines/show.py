@@ -17,8 +17,8 @@ from clc.evaluation.compare.rate_difference import rate_difference
 from clc.evaluation.compare.summary import summary
 from clc.evaluation.report.charts import HEIGHT, WIDTH, Chart, Curve, Point, rd_chart
 from clc.images.patch import decode_patch
+from clc.production.archiving import Packing
 from clc.production.drift import Drift
-from clc.production.packing import Packing
 from clc.production.promotion import Promotion
 from clc.store import Kind, Store, Version
 from clc.store.layout import MANIFEST_NAME

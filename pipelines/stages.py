@@ -19,8 +19,8 @@ from clc.errors import DictionaryError, TrainingError
 from clc.evaluation.measure.versions import evaluate_versions
 from clc.evaluation.report.page import write_report
 from clc.images import open_source
+from clc.production.archiving import Packing, pack_new_photos
 from clc.production.drift import Drift, measure_drift
-from clc.production.packing import Packing, pack_new_photos
 from clc.production.profile import Profile
 from clc.production.profile_stages import assignments_of
 from clc.production.promotion import Promotion, patches_of

@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed, Failed
 
-from clc.production.packing import Packing
+from clc.production.archiving import Packing
 from clc.production.profile import Profile, load_profile
 from clc.production.promotion import Promotion
 from clc.store import Store

@@ -20,7 +20,7 @@ from clc.images import PhotoSource, open_source
 from clc.images.psnr import psnr
 from clc.production.archive_config import ArchiveConfig
 from clc.production.archive_place import ArchivePlace
-from clc.production.packing import pack_new_photos
+from clc.production.archiving import pack_new_photos
 from clc.store import Kind, Version
 from clc.store.shipped import LayeredStore
 from clc.training.config import TrainingConfig
