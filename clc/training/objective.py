@@ -21,6 +21,7 @@ MS_SSIM_CROP = 192
 # Ratio of the λ that CompressAI's published models of one rate were trained with for the two distortions.
 _MS_SSIM_WEIGHT = 1280.0
 _SMALLEST_MSE = 1e-10
+_PHOTO_PIXELS = 768 * 512
 
 
 class Distortion(StrEnum):
@@ -62,7 +63,9 @@ def rate_distortion(result: Reconstruction, image: Tensor, quality: float | Tens
     quality: of all crops, or [B].
     """
     each = isinstance(quality, Tensor)
-    bits = result.bits
+    bits = result.latent_bits + result.hyper_bits
+    if result.syntax_bits is not None:
+        bits = bits + result.syntax_bits * _share_of_photo(image)
     bpp = bits / image[0, 0].numel() if each else bits.sum() / image[:, 0].numel()
     if result.image is None:
         return Loss(bpp, bpp.detach(), None)
@@ -72,6 +75,11 @@ def rate_distortion(result: Reconstruction, image: Tensor, quality: float | Tens
         processed = _mse(result.processed, image, each)
         penalty = penalty + _penalty(result.processed, image, distortion, each, processed)
     return Loss(bpp + lagrangian(quality) * penalty, bpp.detach(), mse.detach())
+
+
+def _share_of_photo(crop: Tensor) -> float:
+    """What a crop owes of the bits that a photo takes once: its share of a small photo's pixels."""
+    return min(1.0, crop[0, 0].numel() / _PHOTO_PIXELS)
 
 
 def _mse(shown: Tensor, image: Tensor, each: bool) -> Tensor:

@@ -36,8 +36,11 @@ def test_the_loss_counts_the_bits_of_the_syntax(model: CompressionModel, crops: 
     assert result.syntax_bits is not None
     assert (result.syntax_bits > 1.0).all()
     loss = rate_distortion(result, crops, 50.0, Distortion.MSE)
-    bits = result.latent_bits + result.hyper_bits + result.syntax_bits
+    bits = result.latent_bits + result.hyper_bits + result.syntax_bits * 64 * 64 / (768 * 512)  # a photo has them once
     assert loss.bpp.item() == pytest.approx(float(bits.sum()) / (8 * 64 * 64))
+    assert result.bits.sum() == pytest.approx(
+        float((result.latent_bits + result.hyper_bits + result.syntax_bits).sum())
+    )
     (part,) = torch.autograd.grad(
         rate_distortion(model.train()(crops, None, 50.0), crops, 50.0, Distortion.MSE).total,
         [model.syntax.prior.level.bias],  # type: ignore[union-attr]
