@@ -129,16 +129,18 @@ class StoreDecoder(SideBySide):
         """A copy, here or in another process, reads the weights again."""
         return type(self), (self.store, str(self.device), self.max_pixels, self.threads)
 
-    def decompress(self, data: StreamLike, keys: Sequence[bytes] = ()) -> Image.Image:
+    def decompress(self, data: StreamLike, keys: Sequence[bytes] = (), *, post: bool = False) -> Image.Image:
         """The picture in a stream; its `info` has `exif`, `xmp` and `icc_profile` where the stream carries them.
 
         data: its bytes, or a file opened in binary mode.
         keys: in an archive, the streams of the key photos that it refers to, in order.
+        post: run the post-processing of the stream's model over the picture.
         Raises BitstreamError for one that is damaged, MissingArtifactError, with what to import, for one whose model
-        or references are not in the store, CorruptArtifactError for references that are damaged.
+        or references are not in the store, CorruptArtifactError for references that are damaged, ProfileError for
+        post-processing with a model that has none.
         """
         data = stream_from(data)
-        picture = Image.fromarray(self._pixels(data, tuple(keys)))
+        picture = Image.fromarray(self._pixels(data, tuple(keys), post))
         picture.info |= metadata_of(data).as_info()
         return picture
 
@@ -170,21 +172,21 @@ class StoreDecoder(SideBySide):
         write_atomically(target, encoded, overwrite=overwrite)
         return picture
 
-    def _pixels(self, data: bytes, keys: tuple[bytes, ...]) -> NDArray[np.uint8]:
+    def _pixels(self, data: bytes, keys: tuple[bytes, ...], post: bool = False) -> NDArray[np.uint8]:
         with at_most(self.threads):
-            return self._decoded(data, keys)
+            return self._decoded(data, keys, post)
 
-    def _decoded(self, data: bytes, keys: tuple[bytes, ...]) -> NDArray[np.uint8]:
+    def _decoded(self, data: bytes, keys: tuple[bytes, ...], post: bool) -> NDArray[np.uint8]:
         header = Bitstream.from_bytes(data).header
         if keys or not header.references:
-            return self._decoder(header.model_id, keys).decompress(data)
+            return self._decoder(header.model_id, keys).decompress(data, post=post)
         try:
-            return self._codec_for(header).decompress(data)
+            return self._codec_for(header).decompress(data, post=post)
         except BitstreamError:
             # It names model and dictionary; what its encoder's machine made of the two may have come here later.
             for latents in self._other_latents(header):
                 with suppress(BitstreamError):
-                    return self._open(header.model_id, header.dictionary_id, latents).decompress(data)
+                    return self._open(header.model_id, header.dictionary_id, latents).decompress(data, post=post)
             raise
 
     def _decoder(self, model: str, keys: tuple[bytes, ...]) -> Decoder:

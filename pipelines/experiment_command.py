@@ -12,7 +12,7 @@ from clc.errors import ProfileError
 
 def run_experiment(
     name: Annotated[
-        str, typer.Argument(help="table1 to table3, figure2c, figure4, figure5, conditioning, dkic, drift or theorem1.")
+        str, typer.Argument(help="table1 to table3, figure2c, 4, 5, conditioning, dkic, drift, syntax or theorem1.")
     ],
     budget: Annotated[
         str, typer.Option(help="smoke (minutes), short or small (hours on a CPU) or paper (a GPU).")
@@ -28,8 +28,8 @@ def run_experiment(
         str | None,
         typer.Option(
             "--from",
-            help="For the others: a model trained without conditioning, which all variants start from. "
-            "Default: from nothing.",
+            help="For the others: a model trained without conditioning, which all variants start from; for syntax, "
+            "any of preset tiny. Default: from nothing.",
             metavar="MODEL",
         ),
     ] = None,
@@ -75,7 +75,7 @@ def run_experiment(
         if not chosen.trained:
             raise ProfileError(f"experiment {name} trains nothing; --from is for those that do")
         begun = find_model(LayeredStore(store), start)
-        if read_config(begun).conditioning is not Conditioning.NONE:
+        if chosen.references and read_config(begun).conditioning is not Conditioning.NONE:
             raise ProfileError(
                 f"--from {start}: what it knows of references would favour some variants; name a model that was "
                 "trained with --conditioning none"

@@ -20,6 +20,7 @@ _NAMES = (
     "presets",
     "safety",
     "saturation",
+    "syntax",
     "synthesis",
     "worst",
 )

@@ -13,6 +13,7 @@ from torch import Tensor
 from clc.codec.bitstream import Bitstream, Header
 from clc.codec.entropy import TableCoder
 from clc.codec.latent_coder import LatentCoder
+from clc.codec.syntax_coder import SyntaxCoder
 from clc.model.network import CompressionModel
 from clc.model.priors.prior import MEAN_EXPONENT
 from clc.model.priors.stages import Block
@@ -26,15 +27,23 @@ def hyper_size(header: Header) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class DecodedLatents:
-    """Of several streams: ŷ [B, C, h, w] in quantisation steps and hyper features [B, F, h, w], float64."""
+    """Of several streams: ŷ [B, C, h, w] in quantisation steps and hyper features [B, F, h, w], float64.
+
+    syntaxes: the numbers [1, n] of those that have some.
+    """
 
     latents: Tensor
     features: Tensor
+    syntaxes: list[Tensor | None]
 
     def checksums(self) -> list[int]:
-        """CRC-32 of each ŷ, as streams carry it."""
-        integers = (self.latents * 2.0**MEAN_EXPONENT).to(torch.int32).cpu().numpy().astype("<i4")
-        return [zlib.crc32(own.tobytes()) for own in integers]
+        """CRC-32 of each ŷ and syntax, as streams carry it."""
+        known = zip(self.latents, self.syntaxes, strict=True)
+        return [zlib.crc32(_integers(own) + (b"" if syntax is None else _integers(syntax))) for own, syntax in known]
+
+
+def _integers(values: Tensor) -> bytes:
+    return (values * 2.0**MEAN_EXPONENT).to(torch.int32).cpu().numpy().astype("<i4").tobytes()
 
 
 @torch.inference_mode()
@@ -59,4 +68,16 @@ def decoded_latents(model: CompressionModel, streams: list[Bitstream]) -> Decode
     z_hat = torch.from_numpy(hyper).double().to(device).reshape(len(streams), -1, *size)
     rate = model.gain.exact_rate(header.quality)
     features = model.prior.features(z_hat, rate)
-    return DecodedLatents(model.decode(features, rate, read, None), features)
+    syntaxes = _syntaxes(model, streams, features)
+    return DecodedLatents(model.decode(features, rate, read, None), features, syntaxes)
+
+
+def _syntaxes(model: CompressionModel, streams: list[Bitstream], features: Tensor) -> list[Tensor | None]:
+    if model.syntax is None:
+        return [None] * len(streams)
+    means, levels = model.syntax.prior(features)
+    coder = SyntaxCoder(TableCoder(model.latent_tables))
+    return [
+        None if stream.syntax is None else coder.decode(stream.syntax, mean[None], level[None])
+        for stream, mean, level in zip(streams, means, levels, strict=True)
+    ]

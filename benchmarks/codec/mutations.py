@@ -187,6 +187,8 @@ def _exchange_sections(choice: random.Random, data: bytes, other: bytes) -> byte
         stream = replace(stream, header=donor.header, entries=donor.entries, corners=donor.corners)
     if choice.random() < 0.5:
         stream = replace(stream, blocks=donor.blocks, picture=donor.picture)
+    if donor.syntax != stream.syntax and choice.random() < 0.5:
+        stream = replace(stream, syntax=donor.syntax)
     if choice.random() < 0.5:
         stream = replace(stream, latent_checksum=donor.latent_checksum)
     return stream.to_bytes()
@@ -195,7 +197,7 @@ def _exchange_sections(choice: random.Random, data: bytes, other: bytes) -> byte
 def _replace_payload(choice: random.Random, data: bytes, other: bytes) -> bytes:
     """Random words, or none, in place of what sections hold, with lengths that fit."""
     stream = Bitstream.from_bytes(data)
-    sections = {name: getattr(stream, name) for name in ("hyper", "latent", "blocks", "picture")}
+    sections = {name: getattr(stream, name) for name in ("hyper", "latent", "blocks", "picture", "syntax")}
     changed: dict[str, bytes] = {}
     for name, old in sections.items():
         if old is not None and choice.random() < 0.6:

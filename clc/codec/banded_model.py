@@ -28,9 +28,11 @@ _PIXELS_AT_ONCE = 2**19
 
 
 def takes_bands(model: CompressionModel) -> bool:
-    """Whether a model can be evaluated band by band: one on the CPU whose references condition the prior only."""
+    """Whether a model can be evaluated band by band: one on the CPU whose references condition the prior only, and that
+    has no syntax.
+    """
     config = model.config
-    plain = not config.conditioning.synthesises and not config.fuses
+    plain = not config.conditioning.synthesises and not config.fuses and config.syntax is None
     return plain and isinstance(config.transform, ConvolutionalConfig) and model.device.type == "cpu"
 
 

@@ -80,6 +80,7 @@ class SectionKind(IntEnum):
     Y = 4
     BLOCKS = 5
     PICTURE = 6
+    SYNTAX = 7
     DISPLACEMENTS = 8
     METADATA = 64
 
@@ -96,6 +97,7 @@ _SUMMARIES = {
     SectionKind.Y: "the latent ŷ",
     SectionKind.BLOCKS: "blocks of 16×16 pixels coded by a linear transform",
     SectionKind.PICTURE: "the whole image as a lossless WebP file",
+    SectionKind.SYNTAX: "numbers that change the end of g_s",
     SectionKind.DISPLACEMENTS: "grids of displacements that refine aligned photos",
     SectionKind.METADATA: "EXIF, XMP and the ICC profile of the image",
 }
@@ -177,9 +179,10 @@ class Bitstream:
     entries: int64 [Q, M], dictionary entries of each tile, or of the whole image.
     corners: int32 [M, 4, 2] where references are aligned: what `clc.codec.references.warp` takes.
     hyper, latent: the entropy-coded ẑ and ŷ_f; None if the network has no part in the image.
-    latent_checksum: CRC-32 of the decoded latent and of the reference latents that were used, so that a decoder that
-    has others notices; 0 without a latent.
+    latent_checksum: CRC-32 of the decoded latent, and of the reference latents and the syntax that were used, so that a
+    decoder that has others notices; 0 without a latent.
     blocks: what `clc.codec.linear` codes. picture: a lossless WebP file instead of everything else.
+    syntax: entropy-coded numbers that change the end of g_s; None for none.
     displacements: what `clc.codec.references.displacement_section` packs, beside corners.
     metadata: what `clc.codec.metadata_section` packs; no picture depends on it.
     """
@@ -192,6 +195,7 @@ class Bitstream:
     corners: NDArray[np.int32] | None = None
     blocks: bytes | None = None
     picture: bytes | None = None
+    syntax: bytes | None = None
     displacements: bytes | None = None
     metadata: bytes | None = None
 
@@ -220,6 +224,7 @@ class Bitstream:
             SectionKind.Y: self.latent,
             SectionKind.BLOCKS: self.blocks,
             SectionKind.PICTURE: self.picture,
+            SectionKind.SYNTAX: self.syntax,
             SectionKind.DISPLACEMENTS: self.displacements,
             SectionKind.METADATA: self.metadata,
         }
@@ -371,6 +376,7 @@ def _read(data: bytes, found: _Found) -> Bitstream:
         corners=_read_corners(sections.get(SectionKind.CORNERS), header),
         blocks=sections.get(SectionKind.BLOCKS),
         picture=sections.get(SectionKind.PICTURE),
+        syntax=sections.get(SectionKind.SYNTAX),
         displacements=sections.get(SectionKind.DISPLACEMENTS),
         metadata=sections.get(SectionKind.METADATA),
     )
@@ -386,6 +392,8 @@ def _check_combination(kinds: set[SectionKind]) -> None:
         raise BitstreamError("a stream has section z exactly if it has section y")
     if kinds & {SectionKind.REFERENCES, SectionKind.CORNERS} and SectionKind.Y not in kinds:
         raise BitstreamError("references condition a latent, and the stream has none")
+    if SectionKind.SYNTAX in kinds and SectionKind.Y not in kinds:
+        raise BitstreamError("a syntax changes what a latent becomes, and the stream has none")
     if SectionKind.DISPLACEMENTS in kinds and SectionKind.CORNERS not in kinds:
         raise BitstreamError("displacements refine references that are aligned, and the stream has none")
 

@@ -55,6 +55,6 @@ class Codec:
         """`Encoder.compress`: uint8 [H, W, 3] → a stream."""
         return self.encoder.compress(image, quality=quality, references=references, always=always, effort=effort)
 
-    def decompress(self, data: bytes) -> NDArray[np.uint8]:
+    def decompress(self, data: bytes, *, post: bool = False) -> NDArray[np.uint8]:
         """`Decoder.decompress`: a stream → uint8 [H, W, 3]."""
-        return self.decoder.decompress(data)
+        return self.decoder.decompress(data, post=post)

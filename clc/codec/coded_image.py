@@ -51,12 +51,14 @@ class CodedLatent:
 
     decoded: ŷ [1, C, h, w], in quantisation steps; features: hyper features of ẑ. float64, or, of a large photo,
     float32, which holds them exactly. references: what it was coded with.
+    syntax: numbers float64 [1, n] that change the end of g_s; None without any.
     """
 
     stream: Bitstream
     decoded: Tensor
     features: Tensor
     references: UsedReferences
+    syntax: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ The decoder uses the bitstream, the model and the dictionary's reference latents
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import constriction
 import numpy as np
@@ -23,8 +24,9 @@ from clc.codec.linear import LinearCoder
 from clc.codec.lossless import read_lossless
 from clc.codec.references.lookup import ReferenceLookup, stated_alignment
 from clc.codec.references.protocols import UsedReferences, index_bits
+from clc.codec.safety.block_errors import changed_pixels
 from clc.codec.size_limit import MAX_PIXELS, check_declared
-from clc.errors import BitstreamError, MissingArtifactError
+from clc.errors import BitstreamError, MissingArtifactError, ProfileError
 from clc.model.gain import Rate
 from clc.model.priors.banded import decode_in_bands
 from clc.model.priors.stages import Block
@@ -39,12 +41,13 @@ class DecodedLatent:
     """What the symbols of a stream say.
 
     decoded: ŷ [1, C, h, w], in quantisation steps; features: those of ẑ, [1, F, h, w]. float64, or, of a large photo,
-    float32, which holds them exactly.
+    float32, which holds them exactly. syntax: float64 [1, n], None without any.
     """
 
     decoded: Tensor
     features: Tensor
     references: UsedReferences
+    syntax: Tensor | None = None
 
 
 Synthesis = Callable[[DecodedLatent, Header], NDArray[np.uint8]]
@@ -66,13 +69,15 @@ class Decoder:
         self._hyper_coder = HyperCoder(network.hyper_tables)
 
     @torch.inference_mode()
-    def decompress(self, data: bytes) -> NDArray[np.uint8]:
+    def decompress(self, data: bytes, *, post: bool = False) -> NDArray[np.uint8]:
         """Decode a stream to uint8 [H, W, 3].
 
+        post: run the model's post-processing over what the network shows; slower, and nearly always a better picture.
         Raises BitstreamError for a stream that is damaged, MissingArtifactError for one of another model or
-        dictionary.
+        dictionary, ProfileError for post-processing with a model that has none.
         """
-        return self.picture(Bitstream.from_bytes(data), self._synthesised, self._network.linear)
+        stream = Bitstream.from_bytes(data)
+        return self._processed(stream) if post else self.picture(stream, self._synthesised, self._network.linear)
 
     @torch.inference_mode()
     def picture(self, stream: Bitstream, synthesise: Synthesis, linear: LinearCoder) -> NDArray[np.uint8]:
@@ -89,9 +94,36 @@ class Decoder:
             return picture
         return linear.decode(stream.blocks, picture, (header.height, header.width), header.quality)
 
-    def _synthesised(self, latent: DecodedLatent, header: Header) -> NDArray[np.uint8]:
-        size = header.height, header.width
-        return self._network.synthesise(latent.decoded, latent.features, header.quality, latent.references, size)
+    def _synthesised(self, latent: DecodedLatent, header: Header, post: bool = False) -> NDArray[np.uint8]:
+        return self._network.synthesise(
+            latent.decoded,
+            latent.features,
+            header.quality,
+            latent.references,
+            (header.height, header.width),
+            latent.syntax,
+            post,
+        )
+
+    def _processed(self, stream: Bitstream) -> NDArray[np.uint8]:
+        """The picture with post-processing, but for blocks that are coded by themselves: they are as they should be."""
+        syntax = self._network.model.syntax
+        if syntax is None or syntax.post is None:
+            raise ProfileError(f"model {self._network.model_id} has no post-processing; decode the stream without")
+        if stream.blocks is None:
+            return self.picture(stream, partial(self._synthesised, post=True), self._network.linear)
+        without: list[NDArray[np.uint8]] = []
+        processed: list[NDArray[np.uint8]] = []
+
+        def shown(latent: DecodedLatent, header: Header) -> NDArray[np.uint8]:
+            without.append(self._synthesised(latent, header))
+            processed.append(self._synthesised(latent, header, post=True))
+            return without[0]
+
+        picture = self.picture(stream, shown, self._network.linear)
+        if not processed:
+            return picture  # the network has no part in it
+        return np.where(changed_pixels(without[0], picture)[..., None], picture, processed[0])
 
     def _check(self, header: Header) -> None:
         """Refuse what this decoder cannot decode."""
@@ -122,16 +154,25 @@ class Decoder:
         z_hat = self._hyper_coder.decode(hyper, shape).to(network.device)
         rate = network.rate(header.quality)
         features = network.features(z_hat, rate)
+        syntax = self._syntax(stream.syntax, features)
         stack = network.latent_tables.open(latent)
         coder = LatentCoder(network.latent_tables, omits=header.format_version in OLDER_VERSIONS)
         decoded = self._decode_latent(coder, stack, features, rate, used.latents)
-        if latent_checksum(decoded, used) != stream.latent_checksum:
+        if latent_checksum(decoded, used, syntax) != stream.latent_checksum:
             raise BitstreamError(
                 "the decoded latent or the reference latents differ from the encoder's: "
                 "stream, model or latents are damaged"
             )
         network.latent_tables.check_end(stack)
-        return DecodedLatent(decoded, features, used)
+        return DecodedLatent(decoded, features, used, syntax)
+
+    def _syntax(self, section: bytes | None, features: Tensor) -> Tensor | None:
+        if section is None:
+            return None
+        model, coder = self._network.model, self._network.syntax
+        if model.syntax is None or coder is None:
+            raise BitstreamError(f"the stream has a syntax, and model {self._network.model_id} takes none")
+        return coder.decode(section, *model.syntax.prior(features))
 
     def _used(self, stream: Bitstream) -> UsedReferences:
         height, width = stream.header.height, stream.header.width

@@ -1,5 +1,6 @@
 """Images to `.clc` bytes: analysis, the choice of references, entropy coding, and a look at what comes out."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header, Scope, tile_count
 from clc.codec.checksum import latent_checksum
 from clc.codec.coded_image import Analysis, Anchor, CodedImage, CodedLatent
-from clc.codec.decisions.effort import Refinement, check_effort
+from clc.codec.decisions.effort import EVERYTHING, Refinement, Searched, check_effort
 from clc.codec.decisions.reference_choice import CANDIDATES_PER_REFERENCE, choose
 from clc.codec.decisions.rounding import Aim, symbols_near
 from clc.codec.decoder import Decoder
@@ -45,6 +46,8 @@ class Encoder:
     lookup: what references mean. retriever, aligner: either writes streams with references: entries that are found,
     photos that are brought into line. Without a retriever the aligner looks at all photos.
     max_pixels: larger images are refused.
+    syntax: of a model that has one, write it where it pays; False for what others shall refer to.
+    searched: what effort may change.
     """
 
     def __init__(
@@ -54,15 +57,18 @@ class Encoder:
         retriever: Retriever | None = None,
         aligner: Aligner | None = None,
         max_pixels: int = MAX_PIXELS,
+        syntax: bool = True,
+        searched: Searched = EVERYTHING,
     ) -> None:
         self.max_pixels = max_pixels
         self._network = network
         self._lookup = lookup
         self._retriever = retriever
         self._aligner = aligner
+        self._writes_syntax = syntax
         self._hyper_coder = HyperCoder(network.hyper_tables)
         self._config = network.model.config
-        self._refinement = Refinement(network.model)
+        self._refinement = Refinement(network.model, searched)
 
     def compress(
         self,
@@ -76,7 +82,7 @@ class Encoder:
         """Code uint8 [H, W, 3], 1 ≤ H, W ≤ 65,535; `quality` runs from 1 to 100.
 
         references: use them where they pay; False writes a stream that needs no dictionary.
-        always: use them, and the network, even where they do not, to measure them.
+        always: use them, the network and its syntax even where they do not, to measure them.
         effort: 0 to 9, how long to search for a smaller file or a better picture; the decoder does not know it.
         Raises ProfileError for a quality or an effort out of range, and what `analyse` raises.
         """
@@ -113,8 +119,8 @@ class Encoder:
 
         References that resemble nothing in the photo would cost indices and mislead the prior. Where CLM and CLS act
         on the latent itself, the model knows no coding without them, and they are kept.
-        always: keep the references and the network in any case. effort: 0 to 9; what it finds is kept where it costs
-        less. Images that the safety net has doubts about stay as they are.
+        always: keep the references, the network and its syntax in any case. effort: 0 to 9; what it finds is kept where
+        it costs less. Images that the safety net has doubts about stay as they are.
         Raises ProfileError for a quality or an effort out of range.
         """
         effort = check_effort(effort)
@@ -134,8 +140,9 @@ class Encoder:
 
         Raises ProfileError for a quality out of range.
         """
-        coded = self.code_latent(analysis, quality, references)
-        return CodedImage(coded.stream, self._picture(coded), references)
+        codings = self._codings(self.code_latent(analysis, quality, references))
+        candidate, _ = self._cheapest(analysis, codings)
+        return CodedImage(candidate.stream, candidate.picture, references)
 
     def _choices(self, image: NDArray[np.uint8], latent: Tensor) -> tuple[UsedReferences, ...]:
         height, width = image.shape[:2]
@@ -174,15 +181,29 @@ class Encoder:
         choices = analysis.choices or (NO_REFERENCES,)
         if not always and self._config.references_optional:
             choices = (*analysis.choices, NO_REFERENCES)
-        best: tuple[float, Candidate, UsedReferences] | None = None
-        for choice in choices:  # one after the other: of a large photo, a single coding and its picture are in memory
-            candidate = self._candidate(self.code_latent(analysis, quality, choice))
-            cost = analysis.net.cost(candidate) if len(choices) > 1 else 0.0
-            if best is None or cost < best[0]:
-                best = cost, candidate, choice
-        assert best is not None
-        safe = analysis.net.caught(best[1], keep=always)
-        return CodedImage(safe.stream, safe.picture, best[2]), safe.doubtful
+        codings = (
+            coding
+            for choice in choices
+            for coding in self._codings(self.code_latent(analysis, quality, choice), always=always)
+        )
+        cheapest, references = self._cheapest(analysis, codings)
+        safe = analysis.net.caught(cheapest, keep=always)
+        return CodedImage(safe.stream, safe.picture, references), safe.doubtful
+
+    def _codings(self, coded: CodedLatent, *, always: bool = False) -> list[CodedLatent]:
+        """A latent with its syntax, if it has one, and without; always: with only."""
+        return [coded] if coded.syntax is None or always else [coded, self._with_syntax(coded, None)]
+
+    def _cheapest(self, analysis: Analysis, codings: Iterable[CodedLatent]) -> tuple[Candidate, UsedReferences]:
+        """One after the other: of a large photo, a single coding and its picture are in memory."""
+        best: tuple[Candidate, UsedReferences] | None = None
+        for coding in codings:
+            candidate, references = self._candidate(coding), coding.references
+            del coding
+            if best is None or analysis.net.cost(candidate) < analysis.net.cost(best[0]):
+                best = candidate, references
+        assert best is not None, "there is at least one"
+        return best
 
     def _better_anchor(self, analysis: Analysis, quality: float, error: float) -> Anchor | None:
         """The best of the anchors below a quality, if its picture has less than that error."""
@@ -206,9 +227,14 @@ class Encoder:
         """The image at its quality and with its references, coded with effort, if that costs less as it stands."""
         quality, references = coded.stream.header.quality, coded.references
         scaled, hyper = self._start(analysis, quality, references)
-        start = Aim(scaled.rows(), hyper)
+        syntax = None if coded.stream.syntax is None else self._numbers(scaled, quality)  # if it did not pay, none
+        start = Aim(scaled.rows(), hyper, syntax=syntax)
         aim = self._refinement(analysis.image, start, quality, references, effort)
-        safe = analysis.net.caught(self._candidate(self.code_latent(analysis, quality, references, aim)), keep=always)
+        found = self.code_latent(analysis, quality, references, aim)
+        codings = self._codings(found, always=always)
+        if syntax is not None:
+            codings.append(self._with_syntax(found, syntax))
+        safe = analysis.net.caught(self._cheapest(analysis, codings)[0], keep=always)
         if safe.doubtful or analysis.net.cost(safe) >= analysis.net.cost(Candidate(coded.stream, coded.picture)):
             return coded
         return CodedImage(safe.stream, safe.picture, references)
@@ -219,6 +245,10 @@ class Encoder:
         if latent is None:
             return ScaledLatent(self._network.analyse(analysis.image), gain, lent=False)
         return ScaledLatent(latent, gain)
+
+    def _numbers(self, scaled: ScaledLatent, quality: float) -> Tensor | None:
+        """Of the syntax, not rounded; None where none is written."""
+        return self._network.model.syntax_numbers(scaled.rows(), quality) if self._writes_syntax else None
 
     def _start(self, analysis: Analysis, quality: float, references: UsedReferences) -> tuple[ScaledLatent, Tensor]:
         """What the transforms give at one quality with these references: the latent, and z."""
@@ -236,18 +266,28 @@ class Encoder:
         quality = stored_quality(quality)
         if aim is None:
             scaled, hyper = self._start(analysis, quality, references)
+            syntax = self._numbers(scaled, quality)
         else:
-            scaled, hyper = ScaledLatent(aim.latent, None, lent=False), aim.hyper
+            scaled, hyper, syntax = ScaledLatent(aim.latent, None, lent=False), aim.hyper, aim.syntax
         rate = self._network.rate(quality)
         hyper_data, z_hat = self._hyper_coder.encode(hyper)
         features = self._network.features(z_hat, rate)
         weight = None if aim is None else aim.weight
         latent, decoded = self._encode_latent(scaled, weight, features, rate, references.latents)
         header = self._header(analysis, quality, references)
-        checksum = latent_checksum(decoded, references)
-        stream = Bitstream(header, references.entries, hyper_data, latent, checksum, references.corners)
+        stream = Bitstream(header, references.entries, hyper_data, latent, 0, references.corners)
         stream = replace(stream, displacements=references.displacements)
-        return CodedLatent(stream, decoded, features, references)
+        return self._with_syntax(CodedLatent(stream, decoded, features, references), syntax)
+
+    def _with_syntax(self, coded: CodedLatent, aim: Tensor | None) -> CodedLatent:
+        """The same latent with other numbers in its syntax, those nearest to `aim` [1, n]; None for no syntax."""
+        section, numbers, own, coder = None, None, self._network.model.syntax, self._network.syntax
+        if aim is not None:
+            assert own is not None, "no other model makes numbers"
+            assert coder is not None, "likewise"
+            section, numbers = coder.encode(aim, *own.prior(coded.features))
+        checksum = latent_checksum(coded.decoded, coded.references, numbers)
+        return replace(coded, stream=replace(coded.stream, syntax=section, latent_checksum=checksum), syntax=numbers)
 
     def _encode_latent(
         self, scaled: ScaledLatent, weight: Tensor | None, features: Tensor, rate: Rate, references: Tensor | None
@@ -296,4 +336,6 @@ class Encoder:
         """What a decoder on this machine makes of the stream, without reading it."""
         header = coded.stream.header
         size = header.height, header.width
-        return self._network.synthesise(coded.decoded, coded.features, header.quality, coded.references, size)
+        return self._network.synthesise(
+            coded.decoded, coded.features, header.quality, coded.references, size, coded.syntax
+        )

@@ -12,6 +12,7 @@ from clc.codec.entropy import TableCoder
 from clc.codec.linear import LinearCoder
 from clc.codec.references.protocols import UsedReferences
 from clc.codec.scaled_latent import ScaledLatent
+from clc.codec.syntax_coder import SyntaxCoder
 from clc.model.conditioning.fusion import Features
 from clc.model.gain import Rate
 from clc.model.network import CompressionModel
@@ -24,7 +25,8 @@ _REMEMBERED_RATES = 32
 class FrozenModel:
     """The network, and what codes the symbols that it makes. The model may still be moved to another device.
 
-    model_id: what streams call it. hyper_tables, latent_tables: coders of ẑ and of ŷ; linear: of blocks.
+    model_id: what streams call it. hyper_tables, latent_tables: coders of ẑ and of ŷ; linear: of blocks; syntax: of
+    the syntax, None for a model without one.
     Raises ValueError for a model that is not frozen.
     """
 
@@ -37,6 +39,7 @@ class FrozenModel:
         self.hyper_tables = TableCoder(model.hyper_tables)
         self.latent_tables = TableCoder(model.latent_tables)
         self.linear = LinearCoder(model.latent_tables)
+        self.syntax = None if model.syntax is None else SyntaxCoder(self.latent_tables)
         # A decimal exponential a channel takes milliseconds, and most files of a collection have one quality.
         self._rate = lru_cache(_REMEMBERED_RATES)(lambda quality, device: model.gain.exact_rate(quality))
 
@@ -80,16 +83,35 @@ class FrozenModel:
         return self.model.condition(latent, references)
 
     def synthesise(
-        self, decoded: Tensor, features: Tensor, quality: float, references: UsedReferences, size: tuple[int, int]
+        self,
+        decoded: Tensor,
+        features: Tensor,
+        quality: float,
+        references: UsedReferences,
+        size: tuple[int, int],
+        syntax: Tensor | None = None,
+        post: bool = False,
     ) -> NDArray[np.uint8]:
-        """Everything after the last symbol: ŷ and the hyper features of ẑ → the picture, uint8 [H, W, 3] of `size`."""
+        """Everything after the last symbol: ŷ and the hyper features of ẑ → the picture, uint8 [H, W, 3] of `size`.
+
+        syntax: the numbers [1, n] of a stream that has some. post: with post-processing, of a model that has it.
+        """
         if self.in_bands(*_pixels_of(decoded)):
             return self._bands.synthesise(decoded, features, quality, size)
         # In one layout, whoever made them: which kernel runs, and with it how it rounds, depends on that.
         decoded, features = (each.to(torch.float32, memory_format=torch.channels_last) for each in (decoded, features))
         refined = self.model.refine(decoded, features, quality, self._residual)
         restored = self.condition(refined, references.latents)
-        return to_pixels(self.model.synthesise(restored, references.features, self._g_s), *size)
+        shown = self.model.synthesise(restored, references.features, self._g_s, syntax)
+        return to_pixels(self._processed(shown, syntax) if post else shown, *size)
+
+    def _processed(self, shown: Tensor, syntax: Tensor | None) -> Tensor:
+        own = self.model.syntax
+        assert own is not None, "asked for of models that have it"
+        assert own.post is not None, "likewise"
+        numbers = shown.new_zeros(1, own.config.numbers) if syntax is None else syntax.to(shown)
+        processed: Tensor = own.post(shown, numbers)
+        return processed
 
     @cached_property
     def _bands(self) -> BandedModel:

@@ -70,7 +70,8 @@ class KeyCodec:
         """
         alignment = self._aligned(image, tuple(keys)) if keys else None
         if alignment is None:
-            return compress_to(self.encoder(), image, target, references=False, effort=effort), ()
+            alone = self.encoder(syntax=False)  # others may refer to it
+            return compress_to(alone, image, target, references=False, effort=effort), ()
         used = tuple(alignment.entries.tolist())
         lookup, _ = self._opened(tuple(keys[place] for place in used))
         renumbered = replace(alignment, entries=np.arange(len(used)))
@@ -78,9 +79,9 @@ class KeyCodec:
         coded = compress_to(encoder, image, target, effort=effort)
         return coded, used if Bitstream.from_bytes(coded.data).header.references else ()
 
-    def encoder(self) -> Encoder:
-        """For photos that are coded alone."""
-        return Encoder(self._network, self._alone, max_pixels=self._max_pixels)
+    def encoder(self, *, syntax: bool = True) -> Encoder:
+        """For photos that are coded alone. syntax: as for `Encoder`."""
+        return Encoder(self._network, self._alone, max_pixels=self._max_pixels, syntax=syntax)
 
     def _aligned(self, image: NDArray[np.uint8], keys: tuple[bytes, ...]) -> Alignment | None:
         check_image(image, self._max_pixels)

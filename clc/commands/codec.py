@@ -128,6 +128,12 @@ def decompress(
         PictureFormat | None,
         typer.Option(case_sensitive=False, help="Of the pictures. Default: what the output's name says, else png."),
     ] = None,
+    post: Annotated[
+        bool,
+        typer.Option(
+            "--post", help="Run the post-processing of the stream's model over the picture. Slower; few models have it."
+        ),
+    ] = False,
     max_pixels: MaxPixelsOption = None,
     jobs: JobsOption = None,
     quiet: QuietOption = False,
@@ -158,7 +164,7 @@ def decompress(
     def decode(decoder: StoreDecoder, task: Task) -> Finished | ClcError:
         try:
             stream = _read(task.source)
-            picture = decoder.decompress(stream)
+            picture = decoder.decompress(stream, post=post)
             metadata = metadata_of(stream, task.source)
             encoded = encode(np.asarray(picture), formats[task], name=task.output, metadata=metadata)
         except ClcError as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 from clc.dictionary.retrieval.queries import Query
 from clc.errors import ProfileError
+from clc.evaluation.codecs.online import Online
 from clc.experiments import dkic
 from clc.experiments.budgets import Budget
 from clc.experiments.data_sets import DATA, DataSet, collections, general, limited
@@ -71,6 +72,7 @@ _ALONE = "no references"
 _NONE = Variant(_ALONE, {"model": {"conditioning": Conditioning.NONE}})
 _PAPER = {"conditioning": Conditioning.PAPER}
 _MULTI = {"queries": [Query.IDENTITY, Query.ROTATE_90, Query.FLIP]}
+_NO_MODEL_STREAM = "no model stream"
 _FULL = Variant("full", {"model": _PAPER, "retrieval": _MULTI})
 
 
@@ -128,6 +130,28 @@ def _dictionaries(budget: Budget, data: DataSet) -> list[Variant]:
     ]
 
 
+def _syntaxes(budget: Budget, data: DataSet) -> list[Variant]:
+    """The model stream, post-processing, and what is searched for each photo at as many passes."""
+    training = {"crop": _syntax_crop(budget)}
+    plain: Changes = {"model": {"conditioning": Conditioning.NONE}, "training": training}
+    syntax: Changes = {"model": {"conditioning": Conditioning.NONE, "syntax": {"post": {}}}, "training": training}
+
+    def online(model: Changes, part: Online) -> Changes:
+        return {**model, "evaluation": {"online": part}}
+
+    return [
+        Variant(_NO_MODEL_STREAM, plain),
+        Variant(f"{_NO_MODEL_STREAM}, {Online.LATENTS} online", online(plain, Online.LATENTS)),
+        Variant("model stream", syntax),
+        Variant("model stream, post-processing", {**syntax, "evaluation": {"post": True}}),
+        *(Variant(f"model stream, {part} online", online(syntax, part)) for part in Online),
+    ]
+
+
+def _syntax_crop(budget: Budget) -> int:
+    return 128 if budget.narrow else 256
+
+
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
@@ -167,6 +191,14 @@ EXPERIMENTS = {
             _dictionaries,
             on=On.COLLECTIONS,
             trained=False,
+        ),
+        Experiment(
+            "syntax",
+            "A data-dependent transform and its online optimisation",
+            _NO_MODEL_STREAM,
+            _syntaxes,
+            networks=lambda budget: f"preset tiny, crops of {_syntax_crop(budget)}×{_syntax_crop(budget)}",
+            references=False,
         ),
     )
 }

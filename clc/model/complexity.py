@@ -55,6 +55,7 @@ def _encoder(model: CompressionModel, references: Tensor | None) -> float:
     with _counting() as counter:
         latent = model.condition(model.g_a(image), references) * model.gain.gain(_QUALITY)
         _decode(model, model.hyper_latent(latent, _QUALITY, references), references)
+        model.syntax_numbers(latent, _QUALITY)
     return _mac_per_pixel(counter)
 
 
@@ -64,7 +65,9 @@ def _decoder(model: CompressionModel, references: Tensor | None) -> float:
     z_hat = torch.empty(1, model.config.prior.hyper_channels, side, side, device="meta")
     with _counting() as counter:
         features, decoded = _decode(model, z_hat, references)
-        model.g_s(model.condition(model.refine(decoded, features, _QUALITY), references))
+        restored = model.condition(model.refine(decoded, features, _QUALITY), references)
+        own = model.config.syntax
+        model.synthesise(restored, syntax=None if own is None else torch.empty(1, own.numbers, device="meta"))
     return _mac_per_pixel(counter)
 
 

@@ -10,6 +10,7 @@ from clc.model.conditioning.latent_matching import MatchingConfig
 from clc.model.limits import MAX_REFERENCES
 from clc.model.priors.config import PriorConfig
 from clc.model.priors.matching import PriorMatchingConfig
+from clc.model.syntax.config import SyntaxConfig
 from clc.model.transforms.convolutional import ConvolutionalConfig
 from clc.model.transforms.dynamic import DynamicConfig
 from clc.model.transforms.tcm import TcmConfig
@@ -63,13 +64,16 @@ class ModelConfig(BaseModel):
     reference_source: ReferenceSource = ReferenceSource.RETRIEVED
     references: int = Field(default=3, ge=1, le=MAX_REFERENCES, description="references M per tile")
     without: Ablation | None = None
+    syntax: SyntaxConfig | None = Field(default=None, description="numbers a photo that change the end of g_s")
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leaves fusion out where there is none: recipes from before there was any stay the same."""
+        """Leaves fusion and syntax out where there is none: recipes from before there was any stay the same."""
         values: dict[str, object] = serialise(self)
         if not self.fuses:
             values.pop("fusion", None)
+        if self.syntax is None:
+            values.pop("syntax", None)
         return values
 
     @model_validator(mode="after")
@@ -78,6 +82,16 @@ class ModelConfig(BaseModel):
             raise ValueError("conditioning 'fused' takes convolutional transforms")
         if self.fuses and self.reference_source is ReferenceSource.LEARNED:
             raise ValueError("conditioning 'fused' takes references that are pictures; learned ones are none")
+        return self
+
+    @model_validator(mode="after")
+    def _has_layers_for_the_syntax(self) -> Self:
+        if self.syntax is None:
+            return self
+        if not isinstance(self.transform, ConvolutionalConfig):
+            raise ValueError("a syntax takes convolutional transforms")
+        if self.syntax.part > self.transform.latent_channels:
+            raise ValueError(f"a latent of {self.transform.latent_channels} channels has no first {self.syntax.part}")
         return self
 
     @property

@@ -29,8 +29,9 @@ from clc.model.priors.likelihood import (
 from clc.model.priors.prior import Prior, Quantise
 from clc.model.priors.stages import Block
 from clc.model.priors.tables import FrequencyTables, gaussian_tables, trim
+from clc.model.syntax.neural_syntax import NeuralSyntax
 from clc.model.tiles import LATENT_TILE, join_latent, split_latent
-from clc.model.transforms.convolutional import ConvolutionalAnalysis, ConvolutionalConfig, LatentResidual
+from clc.model.transforms.convolutional import AtScale, ConvolutionalAnalysis, ConvolutionalConfig, LatentResidual
 
 _HYPER_RADIUS = 512  # ẑ beyond this is escaped; far outside what training produces
 _CONDITIONED, _PLAIN = "prior.conditioned.", "prior.plain."
@@ -43,6 +44,14 @@ class Reconstruction:
     image: Tensor | None  # [B, 3, H, W], not clamped; None if only rates were asked for
     latent_bits: Tensor  # of ŷ_f
     hyper_bits: Tensor  # of ẑ
+    syntax_bits: Tensor | None = None  # of the syntax, for a model that has one
+    processed: Tensor | None = None  # the image after post-processing, for a model that has it
+
+    @property
+    def bits(self) -> Tensor:
+        """All of them."""
+        bits = self.latent_bits + self.hyper_bits
+        return bits if self.syntax_bits is None else bits + self.syntax_bits
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,10 @@ class CompressionModel(nn.Module):
             shape = (config.references, channels, LATENT_TILE, LATENT_TILE)
             self.learned_references = nn.Parameter(torch.randn(shape) * deviation[:, None, None])
         self.hyper_prior = FactorizedPrior(config.prior.hyper_channels)
+        self.syntax: NeuralSyntax | None = None
+        if config.syntax is not None:
+            assert isinstance(config.transform, ConvolutionalConfig), "validated"
+            self.syntax = NeuralSyntax(config.syntax, config.prior.feature_channels, config.transform.widths[0])
         self.frozen = False
 
     @property
@@ -144,10 +157,21 @@ class CompressionModel(nn.Module):
 
             decoded = self.decode(hyper_features, rate, quantise, references)
             latent_bits = torch.stack(bits).sum(dim=0)
+            syntax, syntax_bits = None, None
+            if self.syntax is not None:
+                syntax, syntax_bits = self.syntax(self.prior.scale.relative(scaled, rate), hyper_features, rate)
             if not synthesise:
-                return Reconstruction(None, latent_bits, hyper_bits)
+                return Reconstruction(None, latent_bits, hyper_bits, syntax_bits)
             restored = self.condition(self.refine(decoded, hyper_features, quality), references)
-        return Reconstruction(self.synthesise(restored, features).float(), latent_bits, hyper_bits)
+        shown = self.synthesise(restored, features, syntax=syntax).float()
+        return Reconstruction(shown, latent_bits, hyper_bits, syntax_bits, self._processed(shown, syntax))
+
+    def _processed(self, shown: Tensor, syntax: Tensor | None) -> Tensor | None:
+        """After post-processing, which learns from the picture and does not teach it."""
+        if syntax is None or self.syntax is None or self.syntax.post is None:
+            return None
+        processed: Tensor = self.syntax.post(shown.detach(), syntax)
+        return processed.float()
 
     def picture_features(self, pictures: Tensor) -> Features:
         """What fusion takes of the pictures of M references, [B, M, 3, s, s] in [0, 1]."""
@@ -166,13 +190,33 @@ class CompressionModel(nn.Module):
         )
         return latent
 
-    def synthesise(self, latent: Tensor, features: Features | None = None, g_s: nn.Module | None = None) -> Tensor:
-        """g_s, likewise: [B, C, H/16, W/16] → [B, 3, H, W], not clamped."""
+    def synthesise(
+        self,
+        latent: Tensor,
+        features: Features | None = None,
+        g_s: nn.Module | None = None,
+        syntax: Tensor | None = None,
+    ) -> Tensor:
+        """g_s, likewise: [B, C, H/16, W/16] → [B, 3, H, W], not clamped.
+
+        syntax: numbers [B, n] that change its end; without any it is as if they were all zero.
+        """
         transform = self.g_s if g_s is None else g_s
-        image: Tensor = (
-            transform(latent) if features is None else transform(latent, self.fuse_s.with_references(features))
-        )
+        changes: list[AtScale] = []
+        if features is not None:
+            changes.append(self.fuse_s.with_references(features))
+        if syntax is not None:
+            assert self.syntax is not None, "only a model with a syntax is given one"
+            changes.append(self.syntax.at_scale(syntax))
+        image: Tensor = transform(latent, _in_turn(changes)) if changes else transform(latent)
         return image
+
+    def syntax_numbers(self, scaled: Tensor, quality: float) -> Tensor | None:
+        """Of a latent [1, C, h, w] in quantisation steps: [1, n], not rounded; None for a model without a syntax."""
+        if self.syntax is None:
+            return None
+        rate = self.gain.rate(quality)
+        return self.syntax.numbers(self.prior.scale.relative(scaled, rate), rate)
 
     def condition(self, latent: Tensor, references: Tensor | None) -> Tensor:
         """CLM and CLS on a latent [B, C, h, w] with references [T, M, C, 16, 16] of its T tiles; identity without any.
@@ -242,7 +286,7 @@ class CompressionModel(nn.Module):
         Raises ValueError if there is none.
         """
         self.eval()
-        layers = list(self.prior.exact_layers())
+        layers = list(self._exact_layers())
         for layer in layers:
             layer.observing = True
         crops = 0
@@ -256,6 +300,8 @@ class CompressionModel(nn.Module):
         for layer in layers:
             layer.observing = False
         self.prior.freeze()
+        for layer in self._syntax_layers():
+            layer.freeze()
         self.gain.freeze()
         if self.config.learns_references:
             self.learned_references.copy_(dequantise(*quantise(self.learned_references)))
@@ -266,6 +312,8 @@ class CompressionModel(nn.Module):
     def restore(self, hyper_tables: FrequencyTables, latent_tables: FrequencyTables) -> None:
         """Switch to exact evaluation with weights and tables that come from a model artifact."""
         self.prior.restore()
+        for layer in self._syntax_layers():
+            layer.restore()
         self.hyper_tables, self.latent_tables = hyper_tables, latent_tables
         self._mark_frozen()
 
@@ -280,6 +328,13 @@ class CompressionModel(nn.Module):
             module for module in self.modules() if isinstance(module, nn.Conv2d) and not isinstance(module, ExactConv2d)
         )
 
+    def _syntax_layers(self) -> Iterator[ExactConv2d]:
+        return iter(()) if self.syntax is None else self.syntax.exact_layers()
+
+    def _exact_layers(self) -> Iterator[ExactConv2d]:
+        yield from self.prior.exact_layers()
+        yield from self._syntax_layers()
+
     def _mark_frozen(self) -> None:
         self.eval()
         self.requires_grad_(False)
@@ -290,6 +345,15 @@ class CompressionModel(nn.Module):
         likelihood = self.hyper_prior.likelihood(support.expand(self.config.prior.hyper_channels, 1, -1))
         probabilities = likelihood[:, 0].double().numpy().astype(np.float64)
         return FrequencyTables.from_probabilities([trim(row) for row in probabilities])
+
+
+def _in_turn(changes: list[AtScale]) -> AtScale:
+    def all_of_them(scale: int, x: Tensor) -> Tensor:
+        for change in changes:
+            x = change(scale, x)
+        return x
+
+    return all_of_them
 
 
 def _bits(likelihood: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from clc.images import PhotoSource, fingerprint, open_source
 from clc.images.sources.combined import CombinedPhotos
 from clc.model.config import Ablation, Conditioning, ModelConfig, ReferenceSource
 from clc.model.presets import PRESETS
+from clc.model.syntax.config import SyntaxConfig
 from clc.model.tiles import TILE_SIZE
 from clc.model.transforms.convolutional import ConvolutionalConfig
 from clc.runtime.profile_file import read_profile, validated
@@ -34,6 +35,7 @@ class AdaptedPreset(BaseModel):
         default=None, description="what differs in the transforms; with another `kind`, all of their fields"
     )
     prior: dict[str, JsonValue] | None = Field(default=None, description="what differs in the sizes of the prior")
+    syntax: SyntaxConfig | None = Field(default=None, description="numbers a photo that change the end of g_s")
 
     @field_validator("preset")
     @classmethod
@@ -175,6 +177,7 @@ def continues(start: ModelConfig, network: ModelConfig) -> bool:
         "conditioning": network.conditioning,
         "prior_matching": network.prior_matching,
         "fusion": network.fusion,
+        "syntax": network.syntax,
     }
     if start.conditioning is Conditioning.NONE:
         free |= {name: getattr(network, name) for name in ("references", "reference_source", "matching", "without")}

@@ -21,6 +21,7 @@ MS_SSIM_CROP = 192
 # Ratio of the λ that CompressAI's published models of one rate were trained with for the two distortions.
 _MS_SSIM_WEIGHT = 1280.0
 _SMALLEST_MSE = 1e-10
+_PHOTO_PIXELS = 768 * 512
 
 
 class Distortion(StrEnum):
@@ -63,17 +64,34 @@ def rate_distortion(result: Reconstruction, image: Tensor, quality: float | Tens
     """
     each = isinstance(quality, Tensor)
     bits = result.latent_bits + result.hyper_bits
+    if result.syntax_bits is not None:
+        bits = bits + result.syntax_bits * _share_of_photo(image)
     bpp = bits / image[0, 0].numel() if each else bits.sum() / image[:, 0].numel()
     if result.image is None:
         return Loss(bpp, bpp.detach(), None)
-    error = (result.image - image) ** 2
-    mse = error.mean(dim=(1, 2, 3)) if each else torch.mean(error)
-    if distortion is Distortion.MSE:
-        penalty = 255.0**2 * mse
-    else:
-        alike = ms_ssim(result.image.clamp(0.0, 1.0), image, data_range=1.0, size_average=not each)
-        penalty = _MS_SSIM_WEIGHT * (1.0 - alike)
+    mse = _mse(result.image, image, each)
+    penalty = _penalty(result.image, image, distortion, each, mse)
+    if result.processed is not None:  # a second picture of the same photo
+        processed = _mse(result.processed, image, each)
+        penalty = penalty + _penalty(result.processed, image, distortion, each, processed)
     return Loss(bpp + lagrangian(quality) * penalty, bpp.detach(), mse.detach())
+
+
+def _share_of_photo(crop: Tensor) -> float:
+    """What a crop owes of the bits that a photo takes once: its share of a small photo's pixels."""
+    return min(1.0, crop[0, 0].numel() / _PHOTO_PIXELS)
+
+
+def _mse(shown: Tensor, image: Tensor, each: bool) -> Tensor:
+    error = (shown - image) ** 2
+    return error.mean(dim=(1, 2, 3)) if each else torch.mean(error)
+
+
+def _penalty(shown: Tensor, image: Tensor, distortion: Distortion, each: bool, mse: Tensor) -> Tensor:
+    if distortion is Distortion.MSE:
+        return 255.0**2 * mse
+    alike: Tensor = ms_ssim(shown.clamp(0.0, 1.0), image, data_range=1.0, size_average=not each)
+    return _MS_SSIM_WEIGHT * (1.0 - alike)
 
 
 def balance(quality: Quality, qualities: tuple[float, float]) -> Quality:

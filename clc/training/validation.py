@@ -43,7 +43,7 @@ class Validation:
                 {
                     "step": float(step),
                     "quality": quality,
-                    "bpp": float((result.latent_bits + result.hyper_bits).sum()) / image[:, 0].numel(),
+                    "bpp": float(result.bits.sum()) / image[:, 0].numel(),
                     "psnr": float((-10.0 * torch.log10(mse.clamp(min=1e-10))).mean()),
                 }
             )

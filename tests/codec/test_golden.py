@@ -10,6 +10,7 @@ from clc.codec.bitstream import Bitstream, Scope
 from clc.codec.references.lookup import stated_alignment
 from clc.images import read_image
 from tests.codec.golden_files import ALIGNED, APART, DISPLACED, FOLDER, IMAGES, REFINED, VERSION_6, golden_codec
+from tests.codec.golden_syntax_files import SYNTAX, golden_syntax_codec
 
 
 @pytest.mark.parametrize("name", [*IMAGES, "aligned"])
@@ -36,6 +37,17 @@ NAMES_6 = [*IMAGES, "aligned", "blocks-beside", "blocks-alone", "lossless"]
 def test_a_golden_stream_of_version_6_decodes_to_its_picture(name: str) -> None:
     decoded = golden_codec().decompress((VERSION_6 / f"{name}.clc").read_bytes())
     expected = read_image(VERSION_6 / f"{name}.png")
+    assert decoded.shape == expected.shape
+    assert np.abs(decoded.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("post", [False, True])
+@pytest.mark.parametrize("name", ["with", "without"])
+def test_a_golden_stream_of_a_model_with_a_syntax_decodes_to_its_picture(name: str, post: bool) -> None:
+    data = (SYNTAX / f"{name}.clc").read_bytes()
+    assert (Bitstream.from_bytes(data).syntax is not None) == (name == "with")
+    decoded = golden_syntax_codec().decompress(data, post=post)  # raises if a number differs
+    expected = read_image(SYNTAX / f"{name}{'-post' if post else ''}.png")
     assert decoded.shape == expected.shape
     assert np.abs(decoded.astype(int) - expected).max() <= 1
 
@@ -86,6 +98,7 @@ def test_an_aligned_golden_stream_says_how() -> None:
         (VERSION_6, 6, "694a63f40941c3e608fe7a166f67e65f0cedcfa2c5e014c8216e603153610419"),
         (APART, 4, "5586cb249408765e50f2078f7d932b2c4e05d3913791b639cbf121c31f658f53"),
         (DISPLACED, 6, "0fa26994eb4c25cc0ca6eb637ae1c18dd176a07e1ac77c731607e5aad4734894"),
+        (SYNTAX, 6, "da0b237d219f2a6c67da02b6338d28c7ba1c697d79a77dce54a0f801bccb798c"),
     ],
 )
 def test_the_golden_files_are_those_of_their_format_version(folder: Path, version: int, digest: str) -> None:

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from clc.codec.artifacts import open_codec
+from clc.store import Store
+from tests.codec.syntax_models import write_syntax_model
 from tests.commands.conftest import Call, assert_refused
-from tests.conftest import World
+from tests.conftest import World, picture
 
 PLAIN = ("--no-references", "--quality", 20)
 
@@ -272,6 +275,22 @@ class TestDecompress:
         assert out.startswith("a.png: 80x64\n1 of 3 files, ")
         assert ["broken.clc" in err.splitlines()[0], "none.clc" in err.splitlines()[1]] == [True, True]
         assert "broken.png" not in contents()
+
+    def test_post_processing_with_a_model_that_has_none_is_said(self, clc: Call, stream: str) -> None:
+        code, out, err = clc("decompress", stream, "--post")
+        assert (code, out) == (2, "")
+        assert "has no post-processing; decode the stream without" in err
+        assert not Path("a.png").exists()
+
+    @pytest.mark.usefixtures("network_only")
+    def test_post_processing_changes_the_picture_of_a_model_that_has_it(self, clc: Call) -> None:
+        store = Store("own")
+        version = write_syntax_model(store)
+        codec = open_codec(store, version)
+        Path("c.clc").write_bytes(codec.compress(picture(7, 64, 64), references=False))
+        for name, options in (("c.png", ()), ("d.png", ("--post",))):
+            assert clc("decompress", "c.clc", name, "--store", "own", *options)[0] == 0
+        assert contents()["c.png"] != contents()["d.png"]
 
     def test_a_device_gets_a_png_and_stays_one(self, clc: Call, stream: str) -> None:
         assert clc("decompress", stream, "/dev/null")[0] == 0

@@ -57,7 +57,16 @@ def test_every_variant_is_a_profile_of_its_own(name: str, budget: Budget) -> Non
     profiles = [variant_profile(experiment, variant, RELATED, budget, seed=1) for variant in variants]
     assert experiment.anchor in {variant.name for variant in variants}
     choices = {
-        repr((profile.model.config, profile.cluster, profile.retrieval, profile.sources, variant.references))
+        repr(
+            (
+                profile.model.config,
+                profile.cluster,
+                profile.retrieval,
+                profile.sources,
+                profile.evaluation,
+                variant.references,
+            )
+        )
         for variant, profile in zip(variants, profiles, strict=True)
     }
     assert len(choices) == len(variants)

@@ -2,7 +2,8 @@
 
 It is the continuous online mode decision of Wang et al., "Neural Data-Dependent Transform for Learned Image
 Compression" (CVPR 2022). The network stays as it is, gradients run through it in floating point, and what they lead to
-is coded as ever, so that no decoder knows of it. Two searches follow each other:
+is coded as ever, so that no decoder knows of it. Two searches follow each other, and the syntax of a photo, where the
+model has one, moves along the same gradients (`syntax_search`):
 
 Annealing lets every value hover between its two nearest symbols, drawn at random and ever more surely, as in Yang,
 Bamler, Mandt, "Improving Inference for Neural Image Compression" (NeurIPS 2020). It needs many steps.
@@ -14,6 +15,7 @@ rest changes as the gradient says and distortion grows with the square of the ch
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from enum import Flag, auto
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +25,7 @@ from torch import Tensor
 
 from clc.codec.decisions.regions import Region, regions
 from clc.codec.decisions.rounding import Aim
+from clc.codec.decisions.syntax_search import SyntaxSearch
 from clc.codec.references.protocols import UsedReferences
 from clc.errors import ProfileError
 from clc.model.conditioning.fusion import Features
@@ -53,6 +56,11 @@ class Schedule:
     annealed: int
     proximal: int
 
+    @property
+    def passes(self) -> int:
+        """How often that is."""
+        return self.annealed + self.proximal
+
 
 _SCHEDULES = (
     Schedule(0, 0),
@@ -68,11 +76,27 @@ def check_effort(effort: int) -> int:
     return int(effort)
 
 
+class Searched(Flag):
+    """What a search may change."""
+
+    LATENTS = auto()
+    SYNTAX = auto()
+
+
+EVERYTHING = Searched.LATENTS | Searched.SYNTAX
+
+
+def passes_of(effort: int) -> int:
+    """How often a search of this effort runs the network forward and back. Raises ProfileError as `check_effort`."""
+    return _SCHEDULES[check_effort(effort)].passes
+
+
 @dataclass(frozen=True)
 class Task:
     """What is coded, or a region of it. image: [1, 3, 16h, 16w], padded; size: height and width of what is shown.
 
     references: [T, M, C, 16, 16] of the tiles of the latent, or None. features: theirs, where they act on g_s.
+    syntax_prior: means and scale levels, [1, n] each, where there is a syntax.
     """
 
     image: Tensor
@@ -80,6 +104,7 @@ class Task:
     quality: float
     references: Tensor | None
     features: Features | None
+    syntax_prior: tuple[Tensor, Tensor] | None = None
 
     def of(self, region: Region) -> "Task":
         """The part of a region."""
@@ -97,6 +122,15 @@ class Task:
 
 
 @dataclass(frozen=True)
+class _Slopes:
+    """A state and where it leads. cost: R + λ·255²·D in bits; latent: to aim at next; syntax: gradient, [1, n]."""
+
+    cost: float
+    latent: Tensor
+    syntax: Tensor | None
+
+
+@dataclass(frozen=True)
 class _Passed:
     """One pass through the network. cost: R + λ·255²·D in bits; decoded: ŷ [1, C, h, w]."""
 
@@ -109,10 +143,11 @@ Quantise = Callable[[Block, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Refinement:
-    """Searches aims for the images of one model. model: frozen."""
+    """Searches aims for the images of one model. model: frozen. searched: what may change."""
 
-    def __init__(self, model: CompressionModel) -> None:
+    def __init__(self, model: CompressionModel, searched: Searched = EVERYTHING) -> None:
         self._frozen = model
+        self._searched = searched
 
     @cached_property
     def _model(self) -> CompressionModel:
@@ -127,19 +162,23 @@ class Refinement:
         The same on one machine with one number of threads.
         """
         schedule = _SCHEDULES[effort]
+        if start.syntax is None and Searched.LATENTS not in self._searched:
+            return start
         with torch.inference_mode(False), torch.enable_grad():
             latent, hyper = (each.detach().clone().float() for each in (start.latent, start.hyper))
             known = None if references.latents is None else references.latents.detach().clone().to(latent)
             features = None if references.features is None else tuple(each.clone() for each in references.features)
             padded = to_padded_tensor(image[None]).to(latent.device)
             task = Task(padded, (image.shape[0], image.shape[1]), quality, known, features)
-            aim = Aim(latent, hyper)
+            aim = Aim(latent, hyper, syntax=None if start.syntax is None else start.syntax.detach().clone().float())
+            task = replace(task, syntax_prior=self._syntax_prior(task, aim))
             if schedule.annealed:
                 aim = self._annealed(task, aim, schedule.annealed)
             return self._proximal(task, aim, schedule.proximal)
 
     def _annealed(self, task: Task, start: Aim, steps: int) -> Aim:
         latent, hyper = start.latent.clone(), start.hyper.clone()
+        search = self._syntax_search(task, start, steps)
         optimiser = torch.optim.Adam([latent, hyper], lr=min(_FASTEST, _FARTHEST / steps), betas=_BETAS)
         generator = torch.Generator(latent.device).manual_seed(_SEED)
         for step in range(steps):
@@ -149,6 +188,7 @@ class Refinement:
                 return _hovering(values, temperature, generator)
 
             latent.grad, hyper.grad = torch.zeros_like(latent), torch.zeros_like(hyper)
+            slopes: list[Tensor] = []
             for region, part in self._parts(task):
                 own, own_hyper = region.of(latent).clone(), region.of_hyper(hyper).clone()
                 own.requires_grad_(True)
@@ -158,30 +198,41 @@ class Refinement:
                     distance = hover(block.of(own) - mean)
                     return distance + mean, coded_bits(distance, scale_of(level))
 
-                passed = self._passed(part, hover(own_hyper), quantise)
-                gradients = torch.autograd.grad(passed.cost, (own, own_hyper))
+                numbers, decoded = _leaf(search)
+                passed = self._passed(part, hover(own_hyper), quantise, decoded)
+                gradients = torch.autograd.grad(passed.cost, (own, own_hyper, *numbers))
                 region.put(latent.grad, gradients[0])
                 region.put_hyper(hyper.grad, gradients[1])
-            optimiser.step()
-        return Aim(latent.detach(), hyper.detach())
+                slopes.extend(gradients[2:])
+            if Searched.LATENTS in self._searched:
+                optimiser.step()
+            if Searched.SYNTAX in self._searched and search is not None:
+                search.move(torch.stack(slopes).sum(dim=0))
+        return Aim(latent.detach(), hyper.detach(), syntax=None if search is None else search.values.detach())
 
     def _proximal(self, task: Task, start: Aim, steps: int) -> Aim:
         """The best of what the steps lead to, by what its symbols cost; a single step is not looked at again."""
         curvature = lagrangian(task.quality) * 255.0**2 / 3 * self._model.gain.inverse_gain(task.quality).square()
         weight = _STIFFNESS * curvature
         aim, best, least = start, start, math.inf
+        search = self._syntax_search(task, start, steps)
         for _ in range(steps):
-            cost, following = self._step(task, aim, weight)
-            if cost < least:
-                best, least = aim, cost
-            aim = Aim(following, aim.hyper, weight)
-        if steps > 2 and self._step(task, aim, None)[0] >= least:
+            slopes = self._step(task, aim, weight, search)
+            if slopes.cost < least:
+                best, least = aim, slopes.cost
+            if Searched.LATENTS in self._searched:
+                aim = replace(aim, latent=slopes.latent, weight=weight)
+            if Searched.SYNTAX in self._searched and search is not None and slopes.syntax is not None:
+                search.move(slopes.syntax)
+                aim = replace(aim, syntax=search.values.detach().clone())
+        if steps > 2 and self._step(task, aim, None, search).cost >= least:
             return best
         return aim
 
-    def _step(self, task: Task, aim: Aim, weight: Tensor | None) -> tuple[float, Tensor]:
-        """What the symbols of an aim cost, and, given a weight, the latent to aim at next."""
-        cost, following = 0.0, torch.empty_like(aim.latent)
+    def _step(self, task: Task, aim: Aim, weight: Tensor | None, search: SyntaxSearch | None) -> _Slopes:
+        """What the symbols of an aim cost, and, given a weight, where they lead."""
+        cost, following = 0.0 if search is None else search.bits, torch.empty_like(aim.latent)
+        slopes: list[Tensor] = []
         for region, part in self._parts(task):
             own = Aim(region.of(aim.latent).clone(), region.of_hyper(aim.hyper), aim.weight)
             own.latent.requires_grad_(weight is not None)
@@ -194,14 +245,32 @@ class Refinement:
                 return decoded, coded_bits(decoded.detach() - mean, scale_of(level))
 
             with torch.set_grad_enabled(weight is not None):
-                passed = self._passed(part, round_half_up(own.hyper), quantise)
+                numbers, decoded = _leaf(search)
+                passed = self._passed(part, round_half_up(own.hyper), quantise, decoded)
             cost += float(passed.cost.detach())
             if weight is not None:
-                (gradient,) = torch.autograd.grad(passed.cost, own.latent)
+                gradient, *slope = torch.autograd.grad(passed.cost, (own.latent, *numbers))
                 region.put(following, passed.decoded.detach() - gradient / (2 * weight))
-        return cost, following
+                slopes += slope
+        return _Slopes(cost, following, torch.stack(slopes).sum(dim=0) if slopes else None)
 
-    def _passed(self, task: Task, z_hat: Tensor, quantise: Quantise) -> _Passed:
+    def _syntax_prior(self, task: Task, start: Aim) -> tuple[Tensor, Tensor] | None:
+        """Of the whole photo, as ẑ has it before the search: that moves it little."""
+        if start.syntax is None:
+            return None
+        model = self._model
+        assert model.syntax is not None, "no other model makes numbers"
+        with torch.no_grad():
+            features = model.prior.features(round_half_up(start.hyper), model.gain.rate(task.quality))
+            mean, level = model.syntax.prior(features)
+        return mean, level
+
+    def _syntax_search(self, task: Task, start: Aim, steps: int) -> SyntaxSearch | None:
+        if start.syntax is None or task.syntax_prior is None:
+            return None
+        return SyntaxSearch(start.syntax, task.syntax_prior, steps)
+
+    def _passed(self, task: Task, z_hat: Tensor, quantise: Quantise, syntax: Tensor | None) -> _Passed:
         model, quality = self._model, task.quality
         rate = model.gain.rate(quality)
         bits = [-torch.log2(model.hyper_prior.of(z_hat)).sum()]
@@ -214,7 +283,7 @@ class Refinement:
         features = model.prior.features(z_hat, rate)
         decoded = model.decode(features, rate, counted, task.references)
         restored = model.condition(model.refine(decoded, features, quality), task.references)
-        shown = model.synthesise(restored, task.features)
+        shown = model.synthesise(restored, task.features, syntax=syntax)
         height, width = task.size
         squared = (shown.float() - task.image)[:, :, :height, :width].square().sum()
         return _Passed(torch.stack(bits).sum() + lagrangian(quality) * 255.0**2 / 3 * squared, decoded)
@@ -224,6 +293,14 @@ class Refinement:
         height, width = task.image.shape[2:]
         for region in regions(height, width, whole_tiles=task.references is not None):
             yield region, task.of(region)
+
+
+def _leaf(search: SyntaxSearch | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    """Numbers to take gradients of, if there are any, and what a decoder has of them."""
+    if search is None:
+        return (), None
+    values = search.values.clone().requires_grad_(True)
+    return (values,), search.decoded(values)
 
 
 def _hovering(values: Tensor, temperature: float, generator: torch.Generator) -> Tensor:

@@ -15,11 +15,13 @@ class Aim:
 
     latent: [1, C, h, w], in quantisation steps; hyper: z [1, N, h/4, w/4], not rounded.
     weight: bits that the square of a distance of one step is worth, [1, C, 1, 1]; None takes the nearest symbols.
+    syntax: numbers [1, n], not rounded, for a model that has a syntax.
     """
 
     latent: Tensor
     hyper: Tensor
     weight: Tensor | None = None
+    syntax: Tensor | None = None
 
     def symbols(self, block: Block, mean: Tensor, level: Tensor) -> Tensor:
         """The symbols of a block, whole numbers around 0, given its means and scale levels, all as `Block.of` has it.

@@ -195,7 +195,9 @@ class _PictureCoder:
             )
         self._network = network
         self._quality = quality
-        self._encoder = Encoder(FrozenModel(network, model.short_id), ReferenceLookup(network, None, None))
+        self._encoder = Encoder(
+            FrozenModel(network, model.short_id), ReferenceLookup(network, None, None), syntax=False
+        )
         self._decoder = ExactDecoder(network, model.short_id)
         self._analysis = ExactAnalysis(network.g_a)
         self.stream_bytes = 0

@@ -32,12 +32,14 @@ class ExactDecoder:
     def decompress(self, data: bytes) -> NDArray[np.uint8]:
         """Decode a stream without references to uint8 [H, W, 3].
 
-        Raises BitstreamError for a stream that is damaged or has references, MissingArtifactError for one of another
-        model.
+        Raises BitstreamError for a stream that is damaged or has references or a syntax, MissingArtifactError for one
+        of another model.
         """
         stream = Bitstream.from_bytes(data)
         if stream.header.references:
             raise BitstreamError("a reference picture has references itself; only what is coded alone can be one")
+        if stream.syntax is not None:
+            raise BitstreamError("a reference picture has a syntax; only what is coded without can be one")
         return self._decoder.picture(stream, self._synthesised, self._linear)
 
     def _synthesised(self, latent: DecodedLatent, header: Header) -> NDArray[np.uint8]:

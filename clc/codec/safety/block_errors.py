@@ -18,6 +18,12 @@ def block_errors(image: NDArray[np.uint8], picture: NDArray[np.uint8]) -> NDArra
     return sums / (3.0 * np.outer(heights, widths))
 
 
+def changed_pixels(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which pixels [H, W] lie in a block of 16×16 that differs."""
+    changed: NDArray[np.bool_] = (block_errors(before, after) > 0).repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
+    return changed[: before.shape[0], : before.shape[1]]
+
+
 def squared_error(image: NDArray[np.uint8], picture: NDArray[np.uint8]) -> float:
     """Sum of the squared errors of all pixels and colours, of 255 levels."""
     total = 0.0  # of whole numbers below 2^53: exact, in any order

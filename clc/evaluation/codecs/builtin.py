@@ -6,7 +6,7 @@ Those that are programs of their own are in `clc.evaluation.codecs.programs`.
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from PIL import Image
 
 from clc.codec.codec import Codec
 from clc.errors import ImageError
+from clc.evaluation.codecs.online import Online, OnlineEncoder
 from clc.images.jpeg import jpeg_file
 
 CLC_QUALITIES = (1.0, 20.0, 40.0, 60.0, 80.0, 100.0)
@@ -73,6 +74,7 @@ class Clc:
     """Our codec. A stream with references names its dictionary and carries its indices: both are in the file size.
 
     always: use references even where they do not pay. effort: 0 to 9, how long it searches.
+    online: search in this way, at this effort, and do not name it. post: decode with post-processing.
     """
 
     codec: Codec
@@ -81,6 +83,8 @@ class Clc:
     always: bool = False
     effort: int = 0
     settings: str = "header and indices included"
+    online: tuple[Online, int] | None = None
+    post: bool = False
 
     @property
     def name(self) -> str:
@@ -93,13 +97,19 @@ class Clc:
 
     def prepared(self, image: NDArray[np.uint8]) -> Encoder:
         """`encode`, with analysis and retrieval done once. Raises what `Encoder.analyse` raises."""
+        if self._online_encoder is not None:
+            return self._online_encoder.prepared(image)
         analysis = self.codec.encoder.analyse(image, references=self.references)
         code = self.codec.encoder.code
         return lambda quality: code(analysis, quality, always=self.always, effort=self.effort).data
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
         """A stream → uint8 [H, W, 3]. Raises what `Codec.decompress` raises."""
-        return self.codec.decompress(data)
+        return self.codec.decompress(data, post=self.post)
+
+    @cached_property
+    def _online_encoder(self) -> OnlineEncoder | None:
+        return None if self.online is None else OnlineEncoder(self.codec, *self.online)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from clc.codec.codec import Codec
 from clc.codec.decisions.effort import EFFORT_MAX
-from clc.errors import ClcError, ImageError, SourceError
+from clc.errors import ClcError, ImageError, ProfileError, SourceError
 from clc.evaluation.codecs.builtin import (
     AVIF_QUALITIES,
     CLC_QUALITIES,
@@ -32,6 +32,7 @@ from clc.evaluation.codecs.builtin import (
     encoder,
     without_effort,
 )
+from clc.evaluation.codecs.online import Online
 from clc.evaluation.codecs.programs import (
     HEVC_QUALITIES,
     JPEG_XL_QUALITIES,
@@ -83,9 +84,22 @@ class EvaluationConfig(BaseModel):
     always_references: bool = Field(
         default=False, description="use references even where they do not pay, to show them"
     )
+    post: bool = Field(default=False, description="decode with the model's post-processing")
+    online: Online | None = Field(
+        default=None, description="without references, search for each photo: latents, syntax, both, or encoder"
+    )
+    online_effort: Effort = Field(default=3, description="of that search")
     allow_near_duplicates: bool = Field(
         default=False, description="measure on photos that look like some of the dictionary, as a fixed camera's do"
     )
+
+    @property
+    def identity(self) -> dict[str, JsonValue]:
+        """What a recipe says of it: nothing of what came later and is not used, so that results stay what they were."""
+        unused = {"efforts"} if self.efforts == (0,) else set()
+        unused |= set() if self.post else {"post"}
+        unused |= {"online", "online_effort"} if self.online is None else set()
+        return self.model_dump(mode="json", exclude=unused)
 
     @field_validator("efforts")
     @classmethod
@@ -142,8 +156,11 @@ def evaluate(
     inputs: what the result depends on, for the recipe: "model", "dictionary" → `Version.ref`; the photos are added.
     seen: the photos of the dictionary and of the training set.
     about: what a reader of the report should know of the inputs, such as the training budget; it must follow from them.
-    Raises OverlapError, before anything is measured, for a photo in `seen`; SourceError if no photo can be read.
+    Raises OverlapError, before anything is measured, for a photo in `seen`; SourceError if no photo can be read;
+    ProfileError for an online search with a dictionary.
     """
+    if config.online is not None and subject.dictionary_id is not None:
+        raise ProfileError("what is searched online is measured without references; leave the dictionary out")
     others = baselines(config)
     ours = OURS if subject.dictionary_id is not None else OURS[1:]
 
@@ -152,8 +169,9 @@ def evaluate(
         codec, patches_of = subject.open()
         dictionary = codec.latents if subject.dictionary_id is not None else None
         always = config.always_references
+        online = None if config.online is None else (config.online, config.online_effort)
         own = (
-            Clc(codec, name == OURS[0], config.clc_qualities, always, effort)
+            Clc(codec, name == OURS[0], config.clc_qualities, always, effort, online=online, post=config.post)
             for effort in config.efforts
             for name in ours
         )
@@ -178,8 +196,7 @@ def evaluate(
         stage="evaluate",
         stage_version=_STAGE_VERSION,
         config={
-            # Without effort, results are what they were before there was any.
-            "evaluation": config.model_dump(mode="json", exclude={"efforts"} if config.efforts == (0,) else None),
+            "evaluation": config.identity,
             "codecs": [*ours, *(each.name for each in others)],
             "model": subject.model_id,
             "dictionary": subject.dictionary_id,

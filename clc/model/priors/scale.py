@@ -37,6 +37,10 @@ class ChannelScale(nn.Module):
         """The deviation of a channel in quantisation steps, at least 1: [1, C, 1, 1], exact if `rate` is."""
         return (self.deviation.to(rate.gain)[None, :, None, None] * rate.gain).clamp(min=1.0)
 
+    def relative(self, latents: Tensor, rate: Rate) -> Tensor:
+        """Latents [B, C, h, w] in quantisation steps → in units of their spread, in floating point."""
+        return latents / self.spread(rate)
+
     def normalised(self, latents: Tensor, spread: Tensor) -> Tensor:
         """Latents [..., c, h, w] in quantisation steps → in units of their spread [1, c, 1, 1]."""
         return snap(latents, NORMALISED_EXPONENT, _inverse(spread)) if self.exact else latents / spread
