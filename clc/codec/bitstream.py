@@ -80,6 +80,7 @@ class SectionKind(IntEnum):
     Y = 4
     BLOCKS = 5
     PICTURE = 6
+    DISPLACEMENTS = 8
     METADATA = 64
 
     @property
@@ -95,6 +96,7 @@ _SUMMARIES = {
     SectionKind.Y: "the latent ŷ",
     SectionKind.BLOCKS: "blocks of 16×16 pixels coded by a linear transform",
     SectionKind.PICTURE: "the whole image as a lossless WebP file",
+    SectionKind.DISPLACEMENTS: "grids of displacements that refine aligned photos",
     SectionKind.METADATA: "EXIF, XMP and the ICC profile of the image",
 }
 _KINDS = {kind.value: kind for kind in SectionKind}
@@ -178,6 +180,7 @@ class Bitstream:
     latent_checksum: CRC-32 of the decoded latent and of the reference latents that were used, so that a decoder that
     has others notices; 0 without a latent.
     blocks: what `clc.codec.linear` codes. picture: a lossless WebP file instead of everything else.
+    displacements: what `clc.codec.references.displacement_section` packs, beside corners.
     metadata: what `clc.codec.metadata_section` packs; no picture depends on it.
     """
 
@@ -189,6 +192,7 @@ class Bitstream:
     corners: NDArray[np.int32] | None = None
     blocks: bytes | None = None
     picture: bytes | None = None
+    displacements: bytes | None = None
     metadata: bytes | None = None
 
     def to_bytes(self) -> bytes:
@@ -216,6 +220,7 @@ class Bitstream:
             SectionKind.Y: self.latent,
             SectionKind.BLOCKS: self.blocks,
             SectionKind.PICTURE: self.picture,
+            SectionKind.DISPLACEMENTS: self.displacements,
             SectionKind.METADATA: self.metadata,
         }
         if header.references:
@@ -366,6 +371,7 @@ def _read(data: bytes, found: _Found) -> Bitstream:
         corners=_read_corners(sections.get(SectionKind.CORNERS), header),
         blocks=sections.get(SectionKind.BLOCKS),
         picture=sections.get(SectionKind.PICTURE),
+        displacements=sections.get(SectionKind.DISPLACEMENTS),
         metadata=sections.get(SectionKind.METADATA),
     )
 
@@ -380,6 +386,8 @@ def _check_combination(kinds: set[SectionKind]) -> None:
         raise BitstreamError("a stream has section z exactly if it has section y")
     if kinds & {SectionKind.REFERENCES, SectionKind.CORNERS} and SectionKind.Y not in kinds:
         raise BitstreamError("references condition a latent, and the stream has none")
+    if SectionKind.DISPLACEMENTS in kinds and SectionKind.CORNERS not in kinds:
+        raise BitstreamError("displacements refine references that are aligned, and the stream has none")
 
 
 def _read_entries(section: bytes | None, header: Header) -> NDArray[np.int64]:

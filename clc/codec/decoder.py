@@ -21,8 +21,8 @@ from clc.codec.latent_bands import ReadBands
 from clc.codec.latent_coder import LATENT_LIMIT, LatentCoder
 from clc.codec.linear import LinearCoder
 from clc.codec.lossless import read_lossless
-from clc.codec.references.lookup import ReferenceLookup
-from clc.codec.references.protocols import Alignment, UsedReferences, index_bits
+from clc.codec.references.lookup import ReferenceLookup, stated_alignment
+from clc.codec.references.protocols import UsedReferences, index_bits
 from clc.codec.size_limit import MAX_PIXELS, check_declared
 from clc.errors import BitstreamError, MissingArtifactError
 from clc.model.gain import Rate
@@ -135,9 +135,10 @@ class Decoder:
 
     def _used(self, stream: Bitstream) -> UsedReferences:
         height, width = stream.header.height, stream.header.width
-        if stream.corners is None:
+        alignment = stated_alignment(stream)
+        if alignment is None:
             return self._lookup.entries(stream.entries, height, width)
-        return self._lookup.aligned(Alignment(stream.entries[0], stream.corners), height, width)
+        return self._lookup.aligned(alignment, height, width)
 
     def _decode_latent(
         self,

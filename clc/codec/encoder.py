@@ -243,7 +243,15 @@ class Encoder:
         latent, decoded = self._encode_latent(scaled, weight, features, rate, references.latents)
         header = self._header(analysis, quality, references)
         checksum = latent_checksum(decoded, references)
-        stream = Bitstream(header, references.entries, hyper_data, latent, checksum, references.corners)
+        stream = Bitstream(
+            header,
+            references.entries,
+            hyper_data,
+            latent,
+            checksum,
+            references.corners,
+            displacements=references.displacements,
+        )
         return CodedLatent(stream, decoded, features, references)
 
     def _encode_latent(

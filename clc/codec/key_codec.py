@@ -1,7 +1,7 @@
 """Photos that refer to key photos: an encoder and a decoder for any set of these, of one model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -73,7 +73,7 @@ class KeyCodec:
             return compress_to(self.encoder(), image, target, references=False, effort=effort), ()
         used = tuple(alignment.entries.tolist())
         lookup, _ = self._opened(tuple(keys[place] for place in used))
-        renumbered = Alignment(np.arange(len(used)), alignment.corners)
+        renumbered = replace(alignment, entries=np.arange(len(used)))
         encoder = Encoder(self._network, lookup, aligner=_Found(renumbered), max_pixels=self._max_pixels)
         coded = compress_to(encoder, image, target, effort=effort)
         return coded, used if Bitstream.from_bytes(coded.data).header.references else ()

@@ -1,9 +1,11 @@
 """Golden files of the codec: a very small frozen model, reference latents, streams, and what they decode to.
 
-Those of versions 4 and 5 were written by earlier releases, with the models; those of version 6 once, by
-`python -m tests.codec.golden_files`. Streams of one format version must decode for ever, so nobody writes them again.
+Those of versions 4 and 5 were written by earlier releases, with the models; those of version 6, and later those with
+displacements, once, by functions of this file. Streams of one format version must decode for ever, so nobody writes
+them again.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from safetensors.numpy import load_file
 
 from clc.codec.bitstream import Bitstream, tile_count
 from clc.codec.codec import Codec
+from clc.codec.references.displacements import Displacements
 from clc.codec.references.protocols import Alignment, ReferenceLatents
 from clc.model.conditioning.attention import AttentionConfig
 from clc.model.conditioning.latent_matching import MatchingConfig
@@ -28,6 +31,7 @@ from tests.codec.safety_streams import safety_streams
 FOLDER = Path(__file__).parent / "golden"
 APART = FOLDER / "apart"
 VERSION_6 = FOLDER / "version-6"
+DISPLACED = FOLDER / "displacements"
 MODEL_ID, DICTIONARY_ID = "0123456789abcdef", "fedcba9876543210"
 CONFIG = ModelConfig(
     transform=ConvolutionalConfig(widths=(12, 16, 24), hidden=(12, 16, 16), blocks=(1, 0, 1), latent_channels=24),
@@ -63,6 +67,21 @@ class Cycling:
 ALIGNED = Alignment(np.array([3, 1]), np.array([[(9, -20), (40, 3), (-5, 66), (70, 10)], [(0, 0)] * 4], dtype=np.int32))
 
 
+REFINED = replace(
+    ALIGNED,
+    displacements=(
+        Displacements(
+            32,
+            np.array(
+                [[[3 * row - column, column * column - 40 * (row > 1)] for column in range(9)] for row in range(3)],
+                dtype=np.int32,
+            ),
+        ),
+        Displacements(128, np.array([[[5, -17], [0, 4], [-9, 300]]], dtype=np.int32)),
+    ),
+)
+
+
 class Scenes:
     """A photo for each entry."""
 
@@ -94,9 +113,9 @@ def golden_codec(whole_image: bool = False, folder: Path = FOLDER) -> Codec:
     return Codec(model, MODEL_ID, latents, Cycling(len(latents), whole_image), Scenes())
 
 
-def _write(name: str, codec: Codec, stream: Bitstream) -> None:
-    (VERSION_6 / f"{name}.clc").write_bytes(stream.to_bytes())
-    Image.fromarray(codec.decompress(stream.to_bytes())).save(VERSION_6 / f"{name}.png", optimize=True)
+def _write(name: str, codec: Codec, stream: Bitstream, folder: Path = VERSION_6) -> None:
+    (folder / f"{name}.clc").write_bytes(stream.to_bytes())
+    Image.fromarray(codec.decompress(stream.to_bytes())).save(folder / f"{name}.png", optimize=True)
 
 
 def _write_version_6() -> None:
@@ -115,5 +134,15 @@ def _write_version_6() -> None:
         _write(name, codec, stream)
 
 
+def _write_displaced() -> None:
+    """As `aligned`, with grids."""
+    DISPLACED.mkdir(exist_ok=True)
+    codec, image = golden_codec(), picture(2)[:90, :280]
+    references = codec.lookup.aligned(REFINED, *image.shape[:2])
+    analysis = codec.encoder.analyse(image, references=False)
+    _write("refined", codec, codec.encoder.code_with(analysis, 60.0, references).stream, DISPLACED)
+
+
 if __name__ == "__main__":
     _write_version_6()
+    _write_displaced()

@@ -101,6 +101,14 @@ def test_a_corner_too_far_away_is_refused(aligned: Bitstream) -> None:
         Bitstream.from_bytes(replace(aligned, corners=far).to_bytes())
 
 
+def test_displacements_come_with_corners(stream: Bitstream, aligned: Bitstream) -> None:
+    data = replace(aligned, displacements=b"grids").to_bytes()
+    assert Bitstream.from_bytes(data).displacements == b"grids"
+    assert describe(data)["bytes"]["displacements"] == 2 + 5
+    with pytest.raises(BitstreamError, match="displacements refine references that are aligned"):
+        Bitstream.from_bytes(replace(stream, displacements=b"grids").to_bytes())
+
+
 def test_a_stream_without_references_aligns_none() -> None:
     with pytest.raises(BitstreamError, match="no references to align"):
         replace(HEADER, scope=Scope.ALIGNED, references=0, index_bits=0, dictionary_id=NO_DICTIONARY)

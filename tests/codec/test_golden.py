@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from clc.codec.bitstream import Bitstream, Scope
+from clc.codec.references.lookup import stated_alignment
 from clc.images import read_image
-from tests.codec.golden_files import ALIGNED, APART, FOLDER, IMAGES, VERSION_6, golden_codec
+from tests.codec.golden_files import ALIGNED, APART, DISPLACED, FOLDER, IMAGES, REFINED, VERSION_6, golden_codec
 
 
 @pytest.mark.parametrize("name", [*IMAGES, "aligned"])
@@ -48,6 +49,19 @@ def test_golden_streams_of_version_6_hold_what_their_names_say() -> None:
     assert {name for name, stream in streams.items() if stream.corners is not None} == {"aligned"}
 
 
+def test_a_golden_stream_with_displacements_decodes_to_its_picture() -> None:
+    data = (DISPLACED / "refined.clc").read_bytes()
+    alignment = stated_alignment(Bitstream.from_bytes(data))
+    assert alignment is not None
+    for before, after in zip(REFINED.displacements, alignment.displacements, strict=True):
+        assert before is not None
+        assert after is not None
+        assert after.spacing == before.spacing
+        assert np.array_equal(after.values, before.values)
+    decoded = golden_codec().decompress(data)  # raises if a reference differs in one bit
+    assert np.abs(decoded.astype(int) - read_image(DISPLACED / "refined.png")).max() <= 1
+
+
 @pytest.mark.parametrize("name", IMAGES)
 def test_a_golden_stream_says_how_it_was_made(name: str) -> None:
     height, width, quality, references, whole_image = IMAGES[name]
@@ -71,6 +85,7 @@ def test_an_aligned_golden_stream_says_how() -> None:
         (FOLDER, 5, "51bd97d11eb0f06401d990486106c496c59344485fef92df575835b766118416"),
         (VERSION_6, 6, "694a63f40941c3e608fe7a166f67e65f0cedcfa2c5e014c8216e603153610419"),
         (APART, 4, "5586cb249408765e50f2078f7d932b2c4e05d3913791b639cbf121c31f658f53"),
+        (DISPLACED, 6, "0fa26994eb4c25cc0ca6eb637ae1c18dd176a07e1ac77c731607e5aad4734894"),
     ],
 )
 def test_the_golden_files_are_those_of_their_format_version(folder: Path, version: int, digest: str) -> None:

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clc.codec.bitstream import tile_count
+from clc.codec.bitstream import Bitstream, tile_count
 from clc.codec.references.aligned_photos import AlignedPhoto, AlignedPhotos
+from clc.codec.references.displacement_section import pack_displacements, read_displacements
 from clc.codec.references.protocols import (
     NO_REFERENCES,
     Alignment,
@@ -87,13 +88,16 @@ class ReferenceLookup:
         assert self.photos is not None, "aligns"
         self._check(alignment.entries, self.latents)
         analysed = [
-            self._aligned_photos.analysed(self.photos.key(entry), self.photos.photo(entry), corners, height, width)
-            for entry, corners in zip(alignment.entries.tolist(), alignment.corners, strict=True)
+            self._aligned_photos.analysed(
+                self.photos.key(entry), self.photos.photo(entry), corners, height, width, grid
+            )
+            for entry, corners, grid in alignment.views
         ]
         values, exponents = self.latents.quantised(torch.cat([each.latent for each in analysed]))
         tiles = torch.stack([split_latent(each[None]) for each in values], dim=1)
         latents = self._dequantised(tiles, exponents)
-        return UsedReferences(alignment.entries[None], tiles, latents, alignment.corners, _joined(analysed))
+        grids = pack_displacements(alignment.displacements)
+        return UsedReferences(alignment.entries[None], tiles, latents, alignment.corners, _joined(analysed), grids)
 
     def _dequantised(self, values: Tensor, exponents: Tensor) -> Tensor:
         return dequantised_tiles(values, exponents).to(self._model.device)
@@ -102,8 +106,8 @@ class ReferenceLookup:
         """What is analysed, uint8 [height, width, 3] each. Raises as `aligned` does."""
         assert self.photos is not None, "aligns"
         return [
-            warp(self.photos.photo(entry), corners, height, width, (height, width))
-            for entry, corners in zip(alignment.entries.tolist(), alignment.corners, strict=True)
+            warp(self.photos.photo(entry), corners, height, width, (height, width), grid)
+            for entry, corners, grid in alignment.views
         ]
 
     @cached_property
@@ -113,6 +117,18 @@ class ReferenceLookup:
     def _check(self, entries: NDArray[np.int64], latents: EntryLatents) -> None:
         if entries.max() >= len(latents):
             raise BitstreamError(f"entry {entries.max()} is outside the dictionary of {len(latents)} entries")
+
+
+def stated_alignment(stream: Bitstream) -> Alignment | None:
+    """What a stream says of photos that are aligned; None if none are.
+
+    Raises BitstreamError for displacements that make no sense.
+    """
+    header = stream.header
+    if stream.corners is None:
+        return None
+    grids = read_displacements(stream.displacements, header.references, header.height, header.width)
+    return Alignment(stream.entries[0], stream.corners, grids)
 
 
 def _joined(photos: Sequence[AlignedPhoto]) -> Features | None:

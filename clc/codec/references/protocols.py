@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clc.codec.references.displacements import Displacements
 from clc.model.conditioning.fusion import Features
 from clc.model.conditioning.int8 import dequantise, quantise
 
@@ -101,10 +102,18 @@ class Alignment:
     """Photos that an image is coded with, each named by one of its entries.
 
     entries: int64 [M]; corners: int32 [M, 4, 2], where the corners of the image lie in them (see `warp`).
+    displacements: of each, what refines that; empty if nothing does.
     """
 
     entries: NDArray[np.int64]
     corners: NDArray[np.int32]
+    displacements: tuple[Displacements | None, ...] = ()
+
+    @property
+    def views(self) -> list[tuple[int, NDArray[np.int32], Displacements | None]]:
+        """Entry, corners [4, 2] and displacements of each photo."""
+        displacements = self.displacements or (None,) * len(self.entries)
+        return list(zip(self.entries.tolist(), self.corners, displacements, strict=True))
 
 
 class ReferencePhotos(Protocol):
@@ -155,7 +164,7 @@ class Aligner(Protocol):
 class UsedReferences:
     """What an image is coded with.
 
-    entries: int64 [Q, M], and `corners` int32 [M, 4, 2] if they are aligned: what a stream says.
+    entries: int64 [Q, M], and, if they are aligned, `corners` int32 [M, 4, 2] and `displacements`: what a stream says.
     values: int8 [Q or T, M, C, 16, 16]: what that means, for the checksum; None if nothing is transmitted.
     latents: float32 [T, M, C, 16, 16]: the same for the T tiles, or what the model learned; None without references.
     features: of aligned photos, for a model that fuses.
@@ -166,6 +175,7 @@ class UsedReferences:
     latents: Tensor | None = None
     corners: NDArray[np.int32] | None = None
     features: Features | None = None
+    displacements: bytes | None = None
 
 
 NO_REFERENCES = UsedReferences(np.empty((0, 0), dtype=np.int64))

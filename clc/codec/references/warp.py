@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clc.codec.references.displacements import Displacements
 from clc.errors import BitstreamError
 
 CORNER_STEPS = 16
@@ -28,7 +29,12 @@ Positions = NDArray[np.float64]
 
 
 def warp(
-    photo: NDArray[np.uint8], corners: NDArray[np.int32], height: int, width: int, shape: tuple[int, int]
+    photo: NDArray[np.uint8],
+    corners: NDArray[np.int32],
+    height: int,
+    width: int,
+    shape: tuple[int, int],
+    displacements: Displacements | None = None,
 ) -> NDArray[np.uint8]:
     """What an image of `height`×`width` pixels shows of a photo uint8 [h, w, 3], whose borders are repeated.
 
@@ -37,15 +43,14 @@ def warp(
     shape: of the result uint8 [*shape, 3]; rows and columns may go on beyond the image.
     Raises BitstreamError if no camera sees a rectangle so.
     """
-    if (corners == corners[0]).all() and not (corners[0] % CORNER_STEPS).any():
+    if displacements is None and (corners == corners[0]).all() and not (corners[0] % CORNER_STEPS).any():
         right, down = (corners[0] // CORNER_STEPS).tolist()
         return _shifted(photo, right, down, shape)
     x, y, depth = _projection(corners, height, width)
     pixels = torch.from_numpy(photo.astype(np.int32, order="C"))
-    columns = np.arange(shape[1]) + 0.5
     result = np.empty((*shape, 3), dtype=np.uint8)
     for start in range(0, shape[0], _ROWS):
-        rows = np.arange(start, min(start + _ROWS, shape[0]))[:, None] + 0.5
+        rows, columns = _places(range(start, min(start + _ROWS, shape[0])), shape[1], displacements)
         distance = np.maximum(_at(depth, rows, columns), _LEAST_DEPTH)
         seen = (_at(plane, rows, columns) / distance for plane in (x, y))
         result[start : start + _ROWS] = _sample(pixels, *seen)
@@ -88,6 +93,15 @@ def _projection(corners: NDArray[np.int32], height: int, width: int) -> tuple[Pl
     )
     x, y, depth = ((float(a / width), float(b / height), float(c)) for a, b, c in planes)
     return x, y, depth
+
+
+def _places(rows: range, width: int, displacements: Displacements | None) -> tuple[Positions, Positions]:
+    """Where pixels of the image are taken from, before they are projected: rows and columns of their centres."""
+    down, across = np.arange(rows.start, rows.stop), np.arange(width)
+    if displacements is None:
+        return down[:, None] + 0.5, across + 0.5
+    moved = displacements.at(down, across)
+    return down[:, None] + 0.5 + moved[..., 1], across + 0.5 + moved[..., 0]
 
 
 def _at(plane: Plane, rows: Positions, columns: Positions) -> Positions:

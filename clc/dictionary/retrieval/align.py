@@ -1,7 +1,7 @@
 """Photos of a dictionary that show what an image shows, from another place: found, and brought into line with it.
 
-The encoder's side of aligned references. Photos are tried as they lie, and as keypoints tell; those are taken that
-leave the least of the image unexplained.
+The encoder's side of aligned references. Photos are tried as they lie, and as keypoints tell, refined where one plane
+does not fit; those are taken that leave the least of the image unexplained.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clc.codec.decisions.block_costs import costs_after, costs_alone
+from clc.codec.references.displacement_section import is_allowed, pack_displacements
+from clc.codec.references.displacements import Displacements
 from clc.codec.references.protocols import Alignment, NamedPhotos
 from clc.codec.references.warp import warp
 from clc.errors import BitstreamError
@@ -27,17 +29,20 @@ _EXPLAINED = 0.5  # of an image's cost: if no more is left, the camera has not m
 _REMEMBERED = 64  # photos whose keypoints are kept: a megabyte or so each
 _REDUCTION = 2  # of the pictures that are compared: a quarter of the time, and keypoints enough
 _WORTHWHILE = 0.03  # of an image's cost that another photo must save
+_BITS = 8.0  # that a unit of cost stands for, at full size and middle qualities; what displacements take is compared
 
 
 class PhotoAligner:
     """`clc.codec.references.protocols.Aligner` over the photos that a dictionary shows as a whole.
 
-    moved: look for photos from other places too, which takes scikit-image and FAISS.
+    moved: look for photos from other places too, which takes scikit-image and FAISS. refined: with displacements, where
+    they pay.
     """
 
-    def __init__(self, photos: NamedPhotos, *, moved: bool = True) -> None:
+    def __init__(self, photos: NamedPhotos, *, moved: bool = True, refined: bool = True) -> None:
         self._photos = photos
         self._looks_further = moved
+        self._refines = refined
         self._shown = photos.shown()
         self._reduced = lru_cache(_REMEMBERED)(lambda name: _reduced(photos.photo(name)))
         self._keypoints = lru_cache(_REMEMBERED)(self._find_keypoints)
@@ -64,7 +69,8 @@ class PhotoAligner:
         if not chosen:
             return None
         entries = np.array([offer.name for offer in chosen], dtype=np.int64)
-        return Alignment(entries, np.stack([offer.corners for offer in chosen]))
+        displacements = tuple(self._displacements(image, offer) for offer in chosen)
+        return Alignment(entries, np.stack([offer.corners for offer in chosen]), displacements)
 
     def _worth_trying(self, candidates: NDArray[np.int64]) -> list[int]:
         """Names of the photos that candidates come from, most frequent first; then others, where there are few."""
@@ -80,7 +86,31 @@ class PhotoAligner:
         height, width = reduced.shape[:2]
         shrunk = np.rint(corners / _REDUCTION).astype(np.int32)
         seen = warp(self._reduced(name), shrunk, height, width, (height, width))
-        return _Offer(name, corners, costs_after(reduced, seen))
+        cost = costs_after(reduced, seen)
+        if self._refines and corners.any():
+            from clc.dictionary.retrieval.parallax import HALVED, find_displacements
+
+            for grid in find_displacements(reduced, seen, HALVED)[-1:]:
+                seen = warp(self._reduced(name), shrunk, height, width, (height, width), grid)
+                cost = np.minimum(cost, costs_after(reduced, seen))
+        return _Offer(name, corners, cost)
+
+    def _displacements(self, image: NDArray[np.uint8], offer: "_Offer") -> Displacements | None:
+        """What refines a photo, if it saves more than it takes. A camera that has not moved needs nothing."""
+        if not self._refines or not offer.corners.any():
+            return None
+        from clc.dictionary.retrieval.parallax import find_displacements
+
+        height, width = image.shape[:2]
+        photo, alone = self._photos.photo(offer.name), costs_alone(image)
+
+        def seen(grid: Displacements | None) -> NDArray[np.uint8]:
+            return warp(photo, offer.corners, height, width, (height, width), grid)
+
+        plain = seen(None)
+        found = [grid for grid in find_displacements(image, plain) if is_allowed(height, width, grid.spacing)]
+        options = [(None, plain), *((grid, seen(grid)) for grid in found)]
+        return min(options, key=lambda option: _bits(np.minimum(costs_after(image, option[1]), alone), option[0]))[0]
 
     def _moved(
         self, image: NDArray[np.uint8], reduced: NDArray[np.uint8], names: list[int], still: "list[_Offer]"
@@ -127,6 +157,11 @@ def _chosen(offers: list[_Offer], alone: NDArray[np.float64], number: int) -> li
         chosen.append(offers[place])
         best = np.minimum(best, offers[place].cost)
     return chosen
+
+
+def _bits(cost: NDArray[np.float64], grid: Displacements | None) -> float:
+    """About what an image takes, by the cost of its blocks, with the displacements themselves."""
+    return _BITS * float(cost.sum()) + 8 * len(pack_displacements((grid,)) or b"")
 
 
 def _left(chosen: list[_Offer], alone: NDArray[np.float64]) -> float:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
-from clc.codec.references.protocols import Alignment
+from clc.codec.references.lookup import stated_alignment
 from clc.errors import CorruptArtifactError, MissingArtifactError
 from clc.evaluation.codecs.builtin import Clc, ImageCodec, encoder
 from clc.evaluation.measure.metrics import bits_per_pixel
@@ -118,8 +118,8 @@ def _references_of(codec: Codec, data: bytes, patch_of: PatchOf) -> bytes | None
     header = stream.header
     if header.references == 0:
         return None
-    if stream.corners is not None:
-        alignment = Alignment(stream.entries[0], stream.corners)
+    alignment = stated_alignment(stream)
+    if alignment is not None:
         return encode_patch(reference_sheet(codec.lookup.pictures(alignment, header.height, header.width)))
     entries = np.broadcast_to(stream.entries, (header.tiles, header.references))
     try:
