@@ -113,6 +113,11 @@ class TrainingJob:
             raise TrainingError(
                 "a budget of 0 steps publishes a start as it is; name one (--from), or train some steps"
             )
+        if self.config.part is Part.FUSION and (self.start is None or not network.fuses):
+            raise TrainingError(
+                "training fusions alone needs a model to start from (--from) and conditioning fused in the profile's "
+                "[model] table"
+            )
         alone = network.two_priors and network.references_optional
         if self.config.part is Part.CONDITIONED and (self.start is None or not alone):
             raise TrainingError(

@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from clc.model.conditioning.fusion import Fusion
+from clc.model.conditioning.fusion import Fusion, starting_at_differences
 from clc.model.config import Conditioning, ModelConfig
 from clc.model.network import CompressionModel
 from clc.model.presets import PRESETS
@@ -70,6 +70,25 @@ def test_attention_takes_what_is_alike_or_nothing() -> None:
     nothing = fusion(x, torch.zeros(1, 1, 8, 4, 4))
     fusion.none.fill_(1e9)
     torch.testing.assert_close(fusion(x, torch.stack([other, alike], dim=1)), nothing)
+
+
+@torch.no_grad()
+def test_a_branch_starts_with_differences_and_their_negatives() -> None:
+    layer = starting_at_differences(torch.nn.Conv2d(2 * 3, 8, 3, padding=1))
+    x, match = torch.rand(1, 3, 5, 5), torch.rand(1, 3, 5, 5)
+    apart, alike = layer(torch.cat([x, match], dim=1)), layer(torch.cat([x, x], dim=1))
+    for channel in range(3):
+        torch.testing.assert_close((apart - alike)[:, 2 * channel], (match - x)[:, channel], atol=0.3, rtol=0.0)
+    torch.testing.assert_close((apart - alike)[:, 0:6:2], -(apart - alike)[:, 1:6:2], atol=0.3, rtol=0.0)
+
+
+@torch.no_grad()
+def test_attention_starts_with_what_is_alike() -> None:
+    torch.manual_seed(0)
+    fusion = Fusion(8, 8, 8)
+    x = torch.randn(1, 8, 4, 4)
+    query, keys = fusion.query(x), fusion.key(torch.cat([x, -x]))
+    assert ((query * keys[:1]).sum() > (query * keys[1:]).sum()).all()
 
 
 def test_features_are_those_of_g_a_at_each_scale(model: CompressionModel) -> None:

@@ -20,6 +20,10 @@ Features: TypeAlias = tuple[Tensor, ...]
 """Of M references of B photos, at 1/4, 1/8 and 1/16: [B, M, w, h, w'] each."""
 
 
+_START_NONE = -2.0  # seldom, when training starts
+_NOISE = 0.25  # share of the ordinary random weights that remains
+
+
 class FusionConfig(BaseModel):
     """Widths inside a fusion."""
 
@@ -35,8 +39,9 @@ class Fusion(nn.Module):
     def __init__(self, width: int, hidden: int, dimension: int) -> None:
         super().__init__()
         self.query, self.key = nn.Conv2d(width, dimension, 1), nn.Conv2d(width, dimension, 1)
-        self.none = nn.Parameter(torch.zeros(1))  # the score of choosing no reference
-        self.conv1 = nn.Conv2d(2 * width, hidden, 3, padding=1)
+        self.key.load_state_dict(self.query.state_dict())  # what is alike scores high
+        self.none = nn.Parameter(torch.full((1,), _START_NONE))  # the score of choosing no reference
+        self.conv1 = starting_at_differences(nn.Conv2d(2 * width, hidden, 3, padding=1))
         self.conv2 = starting_at(0.0, nn.Conv2d(hidden, width, 3, padding=1))
 
     def forward(self, x: Tensor, references: Tensor) -> Tensor:
@@ -51,6 +56,24 @@ class Fusion(nn.Module):
         matched = (weights * seen).sum(dim=1)
         branch = self.conv2(F.leaky_relu(self.conv1(torch.cat([own, matched], dim=1))))
         return x + branch.to(x.dtype)
+
+
+@torch.no_grad()
+def starting_at_differences(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer, over what x is and what matches it, with its outputs near how far the two lie apart in the first
+    channels, each with both signs, since what follows keeps positive ones. Random weights would have to find that.
+    """
+    width, pairs = layer.in_channels // 2, min(layer.out_channels, layer.in_channels) // 2
+    layer.weight.mul_(_NOISE)
+    if layer.bias is not None:
+        layer.bias.zero_()
+    middle = layer.weight[:, :, layer.kernel_size[0] // 2, layer.kernel_size[1] // 2]
+    channels = torch.arange(pairs)
+    for first, sign in ((0, 1.0), (1, -1.0)):
+        outputs = 2 * channels + first
+        middle[outputs, width + channels] += sign
+        middle[outputs, channels] -= sign
+    return layer
 
 
 class Fusions(nn.ModuleList):
