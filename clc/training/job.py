@@ -10,6 +10,7 @@ from clc.codec.bitstream import MAX_REFERENCES
 from clc.errors import TrainingError
 from clc.images import PhotoSource, fingerprint, open_source
 from clc.images.sources.combined import CombinedPhotos
+from clc.model.conditioning.fusion import FusionConfig
 from clc.model.config import Ablation, Conditioning, ModelConfig, ReferenceSource
 from clc.model.presets import PRESETS
 from clc.model.tiles import TILE_SIZE
@@ -30,6 +31,7 @@ class AdaptedPreset(BaseModel):
     reference_source: ReferenceSource | None = Field(default=None, description="instead of the preset's")
     references: int | None = Field(default=None, ge=1, le=MAX_REFERENCES, description="instead of the preset's")
     without: Ablation | None = Field(default=None, description="a part of the conditioning to leave out")
+    fusion: FusionConfig | None = Field(default=None, description="instead of the preset's")
     transform: dict[str, JsonValue] | None = Field(
         default=None, description="what differs in the transforms; with another `kind`, all of their fields"
     )

@@ -21,7 +21,7 @@ def learns(module: nn.Module) -> bool:
 
 
 def _modules(part: Part, model: CompressionModel) -> list[nn.Module]:
-    fusions: list[nn.Module] = [model.fuse_a, model.fuse_s] if model.config.fuses else []
+    fusions: list[nn.Module] = [each for each in (model.fuse_a, model.fuse_s) if each is not None]
     if part is Part.FUSION:
         return fusions
     assert model.prior.conditioned is not None, "checked by the job"

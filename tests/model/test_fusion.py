@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from clc.model.conditioning.fusion import Fusion, starting_at_differences
+from clc.model.conditioning.fusion import Ends, Fusion, FusionConfig
 from clc.model.config import Conditioning, ModelConfig
 from clc.model.network import CompressionModel
 from clc.model.presets import PRESETS
@@ -73,22 +73,26 @@ def test_attention_takes_what_is_alike_or_nothing() -> None:
 
 
 @torch.no_grad()
-def test_a_branch_starts_with_differences_and_their_negatives() -> None:
-    layer = starting_at_differences(torch.nn.Conv2d(2 * 3, 8, 3, padding=1))
-    x, match = torch.rand(1, 3, 5, 5), torch.rand(1, 3, 5, 5)
-    apart, alike = layer(torch.cat([x, match], dim=1)), layer(torch.cat([x, x], dim=1))
-    for channel in range(3):
-        torch.testing.assert_close((apart - alike)[:, 2 * channel], (match - x)[:, channel], atol=0.3, rtol=0.0)
-    torch.testing.assert_close((apart - alike)[:, 0:6:2], -(apart - alike)[:, 1:6:2], atol=0.3, rtol=0.0)
+@pytest.mark.parametrize("ends", list(Ends))
+def test_one_transform_can_be_fused_alone(ends: Ends) -> None:
+    network = fused().model_copy(update={"fusion": FusionConfig(hidden=(8, 8, 8), ends=ends)})
+    model = CompressionModel(network).eval()
+    awake(model)
+    image, features = pictures(1)[:, 0], model.picture_features(pictures(2))
+    latent = model.analyse(image)
+    assert torch.equal(model.analyse(image, features), latent) == (ends is Ends.SYNTHESIS)
+    assert torch.equal(model.synthesise(latent, features), model.synthesise(latent)) == (ends is Ends.ANALYSIS)
 
 
 @torch.no_grad()
-def test_attention_starts_with_what_is_alike() -> None:
+def test_without_attention_the_mean_of_the_references_is_taken() -> None:
     torch.manual_seed(0)
-    fusion = Fusion(8, 8, 8)
-    x = torch.randn(1, 8, 4, 4)
-    query, keys = fusion.query(x), fusion.key(torch.cat([x, -x]))
-    assert ((query * keys[:1]).sum() > (query * keys[1:]).sum()).all()
+    fusion = Fusion(8, 8, None)
+    awake(fusion)
+    x, references = torch.randn(1, 8, 4, 4), torch.randn(1, 3, 8, 4, 4)
+    mean = references.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(fusion(x, references), fusion(x, mean.expand_as(references)))
+    assert not [name for name, _ in fusion.named_parameters() if not name.startswith("conv")]
 
 
 def test_features_are_those_of_g_a_at_each_scale(model: CompressionModel) -> None:
@@ -106,6 +110,7 @@ def test_a_training_pass_reaches_every_fusion(model: CompressionModel) -> None:
     assert result.image is not None
     (result.image.square().mean() + result.latent_bits.mean()).backward()
     for fusions in (model.fuse_a, model.fuse_s):
+        assert fusions is not None
         for name, parameter in fusions.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name
