@@ -7,12 +7,16 @@ a video (libaom's inter coding), and x265 where it is on PATH: what one more fra
 photos nearest to it. `kept` is what a decoder has to keep beside the model, `pays after` how many photos it takes until
 all of it is less than AVIF.
 
+`--against OTHER` codes the same photos with another model, each with references of its own, and prints how much less
+the first takes at equal PSNR, over the mean curves.
+
 `--split reference` codes reference photos instead, each without the dictionary knowing it: to choose designs by.
 """
 
 import argparse
 import dataclasses
 import math
+import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +35,7 @@ from clc.codec.codec import Codec
 from clc.codec.references.artifact import ReferencesConfig, references
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.retrieval.open_encoder import open_encoder
+from clc.evaluation.compare.rate_difference import rate_difference, why_incomparable
 from clc.images import EncodedPhoto, PhotoSource, open_source, read_photos
 from clc.images.psnr import psnr
 from clc.production.profile import load_profile
@@ -95,6 +100,7 @@ def main() -> None:
     )
     parser.add_argument("--store", help="where the model is; default: $CLC_STORE, else ./artifacts")
     parser.add_argument("--model", default=DEFAULT, help="model version; default: as clc.load")
+    parser.add_argument("--against", help="a model that is measured, too, and compared with")
     parser.add_argument("--scenes", nargs="+", choices=_SCENES, default=_SCENES)
     parser.add_argument("--split", choices=("test", "reference"), default="test", help="photos that are coded")
     parser.add_argument("--limit", type=int, help="code the first LIMIT photos of a scene only")
@@ -108,16 +114,39 @@ def main() -> None:
     print_machine()
     with tempfile.TemporaryDirectory() as folder:
         work = LayeredStore(options.work or Path(folder))
-        model = copy_version(find_model(LayeredStore(options.store), options.model), work)
+        named = [options.model, *([options.against] if options.against else [])]
+        models = [copy_version(find_model(LayeredStore(options.store), name), work) for name in named]
         for scene in options.scenes:
-            _measure_scene(scene, model, work, options)
+            measured = [_measure_scene(scene, model, work, options) for model in models]
+            if options.against:
+                _compare(*measured)
 
 
-def _measure_scene(scene: str, model: Version, store: Store, options: argparse.Namespace) -> None:
+Rows = dict[tuple[str, float], list[Point]]
+
+
+def _compare(own: Rows, other: Rows) -> None:
+    """The rate of one model's files at equal PSNR against another's, for each way."""
+
+    def curve(rows: Rows, way: str) -> list[tuple[float, float]]:
+        points = [each for (name, _), each in rows.items() if name == way]
+        return [
+            (statistics.fmean(p.bytes for p in each), statistics.fmean(p.decibels for p in each)) for each in points
+        ]
+
+    for way in dict.fromkeys(name for name, _ in own):
+        curves = curve(other, way), curve(own, way)
+        found = rate_difference(*curves)
+        said = f"{100 * found.mean:+.1f} %" if found else f"none: {why_incomparable(*curves)}"
+        print(f"references {way}: rate at equal PSNR against --against {said}")
+    print()
+
+
+def _measure_scene(scene: str, model: Version, store: Store, options: argparse.Namespace) -> Rows:
     limit = f"&limit={options.reference_limit}" if options.reference_limit else ""
     shown = open_source(f"{pack(_PACK)}?scene={scene}&split=reference{limit}")
     coded = open_source(f"{pack(_PACK)}?scene={scene}&split={options.split}")
-    rows: dict[tuple[str, float], list[Point]] = {}
+    rows: Rows = {}
     ways: list[Way] = []
     others: PhotoSource = shown
     number = 0
@@ -135,6 +164,7 @@ def _measure_scene(scene: str, model: Version, store: Store, options: argparse.N
     print(f"{scene}: {number} photos of split {options.split}, model {model.short_id}\n")
     heading = ("references", "kept", "quality", "bytes a photo", "dB", "AVIF", *_VIDEOS, "pays after")
     print_table(heading, [(name, *_row(quality, points)) for (name, quality), points in rows.items()])
+    return rows
 
 
 def _measured(photo: NDArray[np.uint8], way: Way, quality: float, nearest: Sequence[NDArray[np.uint8]]) -> Point:

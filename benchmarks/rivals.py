@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from clc.evaluation.codecs.yuv import from_yuv444, to_yuv444
 from clc.evaluation.measure.at_psnr import at_psnr
 from clc.images.psnr import psnr
 
 _GOLDEN = 5  # every so many photos, one that others refer to
-_COLOURS = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 
 Pictures = Sequence[NDArray[np.uint8]]
 Coding = Callable[[int, Pictures], tuple[int, Pictures]]
@@ -95,29 +95,15 @@ def _x265(quantiser: int, pictures: Pictures) -> tuple[int, Pictures]:
     height, width = pictures[0].shape[:2]
     with tempfile.TemporaryDirectory() as folder:
         source, coded, shown = (Path(folder) / name for name in ("in.yuv", "out.hevc", "out.yuv"))
-        source.write_bytes(b"".join(_to_yuv(picture).tobytes() for picture in pictures))
+        source.write_bytes(b"".join(map(to_yuv444, pictures)))
         options = ["--input-res", f"{width}x{height}", "--fps", "1", "--input-csp", "i444", "--preset", "slow"]
         options += ["--bframes", str(_GOLDEN - 1), "--b-adapt", "0", "--no-b-pyramid", "--keyint", "-1", "--ref", "5"]
         options += ["--no-scenecut", "--rc-lookahead", "20", "--pools", "1", "--no-info", "--qp", str(quantiser)]
         subprocess.run(
             ["x265", "--input", source, *options, "--output", coded, "--recon", shown], check=True, capture_output=True
         )
-        frames = np.fromfile(shown, np.uint8).reshape(-1, 3, height, width)
-        return coded.stat().st_size, [_from_yuv(frame) for frame in frames]
-
-
-def _to_yuv(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Full range, as JPEG has it: uint8 [3, H, W]."""
-    yuv = np.tensordot(_COLOURS, picture.astype(np.float64), axes=(1, 2))
-    yuv[1:] += 128
-    return np.clip(np.rint(yuv), 0, 255).astype(np.uint8)
-
-
-def _from_yuv(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    yuv = frame.astype(np.float64)
-    yuv[1:] -= 128
-    rgb = np.tensordot(np.linalg.inv(_COLOURS), yuv, axes=(1, 0))
-    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+        frames = np.fromfile(shown, np.uint8).reshape(-1, 3 * height * width)
+        return coded.stat().st_size, [from_yuv444(frame.tobytes(), height, width) for frame in frames]
 
 
 def at_decibels(

@@ -9,10 +9,11 @@ from clc.api import DEFAULT, find_model
 from clc.experiments.budgets import Budget
 from clc.experiments.catalogue import find_experiment
 from clc.experiments.data_sets import general
+from clc.experiments.frames import with_frames
 from clc.experiments.variant import measured, trained, variant_profile
 from clc.experiments.variants_table import combined, experiment_seeds, markdown
 from clc.production.profile import Profile
-from clc.store import Kind
+from clc.store import Kind, Version
 from clc.store.shipped import LayeredStore
 from pipelines.runtime.log import quieten_user_errors
 
@@ -26,10 +27,14 @@ def train_variant(profile: Profile, store: str, runs: Path, start: str | None, d
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{profile.name}, {data}")
-def measure_variant(profile: Profile, data: str, model: str, store: str) -> str:
-    """One variant's model on one data set → results; what the store has is skipped."""
+def measure_variant(profile: Profile, data: str, model: str, store: str, frames: bool = False) -> str:
+    """One variant's model on one data set → results; what the store has is skipped.
+
+    frames: with the photos as frames of a video beside it.
+    """
     opened = LayeredStore(store)
-    return measured(opened.get(Kind.MODEL, model), profile, store=opened).ref
+    results = measured(opened.get(Kind.MODEL, model), profile, store=opened)
+    return (with_frames(results, profile, store=opened) if frames else results).ref
 
 
 @flow(name="experiment", flow_run_name="{name}, {budget.name}", validate_parameters=False)
@@ -52,7 +57,7 @@ def experiment(
     opened = LayeredStore(store)
     versions = []
     for data in chosen.data_sets(budget):
-        measured_runs = {}
+        measured_runs: dict[tuple[str, int], Version] = {}
         for variant in chosen.variants(budget, data):
             for seed in experiment_seeds(chosen, budget):
                 if chosen.trained:
@@ -61,7 +66,7 @@ def experiment(
                 else:
                     model = find_model(opened, anchor if variant.name == chosen.anchor else DEFAULT).ref
                 profile = variant_profile(chosen, variant, data, budget, seed)
-                results = measure_variant(profile, data.name, model, store)
+                results = measure_variant(profile, data.name, model, store, chosen.frames and not measured_runs)
                 measured_runs[variant.name, seed] = opened.get(Kind.RESULTS, results)
         begun = None if start is None else opened.get(Kind.MODEL, start)
         version = combined(chosen, data, budget, measured_runs, store=opened, start=begun)

@@ -12,7 +12,8 @@ from clc.errors import ProfileError
 
 def run_experiment(
     name: Annotated[
-        str, typer.Argument(help="table1 to table3, figure2c, 4, 5, conditioning, dkic, drift, syntax or theorem1.")
+        str,
+        typer.Argument(help="table1 to table3, figure2c, 4, 5, conditioning, dkic, drift, syntax, theorem1 or video."),
     ],
     budget: Annotated[
         str, typer.Option(help="smoke (minutes), short or small (hours on a CPU) or paper (a GPU).")
@@ -54,6 +55,7 @@ def run_experiment(
     from clc.experiments.budgets import find_budget
     from clc.experiments.catalogue import On, find_experiment
     from clc.experiments.data_sets import DATA, collections
+    from clc.experiments.frames import check_frames
     from clc.model.config import Conditioning
     from clc.store import Store
     from clc.store.shipped import LayeredStore
@@ -71,6 +73,10 @@ def run_experiment(
     chosen, spent = find_experiment(name), find_budget(budget)
     if anchor is not None and chosen.trained:
         raise ProfileError(f"experiment {name} trains its own anchor; --anchor is for figure2c and drift")
+    if chosen.frames:
+        if anchor is not None:
+            raise ProfileError(f"experiment {name} compares with {chosen.anchor}; --anchor is for figure2c and drift")
+        check_frames()
     if start is not None:
         if not chosen.trained:
             raise ProfileError(f"experiment {name} trains nothing; --from is for those that do")

@@ -65,12 +65,15 @@ def read_model(version: Version) -> CompressionModel:
         model.load_state_dict(unpack(version.tensors("weights"), model))
     except (KeyError, RuntimeError) as error:
         raise _of_another_release(version, error) from error
-    tables = version.tensors("tables")
-    model.restore(
-        hyper_tables=FrequencyTables(tables["hyper.radius"], tables["hyper.frequencies"]),
-        latent_tables=FrequencyTables(tables["latent.radius"], tables["latent.frequencies"]),
-    )
+    model.restore(*tables_of(version))
     return model
+
+
+def tables_of(version: Version) -> tuple[FrequencyTables, FrequencyTables]:
+    """The frequency tables of a version of kind `model`: of ẑ, and of the latent."""
+    tables = version.tensors("tables")
+    hyper, latent = (FrequencyTables(tables[f"{of}.radius"], tables[f"{of}.frequencies"]) for of in ("hyper", "latent"))
+    return hyper, latent
 
 
 def _of_another_release(version: Version, error: Exception) -> CorruptArtifactError:

@@ -11,6 +11,8 @@ from clc.evaluation.codecs.online import Online
 from clc.experiments import dkic
 from clc.experiments.budgets import Budget
 from clc.experiments.data_sets import DATA, DataSet, collections, general, limited
+from clc.experiments.frames import FRAMES_ANCHOR
+from clc.model.conditioning.fusion import Ends
 from clc.model.config import Ablation, Conditioning, ReferenceSource
 from clc.theory.theorem1 import NAME as THEOREM_1
 
@@ -39,11 +41,13 @@ class On(StrEnum):
 
 @dataclass(frozen=True)
 class Experiment:
-    """A question, and the variants that answer it. All are compared with `anchor`, the name of one of them.
+    """A question, and the variants that answer it. All are compared with `anchor`, the name of one of them or, with
+    `frames`, of a video codec.
 
     trained: a model for each variant, under the budget; False measures the default model as it is.
     networks: what the variants train, under a budget. references: whether any of them takes some of a dictionary.
     others: measure JPEG, WebP, AVIF and what is installed beside the variants.
+    frames: measure the photos as frames of a video beside them, with the same references.
     pictures_at: bits per pixel of the pictures of the test photos; None for no pictures.
     """
 
@@ -56,6 +60,7 @@ class Experiment:
     networks: Callable[[Budget], str] = lambda budget: "preset tiny, keys of hog"
     references: bool = True
     others: bool = False
+    frames: bool = False
     pictures_at: float | None = None
 
     def data_sets(self, budget: Budget) -> list[DataSet]:
@@ -103,7 +108,22 @@ def _conditionings(budget: Budget, data: DataSet) -> list[Variant]:
     return [
         _NONE,
         *(Variant(way.value, {"model": {"conditioning": way}}) for way in ways),
+        *_fusions(),
         Variant("learned dictionary", {"model": learned}),
+    ]
+
+
+def _fusions() -> list[Variant]:
+    """What each part of fusion buys."""
+
+    def fused(name: str, **changes: object) -> Variant:
+        return Variant(f"fused, {name}", {"model": {"conditioning": Conditioning.FUSED, **changes}})
+
+    return [
+        fused("in g_a only", fusion={"ends": Ends.ANALYSIS}),
+        fused("in g_s only", fusion={"ends": Ends.SYNTHESIS}),
+        fused("mean of references", fusion={"attention": False}),
+        *(fused(f"M = {number}", references=number) for number in (1, 2, 5)),
     ]
 
 
@@ -118,6 +138,10 @@ def _parts_of_dkic(budget: Budget, data: DataSet) -> list[Variant]:
 def _as_shipped(budget: Budget, data: DataSet) -> list[Variant]:
     always: Changes = {"evaluation": {"always_references": True}}  # references that do not pay would not be shown
     return [Variant(_ALONE, always, references=False), Variant("references", always)]
+
+
+def _with_and_without(budget: Budget, data: DataSet) -> list[Variant]:
+    return [Variant(_ALONE, {}, references=False), Variant("references", {})]
 
 
 def _dictionaries(budget: Budget, data: DataSet) -> list[Variant]:
@@ -183,6 +207,15 @@ EXPERIMENTS = {
             _parts_of_dkic,
             networks=dkic.networks,
             references=False,
+        ),
+        Experiment(
+            "video",
+            "Beside video codecs that have the same references",
+            FRAMES_ANCHOR,
+            _with_and_without,
+            on=On.COLLECTIONS,
+            trained=False,
+            frames=True,
         ),
         Experiment(
             "drift",

@@ -147,9 +147,9 @@ def table(experiment: Experiment, data: DataSet, budget: Budget, results: Versio
         rows.setdefault(row.codec, []).append(row)
     variants = sorted((each.name for each in experiment.variants(budget, data)), key=experiment.anchor.__eq__)
     labels = {name: _labels(experiment, name, budget) for name in variants}
-    anchors = labels[experiment.anchor]
     of_variants = {label for own in labels.values() for label in own}
     labels |= {name: [name] for name in codec_names(results) if name not in of_variants}
+    anchors = labels[experiment.anchor]
     table = []
     for name, own in labels.items():
         # Another codec has no seeds: it meets the first anchor alone.

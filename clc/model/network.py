@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from clc.model.conditioning.attention import EntryAttention
-from clc.model.conditioning.fusion import Features, Fusions
+from clc.model.conditioning.fusion import Ends, Features, Fusions
 from clc.model.conditioning.int8 import dequantise, quantise
 from clc.model.conditioning.latent_matching import ConditionalLatentMatching, MeanReference
 from clc.model.conditioning.latent_synthesis import ConditionalLatentSynthesis, MeanFusion
@@ -87,10 +87,14 @@ class CompressionModel(nn.Module):
             matches, fuses = config.without is not Ablation.CLM, config.without is not Ablation.CLS
             self.matching = ConditionalLatentMatching(config.matching, channels) if matches else MeanReference()
             self.synthesis = ConditionalLatentSynthesis(channels) if fuses else MeanFusion()
+        self.fuse_a: Fusions | None = None
+        self.fuse_s: Fusions | None = None
         if config.fuses:
             assert isinstance(config.transform, ConvolutionalConfig), "validated"
-            self.fuse_a = Fusions(config.fusion, config.transform.widths)
-            self.fuse_s = Fusions(config.fusion, config.transform.widths)
+            if config.fusion.ends is not Ends.SYNTHESIS:
+                self.fuse_a = Fusions(config.fusion, config.transform.widths)
+            if config.fusion.ends is not Ends.ANALYSIS:
+                self.fuse_s = Fusions(config.fusion, config.transform.widths)
         self.prior = Prior(
             config.prior,
             channels,
@@ -185,10 +189,11 @@ class CompressionModel(nn.Module):
         g_a: this machine's version of the model's own (`for_inference`).
         """
         transform = self.g_a if g_a is None else g_a
-        latent: Tensor = (
-            transform(image) if features is None else transform(image, self.fuse_a.with_references(features))
-        )
-        return latent
+        if features is None or self.fuse_a is None:
+            latent: Tensor = transform(image)
+            return latent
+        fused: Tensor = transform(image, self.fuse_a.with_references(features))
+        return fused
 
     def synthesise(
         self,
@@ -203,7 +208,7 @@ class CompressionModel(nn.Module):
         """
         transform = self.g_s if g_s is None else g_s
         changes: list[AtScale] = []
-        if features is not None:
+        if features is not None and self.fuse_s is not None:
             changes.append(self.fuse_s.with_references(features))
         if syntax is not None:
             assert self.syntax is not None, "only a model with a syntax is given one"

@@ -32,7 +32,8 @@ class Part(StrEnum):
     """What learns; the rest stays as it is."""
 
     ALL = "all"
-    CONDITIONED = "conditioned"  # the prior that only codes with references, of a model with another one beside it
+    CONDITIONED = "conditioned"  # what only codes with references: a prior that has another one beside it, fusions
+    FUSION = "fusion"  # the fusions of references into g_a and g_s
 
 
 class Optimiser(StrEnum):
@@ -125,8 +126,8 @@ class TrainingConfig(BaseModel):
         low, high = self.qualities
         if not QUALITY_MIN <= low <= high <= QUALITY_MAX:
             raise ValueError(f"qualities must ascend within {QUALITY_MIN:g} to {QUALITY_MAX:g}")
-        if self.part is Part.CONDITIONED and self.unconditioned_share > 0:
-            raise ValueError("part conditioned learns from batches with references: set unconditioned_share to 0")
+        if self.part is not Part.ALL and self.unconditioned_share > 0:
+            raise ValueError(f"part {self.part} learns from batches with references: set unconditioned_share to 0")
         if self.distortion is Distortion.MS_SSIM and self.crop < MS_SSIM_CROP:
             raise ValueError(f"MS-SSIM has five scales and needs crops of at least {MS_SSIM_CROP} pixels")
         return self

@@ -10,6 +10,7 @@ from clc.codec.bitstream import MAX_REFERENCES
 from clc.errors import TrainingError
 from clc.images import PhotoSource, fingerprint, open_source
 from clc.images.sources.combined import CombinedPhotos
+from clc.model.conditioning.fusion import FusionConfig
 from clc.model.config import Ablation, Conditioning, ModelConfig, ReferenceSource
 from clc.model.presets import PRESETS
 from clc.model.syntax.config import SyntaxConfig
@@ -31,6 +32,7 @@ class AdaptedPreset(BaseModel):
     reference_source: ReferenceSource | None = Field(default=None, description="instead of the preset's")
     references: int | None = Field(default=None, ge=1, le=MAX_REFERENCES, description="instead of the preset's")
     without: Ablation | None = Field(default=None, description="a part of the conditioning to leave out")
+    fusion: FusionConfig | None = Field(default=None, description="instead of the preset's")
     transform: dict[str, JsonValue] | None = Field(
         default=None, description="what differs in the transforms; with another `kind`, all of their fields"
     )
@@ -114,6 +116,11 @@ class TrainingJob:
         if self.config.steps == 0 and self.start is None:
             raise TrainingError(
                 "a budget of 0 steps publishes a start as it is; name one (--from), or train some steps"
+            )
+        if self.config.part is Part.FUSION and (self.start is None or not network.fuses):
+            raise TrainingError(
+                "training fusions alone needs a model to start from (--from) and conditioning fused in the profile's "
+                "[model] table"
             )
         alone = network.two_priors and network.references_optional
         if self.config.part is Part.CONDITIONED and (self.start is None or not alone):

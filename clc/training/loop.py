@@ -21,7 +21,7 @@ from clc.images.provenance import PhotoIdentity
 from clc.model.network import CompressionModel
 from clc.model.transforms.processor import multiplies_bfloat16
 from clc.training.checkpoint import Modules, Progress, has_checkpoint, load_checkpoint, save_checkpoint
-from clc.training.config import Drawing, Part, Precision, TrainingConfig
+from clc.training.config import Drawing, Precision, TrainingConfig
 from clc.training.data.batches import TrainingBatch, TrainingBatches
 from clc.training.data.crops import TrainingSet
 from clc.training.data.device_batches import DeviceBatches
@@ -29,6 +29,7 @@ from clc.training.data.reference_pool import ReferencePool
 from clc.training.distributed import Processes
 from clc.training.divergence import SLOWER, LossWatch, Snapshot
 from clc.training.optimisers import Optimisers
+from clc.training.parts import learn_only, learns
 from clc.training.reporter import Reporter
 from clc.training.schedule import Budget, steps_of
 from clc.training.start import AVERAGE, write_average
@@ -82,13 +83,7 @@ class Trainer:
         self._check()
         devices = config.devices or self.processes.count
         share = self.processes.share(devices)
-        if config.part is Part.CONDITIONED:
-            self.model.requires_grad_(False)
-            assert self.model.prior.conditioned is not None
-            learning: list[torch.nn.Module] = [self.model.prior.conditioned]
-            learning += [self.model.fuse_a, self.model.fuse_s] if self.model.config.fuses else []
-            for part in learning:
-                part.requires_grad_(True)
+        learn_only(config.part, self.model)
         drawn_here = config.drawing is Drawing.DEVICE
         optimisers = Optimisers(self.model, config, on_device=drawn_here)
         network = Network(self.model, self.processes.wrapped(self.model), self.pool, config, optimisers)
@@ -103,6 +98,7 @@ class Trainer:
             if self.pool is not None:
                 self.pool.refresh(self.pool.analysis)
         self.model.train()
+        changing = self.pool if learns(self.model.g_a) else None
         snapshot = Snapshot(modules, progress.step)
         on_device = self._device_steps(network, snapshot) if drawn_here else None
         budget = Budget(config, steps_of(config, len(self.data), devices), progress.seconds)
@@ -124,8 +120,8 @@ class Trainer:
                     raise TrainingStoppedError(step, int(stop))
                 if over:
                     break
-                if self.pool is not None and step % config.refresh_every == 0:
-                    self.pool.refresh(self.model.g_a)
+                if changing is not None and step % config.refresh_every == 0:
+                    changing.refresh(self.model.g_a)
                 try:
                     steps.run(step, budget.learning_rate(step, seconds) * SLOWER**reporter.returns)
                 except DivergedError as found:
@@ -229,7 +225,7 @@ class Trainer:
         model = self.model if average is None else average.module
         assert isinstance(model, CompressionModel)
         with _writing_to(self.folder):
-            measured = self.validation.measure(model, step, self.folder / f"sheet-{step:07d}.png")
+            measured = self.validation.measure(model, step, self.folder / f"sheet-{step:07d}.png", self.pool)
         reporter.validated(measured)
 
     def _go_back(

@@ -81,7 +81,7 @@ def _hidden(model: CompressionModel) -> Iterator[nn.Parameter]:
     for name, module in model.named_modules():
         if not isinstance(module, nn.Conv2d) or min(module.in_channels, module.out_channels) < _FEWEST_CHANNELS:
             continue
-        transform = name.startswith(("g_a.", "g_s."))
+        transform = name.startswith(("g_a.", "g_s.", "fuse_a.", "fuse_s."))
         inside = ".conv1" in name or ".conv2" in name
         prior = any(part in name.split(".") for part in _HIDDEN_IN_PRIOR)
         if inside if transform else prior:

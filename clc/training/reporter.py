@@ -72,6 +72,11 @@ class Reporter:
         self.validation += rows
         if self._board is not None:
             self._board.held_out(rows)
-        points = " ".join(f"q{row['quality']:.0f}={row['bpp']:.3f}bpp/{row['psnr']:.2f}dB" for row in rows)
-        if rows:
-            logger.info("stage=train step=%d held-out %s", rows[0]["step"], points)
+        for prefix, kind in (("", "held-out"), ("related_", "held-out, related references")):
+            points = " ".join(
+                f"q{row['quality']:.0f}={row[f'{prefix}bpp']:.3f}bpp/{row[f'{prefix}psnr']:.2f}dB"
+                for row in rows
+                if f"{prefix}bpp" in row
+            )
+            if points:
+                logger.info("stage=train step=%d %s %s", rows[0]["step"], kind, points)

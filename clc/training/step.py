@@ -61,7 +61,7 @@ class Network:
         with torch.autocast(image.device.type, torch.bfloat16, enabled=half):
             if batch.views is not None and self.config.coded_share:
                 batch = replace(batch, views=coded_views(self.model, batch.views, self.config.coded_share))
-            references, features = references_of(batch, self.pool), features_of(batch, self.pool, self.model)
+            references, features = conditions_of(batch, self.pool, self.model)
             result = self.wrapped(image, references, batch.quality, synthesise=synthesise, features=features)
         return rate_distortion(result, image, batch.quality, self.config.distortion)
 
@@ -74,12 +74,25 @@ class Network:
         return torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
 
 
-def references_of(batch: TrainingBatch, pool: ReferencePool | None) -> Tensor | None:
-    """Latents [B, M, C, 16, 16] of the references of a batch on the pool's device; None without any."""
+def conditions_of(
+    batch: TrainingBatch, pool: ReferencePool | None, model: CompressionModel
+) -> tuple[Tensor | None, Features | None]:
+    """Latents [B, M, C, 16, 16] of the references of a batch on the pool's device, and what a model that fuses takes of
+    them, which are all views then; None where there is nothing.
+    """
     if batch.entries is None:
-        return None
+        return None, None
     assert pool is not None
-    references = pool.select(batch.entries)
+    if not model.config.fuses:
+        return _references_of(batch, batch.entries, pool), None
+    assert batch.views is not None, "all references of a model that fuses are views"
+    references, features = pool.with_features(batch.views, batch.entries.shape[1])
+    sides = (batch.pixels.shape[1] // reduction for reduction in SCALES)  # a smaller crop lies in a view's first corner
+    return references, tuple(each[..., :side, :side] for each, side in zip(features, sides, strict=True))
+
+
+def _references_of(batch: TrainingBatch, entries: Tensor, pool: ReferencePool) -> Tensor:
+    references = pool.select(entries)
     if batch.views is None or batch.related is None:
         return references
     views = pool.analyse(batch.views)
@@ -87,20 +100,6 @@ def references_of(batch: TrainingBatch, pool: ReferencePool | None) -> Tensor | 
         return torch.where(batch.related[..., None, None, None], views.view_as(references), references)
     references[batch.related] = views
     return references
-
-
-def features_of(batch: TrainingBatch, pool: ReferencePool | None, model: CompressionModel) -> Features | None:
-    """What a model that fuses takes of the references of a batch, which are all views; None for any other.
-
-    A crop smaller than a view lies in its first corner.
-    """
-    if batch.entries is None or not model.config.fuses:
-        return None
-    assert pool is not None, "a model that fuses takes references"
-    assert batch.views is not None, "all references of a model that fuses are views"
-    features = pool.features(batch.views, batch.entries.shape[1])
-    sides = (batch.pixels.shape[1] // reduction for reduction in SCALES)
-    return tuple(each[..., :side, :side] for each, side in zip(features, sides, strict=True))
 
 
 def seed_step(config: TrainingConfig, step: int, index: int = 0) -> None:

@@ -27,6 +27,6 @@ class Board:
     def held_out(self, rows: list[Row]) -> None:
         """Measurements on held-out photos, a curve for each quality."""
         for row in rows:
-            for name in ("bpp", "psnr"):
+            for name in row.keys() - {"step", "quality"}:
                 self._writer.add_scalar(f"held-out/{name} at quality {row['quality']:g}", row[name], int(row["step"]))
         self._writer.flush()

@@ -8,13 +8,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from clc.codec.artifacts import write_model
+from clc.codec.artifacts import tables_of, write_model
 from clc.errors import TrainingError
 from clc.images.provenance import PhotoIdentity, identity_table
 from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.tiles import TILE_SIZE, to_unit_range
-from clc.store import Draft, Kind, Recipe, StageResult, Store, run_stage
+from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 from clc.training.checkpoint import remove_checkpoint
+from clc.training.config import Part
 from clc.training.data.crops import TrainingSet
 from clc.training.data.decoded_photos import TrainingPhoto, decode_photos
 from clc.training.data.reference_pool import ReferencePool
@@ -23,7 +24,7 @@ from clc.training.distributed import Processes
 from clc.training.job import TrainingJob
 from clc.training.loop import CHECKPOINT, Trainer
 from clc.training.start import Start, photos_of, weights_of
-from clc.training.step import features_of, references_of
+from clc.training.step import conditions_of
 from clc.training.validation import Validation, held_out
 
 _CALIBRATION_STEPS = 12
@@ -37,6 +38,9 @@ LOG_SCHEMA = pa.schema(
 )
 VALIDATION_SCHEMA = pa.schema(
     [pa.field(name, pa.float64(), metadata=_DERIVED) for name in ("step", "quality", "bpp", "psnr")]
+)
+RELATED_SCHEMA = pa.schema(
+    [*VALIDATION_SCHEMA, *(pa.field(f"related_{name}", pa.float64(), metadata=_DERIVED) for name in ("bpp", "psnr"))]
 )
 
 
@@ -74,12 +78,12 @@ def train(
         if restart:
             remove_checkpoint(trainer.checkpoint)
         progress = trainer.train()
-        crops = list(_calibration(trainer, progress.step))
-        trainer.model.cpu().freeze(crops)
+        _freeze(trainer, job, progress.step)
         write_model(draft, trainer.model)
+        validated = RELATED_SCHEMA if trainer.model.config.fuses else VALIDATION_SCHEMA
         for name, table in (
             ("log", pa.Table.from_pylist(progress.log, schema=LOG_SCHEMA)),
-            ("validation", pa.Table.from_pylist(progress.validation, schema=VALIDATION_SCHEMA)),
+            ("validation", pa.Table.from_pylist(progress.validation, schema=validated)),
             ("photos", identity_table(_learned_from(photos, job.start))),
         ):
             with draft.table(name, table.schema) as writer:
@@ -170,6 +174,17 @@ def _learned_from(photos: list[TrainingPhoto], start: Start | None) -> list[Phot
     return [*before, *(photo.identity for photo in photos)]
 
 
+def _freeze(trainer: Trainer, job: TrainingJob, step: int) -> None:
+    """Make the trained model exact. Where nothing of the prior path learned, it stays as the start has it, with its
+    grids and tables: what codes without references then gives the same bytes, and what it gives is decoded alike.
+    """
+    if job.config.part is Part.FUSION and isinstance(job.start, Version):
+        trainer.model.cpu().restore(*tables_of(job.start))
+        return
+    crops = list(_calibration(trainer, step))
+    trainer.model.cpu().freeze(crops)
+
+
 def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:
     """Training batches, crop by crop, with qualities spread over the whole range."""
     trainer.model.eval()
@@ -179,8 +194,7 @@ def _calibration(trainer: Trainer, step: int) -> Iterator[CalibrationCrop]:
     share = 0.0 if trainer.model.config.two_priors else trainer.config.unconditioned_share
     for index, quality in enumerate(np.linspace(*trainer.config.qualities, _CALIBRATION_STEPS)):
         batch = trainer.batches.draw(step, index, share).to(trainer.model.device)
-        references = references_of(batch, trainer.pool)
-        features = features_of(batch, trainer.pool, trainer.model)
+        references, features = conditions_of(batch, trainer.pool, trainer.model)
         for row, image in enumerate(to_unit_range(batch.pixels[:_CALIBRATION_CROPS])):
             own = None if references is None else references[row : row + 1].cpu()
             pictured = None if features is None else tuple(each[row : row + 1].cpu() for each in features)

@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from clc.model.conditioning.fusion import Fusion
+from clc.model.conditioning.fusion import Ends, Fusion, FusionConfig
 from clc.model.config import Conditioning, ModelConfig
 from clc.model.network import CompressionModel
 from clc.model.presets import PRESETS
@@ -72,6 +72,29 @@ def test_attention_takes_what_is_alike_or_nothing() -> None:
     torch.testing.assert_close(fusion(x, torch.stack([other, alike], dim=1)), nothing)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("ends", list(Ends))
+def test_one_transform_can_be_fused_alone(ends: Ends) -> None:
+    network = fused().model_copy(update={"fusion": FusionConfig(hidden=(8, 8, 8), ends=ends)})
+    model = CompressionModel(network).eval()
+    awake(model)
+    image, features = pictures(1)[:, 0], model.picture_features(pictures(2))
+    latent = model.analyse(image)
+    assert torch.equal(model.analyse(image, features), latent) == (ends is Ends.SYNTHESIS)
+    assert torch.equal(model.synthesise(latent, features), model.synthesise(latent)) == (ends is Ends.ANALYSIS)
+
+
+@torch.no_grad()
+def test_without_attention_the_mean_of_the_references_is_taken() -> None:
+    torch.manual_seed(0)
+    fusion = Fusion(8, 8, None)
+    awake(fusion)
+    x, references = torch.randn(1, 8, 4, 4), torch.randn(1, 3, 8, 4, 4)
+    mean = references.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(fusion(x, references), fusion(x, mean.expand_as(references)))
+    assert not [name for name, _ in fusion.named_parameters() if not name.startswith("conv")]
+
+
 def test_features_are_those_of_g_a_at_each_scale(model: CompressionModel) -> None:
     features = model.picture_features(pictures(4, number=3))
     assert [tuple(each.shape) for each in features] == [(1, 3, 8, 32, 16), (1, 3, 12, 16, 8), (1, 3, 24, 8, 4)]
@@ -87,6 +110,7 @@ def test_a_training_pass_reaches_every_fusion(model: CompressionModel) -> None:
     assert result.image is not None
     (result.image.square().mean() + result.latent_bits.mean()).backward()
     for fusions in (model.fuse_a, model.fuse_s):
+        assert fusions is not None
         for name, parameter in fusions.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name

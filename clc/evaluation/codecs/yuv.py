@@ -1,4 +1,6 @@
-"""RGB pictures as raw video of one frame and back: 4:2:0, 10 bit, full range, coefficients of BT.601 as in JPEG."""
+"""RGB pictures as raw video of one frame and back: 4:2:0 in 10 bit, or 4:4:4 in 8; full range, coefficients of BT.601
+as in JPEG.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,21 @@ def from_yuv420(data: bytes, height: int, width: int) -> NDArray[np.uint8]:
         planes.append(np.asarray(half.resize((columns, rows), Image.Resampling.BICUBIC), np.float64))
     rgb = (np.stack(planes, axis=2) - _OFFSET) @ _TO_RGB.T
     return np.clip(np.rint(255.0 * rgb), 0, 255).astype(np.uint8)[:height, :width]
+
+
+def to_yuv444(image: NDArray[np.uint8]) -> bytes:
+    """uint8 [H, W, 3] → planes Y, U, V of 8-bit samples."""
+    planes = image.astype(np.float64) @ _TO_YUV.T + 256.0 * _OFFSET
+    return np.clip(np.rint(planes), 0, 255).astype(np.uint8).transpose(2, 0, 1).tobytes()
+
+
+def from_yuv444(data: bytes, height: int, width: int) -> NDArray[np.uint8]:
+    """The picture uint8 [height, width, 3] of such a frame. Raises ImageError for data of another size."""
+    if len(data) != 3 * height * width:
+        raise ImageError(f"a decoded frame has {len(data):,} bytes, which is not {width}×{height} in 4:4:4 and 8 bit")
+    planes = np.frombuffer(data, np.uint8).reshape(3, height, width).transpose(1, 2, 0)
+    rgb = (planes.astype(np.float64) - 256.0 * _OFFSET) @ _TO_RGB.T
+    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
 
 
 def _samples(plane: NDArray[np.float64]) -> bytes:

@@ -104,16 +104,19 @@ class ConvolutionalAnalysis(nn.Module):
         """at_scale: changes what there is at the end of each scale, 0 (1/4) to 2 (1/16)."""
         return _through(self.layers, x - 0.5, self._ends, at_scale)
 
-    def features(self, x: Tensor) -> list[Tensor]:
-        """What there is at the end of each scale, 1/4 first."""
+    def with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """y, and what there is at the end of each scale on the way to it, 1/4 first."""
         kept: list[Tensor] = []
 
         def keep(_: int, x: Tensor) -> Tensor:
             kept.append(x)
             return x
 
-        self(x, keep)
-        return kept
+        return self(x, keep), kept
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What there is at the end of each scale, 1/4 first."""
+        return self.with_features(x)[1]
 
 
 class ConvolutionalSynthesis(nn.Module):

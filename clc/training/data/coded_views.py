@@ -12,14 +12,27 @@ _LEAST_QUALITY = 60.0
 
 @torch.no_grad()
 def coded_views(model: CompressionModel, views: Tensor, share: float) -> Tensor:
-    """uint8 [n, s, s, 3] → the same, a share of them after coding. All are coded: shapes depend on nothing drawn."""
+    """uint8 [n, s, s, 3] → the same, a share of them after coding.
+
+    A GPU codes all: there, shapes depend on nothing drawn.
+    """
     device = views.device
     chosen = torch.rand(len(views), device=device) < share
     quality = _LEAST_QUALITY + (QUALITY_MAX - _LEAST_QUALITY) * torch.rand(len(views), device=device)
+    if views.is_cuda:
+        return torch.where(chosen[:, None, None, None], coded(model, views, quality), views)
+    result = views.clone()
+    if chosen.any():
+        result[chosen] = coded(model, views[chosen], quality[chosen])
+    return result
+
+
+@torch.no_grad()
+def coded(model: CompressionModel, pictures: Tensor, quality: Tensor | float) -> Tensor:
+    """uint8 [n, s, s, 3] → the same after coding without references, at a quality of all or [n]."""
     was_training = model.training
     model.eval()  # whole symbols
-    image = model(to_unit_range(views).contiguous(memory_format=torch.channels_last), None, quality).image
+    image = model(to_unit_range(pictures).contiguous(memory_format=torch.channels_last), None, quality).image
     model.train(was_training)
     assert image is not None
-    decoded = image.clamp(0.0, 1.0).mul(255.0).round().to(torch.uint8).permute(0, 2, 3, 1)
-    return torch.where(chosen[:, None, None, None], decoded, views)
+    return image.clamp(0.0, 1.0).mul(255.0).round().to(torch.uint8).permute(0, 2, 3, 1)

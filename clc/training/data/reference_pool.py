@@ -66,8 +66,11 @@ class ReferencePool:
         return dequantise(*quantise(self.analysis(to_unit_range(pixels)).float(), self._exponents))
 
     @torch.no_grad()
-    def features(self, pixels: Tensor, number: int) -> Features:
-        """What fusion takes of pictures uint8 [B · number, s, s, 3]: [B, number, w, h, w'] at each scale."""
+    def with_features(self, pixels: Tensor, number: int) -> tuple[Tensor, Features]:
+        """Latents of pictures uint8 [B · number, 256, 256, 3], as `analyse` gives them, [B, number, C, 16, 16], and
+        what fusion takes of them: [B, number, w, h, w'] at each scale.
+        """
         assert isinstance(self.analysis, ConvolutionalAnalysis), "fuses"
-        features = self.analysis.features(to_unit_range(pixels))
-        return tuple(each.unflatten(0, (-1, number)) for each in features)
+        latent, features = self.analysis.with_features(to_unit_range(pixels))
+        latent = dequantise(*quantise(latent.float(), self._exponents))
+        return latent.unflatten(0, (-1, number)), tuple(each.unflatten(0, (-1, number)) for each in features)
