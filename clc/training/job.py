@@ -117,10 +117,10 @@ class TrainingJob:
             raise TrainingError(
                 "a budget of 0 steps publishes a start as it is; name one (--from), or train some steps"
             )
-        if self.config.part is Part.FUSION and (self.start is None or not network.fuses):
+        if self.config.part is Part.FUSION and (self.start is None or not _adds_fusion(config_of(self.start), network)):
             raise TrainingError(
-                "training fusions alone needs a model to start from (--from) and conditioning fused in the profile's "
-                "[model] table"
+                "training fusions alone needs a model to start from (--from) whose references condition its prior, and "
+                "the same network with conditioning fused in the profile's [model] table"
             )
         alone = network.two_priors and network.references_optional
         if self.config.part is Part.CONDITIONED and (self.start is None or not alone):
@@ -174,6 +174,12 @@ class TrainingJob:
             },
             inputs=inputs,
         )
+
+
+def _adds_fusion(start: ModelConfig, network: ModelConfig) -> bool:
+    """Whether a network is another with fusions, and no other part that has not learned."""
+    fused = {"conditioning": Conditioning.FUSED, "fusion": network.fusion}
+    return start.conditioning in (Conditioning.PRIOR, Conditioning.FUSED) and start.model_copy(update=fused) == network
 
 
 def continues(start: ModelConfig, network: ModelConfig) -> bool:
