@@ -51,7 +51,10 @@ class Browser:
         self.send("Page.navigate", url=path.as_uri())
         while self.evaluate("document.readyState + location.protocol") != "completefile:":
             pass
-        self.evaluate("Promise.all([...document.images].map(image => image.decode()))")
+        # A lazy picture that is hidden never comes.
+        self.evaluate(
+            "Promise.all([...document.images].filter(i => i.loading !== 'lazy').map(image => image.decode()))"
+        )
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression; a promise is waited for."""

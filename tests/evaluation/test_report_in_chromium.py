@@ -171,7 +171,7 @@ def test_what_the_contents_lead_to_is_unfolded(page, report):
     page.open(report, width=390)
     for id in page.evaluate("[...document.querySelectorAll('nav a')].map(a => a.hash.slice(1))"):
         page.click(f"nav a[href='#{id}']")
-        page.evaluate("new Promise(requestAnimationFrame)")
+        page.evaluate("new Promise(done => setTimeout(done, 200))")  # the browser tells of a new address later
 
         section = f"document.getElementById('{id}')"
         assert page.evaluate(f"!{section}.matches('details') || {section}.open")

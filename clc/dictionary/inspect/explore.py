@@ -1,10 +1,11 @@
 """The explorer: one HTML page that shows a dictionary's entries, their clusters and what photos retrieve.
 
-The page carries its pictures and loads nothing. Its small script sorts and filters the entries; without it, the page
-shows all of them in the order of their indices.
+The page carries its pictures and loads nothing. Its script sorts and filters the entries, in pages and on the map;
+without it, the page shows all of them in the order of their indices.
 """
 
 import base64
+import hashlib
 import io
 import json
 from collections import Counter
@@ -37,6 +38,9 @@ MEMBER_PIXELS = 40
 MEMBERS_SHOWN = 6
 CLUSTERS_WITH_MEMBERS = 200
 """Members are shown for this many of the largest clusters, for pictures of all would make the page too heavy."""
+
+ENTRIES_A_PAGE = 200
+"""Of the entries that the filters leave, so many are shown at a time."""
 
 TILES_SHOWN = 48
 """A query photo shows at most this many of its tiles, evenly spread over it."""
@@ -162,6 +166,7 @@ def render_explorer(
     entries = _entries(version, table, members)
     sizes = [entry.size for entry in entries]
     photos = {entry.photo.image_id: entry.photo for entry in entries}.values()
+    script = _resource("explore.js")
     return _template().render(
         version=version,
         entries=entries,
@@ -180,6 +185,9 @@ def render_explorer(
         tile_size=TILE_SIZE,
         entry_pixels=ENTRY_PIXELS,
         member_pixels=MEMBER_PIXELS,
+        page=ENTRIES_A_PAGE,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
@@ -370,7 +378,11 @@ def _template() -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"value": _value}
-    return environment.from_string(resources.files(__package__).joinpath("explore.html.j2").read_text("utf-8"))
+    return environment.from_string(_resource("explore.html.j2"))
+
+
+def _resource(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
 
 
 def _value(value: object) -> str:
