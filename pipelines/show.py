@@ -150,7 +150,7 @@ def show_packing(work: Work, packing: Packing) -> None:
     create_markdown_artifact(
         key=_key(work, "packing"),
         markdown=f"{escape(str(packing), quote=False)}\n{escape(failed, quote=False)}",
-        description=f"what the flow pack added for profile {work.profile.name}",
+        description=f"What the flow pack added for profile {work.profile.name}",
     )
 
 
