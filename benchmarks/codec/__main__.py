@@ -13,6 +13,7 @@ _NAMES = (
     "exactness",
     "rate",
     "speed",
+    "busy",
     "coder",
     "effort",
     "fuzz",
