@@ -57,7 +57,7 @@ def progress_of_one(*, shown: bool = True) -> Iterator[None]:
 
     def told(step: Step, share: float) -> None:
         bar.start()
-        bar.update(task, description=step, completed=share)
+        bar.update(task, description=step, completed=share, refresh=bar.tasks[0].description != step)
 
     try:
         with listening(told):

@@ -11,16 +11,21 @@ _NAME = "clc-sleeping-team"
 
 
 def keep_a_team_asleep() -> None:
-    """Make the team, once in a process; nothing where PyTorch computes on one thread."""
+    """Make the team, once in a process; it is of one thread where PyTorch computes on one."""
     if any(thread.name == _NAME for thread in threading.enumerate()):
         return
-    thread = threading.Thread(target=_sleep, name=_NAME, daemon=True)
+    made = threading.Event()
+    thread = threading.Thread(target=_sleep, args=(made,), name=_NAME, daemon=True)
     thread.start()
+    made.wait()  # a process that ends while a thread computes is aborted
 
 
-def _sleep() -> None:
+def _sleep(made: threading.Event) -> None:
     import torch
 
-    # More than one thread's share of work. The team lives as long as this thread, whose it is.
-    torch.zeros(2**20).add_(1.0)
+    try:
+        # More than one thread's share of work. The team lives as long as this thread, whose it is.
+        torch.zeros(2**20).add_(1.0)
+    finally:
+        made.set()
     threading.Event().wait()
