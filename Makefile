@@ -1,5 +1,5 @@
 # `make demo`: install and run the main job on bundled photos.  `make test`: every test.
-# `make check`: what CI runs, before every commit: everything but the slow tests.
+# `make check`: before every commit: all tests that are quick.  `make ci`: what CI runs: all but the slow ones.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -7,7 +7,7 @@ DEMO := runs/demo/artifacts
 # Two processes of one thread each: with more, the processes would wait for each other's.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test check lint types clean
+.PHONY: demo test ci check lint types clean
 
 # In a store of its own: its model is minutes old, and must not be what `clc compress` codes with from then on.
 demo: $(INSTALLED)
@@ -18,8 +18,11 @@ demo: $(INSTALLED)
 test: lint types
 	$(PYTEST)
 
-check: lint types
+ci: lint types
 	$(PYTEST) -m "not slow"
+
+check: lint types
+	$(PYTEST) -m "not slow and not medium"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from collections.abc import Generator
 import pytest
 
 SLOW_SECONDS = 10.0
+_MEDIUM_SECONDS = 2.0
 _SHOWN = 10
 _COST = "cpu_seconds"
 
@@ -40,5 +41,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for file, cost in sorted(files.items(), key=lambda pair: -pair[1])[:_SHOWN]:
         terminalreporter.line(f"{cost:6.1f} {file}")
     for report, cost in costs.items():
-        if cost > SLOW_SECONDS and "slow" not in report.keywords:
-            terminalreporter.line(f"{cost:6.1f} {report.nodeid}: make it quicker, or mark it slow", yellow=True)
+        mark = "slow" if cost > SLOW_SECONDS else "medium" if cost > _MEDIUM_SECONDS else None
+        if mark and not {mark, "slow"} & set(report.keywords):
+            terminalreporter.line(f"{cost:6.1f} {report.nodeid}: make it quicker, or mark it {mark}", yellow=True)

@@ -100,6 +100,7 @@ def test_the_default_is_production_else_what_comes_with_clc(tmp_path: Path) -> N
     assert find_model(store) == find_model(store, "latest") == own
 
 
+@pytest.mark.medium
 def test_the_models_that_come_with_clc_code_photos(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     sizes = set()
     for name in ("default", "collections"):
@@ -153,6 +154,7 @@ def test_a_device_that_is_not_there_is_refused_at_once(world: World, device: str
         clc.load(store=world.store, device=device)
 
 
+@pytest.mark.medium
 def test_a_path_a_picture_and_its_pixels_give_the_same_stream(
     codec: StoreCodec, path: Path, photo: NDArray[np.uint8]
 ) -> None:
@@ -192,6 +194,7 @@ def test_without_references_the_stream_needs_no_dictionary(codec: StoreCodec, ph
     assert codec.decompress(data).size == photo.shape[1::-1]
 
 
+@pytest.mark.medium
 def test_a_rate_and_a_psnr_can_be_asked_for(codec: StoreCodec, photo: NDArray[np.uint8]) -> None:
     wanted = describe(codec.compress(photo, quality=60))["bpp"]
     assert isinstance(wanted, float)
@@ -324,6 +327,7 @@ def test_what_is_pickled_is_small_whatever_was_opened(codec: StoreCodec, photo: 
     assert len(pickle.dumps(codec)) < 2000
 
 
+@pytest.mark.medium
 def test_a_decoder_can_be_sent_to_another_process(world: World, codec: StoreCodec, photo: NDArray[np.uint8]) -> None:
     data = codec.compress(photo)
     decoder = StoreDecoder(world.store)

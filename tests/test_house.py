@@ -79,6 +79,7 @@ def breaches(packages: tuple[str, ...], allowed: tuple[str, ...] = (), refused: 
     ]
 
 
+@pytest.mark.medium
 def test_the_library_does_not_know_its_orchestration() -> None:
     assert breaches(("clc",), refused=("pipelines",)) == []
 

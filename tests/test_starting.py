@@ -66,12 +66,14 @@ def test_help_loads_nothing_that_works(tmp_path: Path) -> None:
     assert names & (BUILDING | COMPRESSAI | CODING) == set()
 
 
+@pytest.mark.medium
 def test_info_loads_nothing_that_codes(folder: Path, by_compress: set[str]) -> None:
     names = loaded(PROGRAM, "info", "photo.clc", folder=folder)
     assert "clc.codec.bitstream" in names
     assert names & (BUILDING | COMPRESSAI | CODING | {"rich"}) == set()
 
 
+@pytest.mark.medium
 def test_plain_coding_loads_nothing_that_builds_searches_or_downloads(
     by_compress: set[str], by_decompress: set[str]
 ) -> None:

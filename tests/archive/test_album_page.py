@@ -29,6 +29,8 @@ from tests.archive.test_key_photos import coder
 from tests.archive.test_planning import again
 from tests.evaluation.chromium import CHROMIUM, Browser, browser
 
+pytestmark = pytest.mark.medium
+
 HOSTILE = '<script>hostile() & "quoted".png'
 LONG = f"{'long' * 40}.png"
 CAMERA = ("camera-0.png", "camera-1.png", HOSTILE, LONG)

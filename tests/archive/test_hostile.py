@@ -21,6 +21,7 @@ MUTANTS = 1500
 COUNT = 5
 
 
+@pytest.mark.medium
 def test_a_mutant_is_refused_or_gives_photos_that_were_packed() -> None:
     outcomes: Counter[tuple[bool, str]] = Counter()
     for seed in range(MUTANTS):

@@ -24,6 +24,8 @@ from tests.archive.samples import bundled_crops
 from tests.archive.test_creation import Stop, stop_after
 from tests.archive.test_planning import again
 
+pytestmark = pytest.mark.medium
+
 CAMERA = [f"camera-{number}.png" for number in range(4)]
 
 

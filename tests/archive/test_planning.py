@@ -42,6 +42,7 @@ class TestResemblance:
         assert resemblance([first, moved]).left[1, 0] < 0.5
         assert resemblance([first, moved], moved=False).left[1, 0] > 0.8
 
+    @pytest.mark.medium
     def test_threads_change_nothing(self) -> None:
         photos = [again(scene(seed // 2, 96, 128), seed) for seed in range(4)]
         one, four = (resemblance(photos, threads=threads) for threads in (1, 4))

@@ -58,6 +58,7 @@ def whole(codec: KeyCodec, photo: NDArray[np.uint8]) -> dict[float, tuple[bytes,
     return {quality: (each.data, each.picture) for quality, each in coded.items()}
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("in_bands")
 def test_streams_and_pictures_are_those_of_whole_photos(
     codec: KeyCodec, photo: NDArray[np.uint8], whole: dict[float, tuple[bytes, NDArray[np.uint8]]]
@@ -79,6 +80,7 @@ def test_effort_goes_on_from_the_same_latent(codec: KeyCodec, photo: NDArray[np.
     assert np.array_equal(codec.decoder().decompress(coded.data), coded.picture)
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("in_bands")
 def test_a_damaged_stream_is_refused(codec: KeyCodec, whole: dict[float, tuple[bytes, NDArray[np.uint8]]]) -> None:
     stream = Bitstream.from_bytes(whole[85.0][0])
@@ -94,6 +96,7 @@ def test_a_damaged_stream_is_refused(codec: KeyCodec, whole: dict[float, tuple[b
             codec.decoder().decompress(damaged)
 
 
+@pytest.mark.medium
 def test_references_act_in_bands_as_on_whole_photos(
     tmp_path: Path, photo: NDArray[np.uint8], request: pytest.FixtureRequest
 ) -> None:

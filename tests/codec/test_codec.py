@@ -45,6 +45,7 @@ def photo(world) -> NDArray[np.uint8]:
     return read_image(world.test_photos / "photo-100.png")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (17, 2), (64, 64), (255, 257), (300, 420)])
 @pytest.mark.parametrize("references", [True, False])
 def test_any_size_comes_back(codec: Codec, photo: NDArray[np.uint8], size: tuple[int, int], references: bool) -> None:
@@ -54,6 +55,7 @@ def test_any_size_comes_back(codec: Codec, photo: NDArray[np.uint8], size: tuple
     assert decoded.dtype == np.uint8
 
 
+@pytest.mark.medium
 def test_a_fresh_process_with_other_threads_decodes_the_encoders_latent(
     codec: Codec, photo: NDArray[np.uint8], world, tmp_path: Path
 ) -> None:
@@ -77,6 +79,7 @@ def test_header_names_what_the_decoder_needs(codec: Codec, photo: NDArray[np.uin
     assert description["tiles"] == 4
 
 
+@pytest.mark.medium
 def test_without_references_no_dictionary_is_needed(world, codec: Codec, photo: NDArray[np.uint8]) -> None:
     alone = open_codec(world.store, world.model)
     data = alone.compress(photo, references=False)
@@ -84,6 +87,7 @@ def test_without_references_no_dictionary_is_needed(world, codec: Codec, photo: 
     assert np.array_equal(alone.decompress(data), codec.decompress(data))
 
 
+@pytest.mark.medium
 def test_references_reach_the_picture(codec: Codec, photo: NDArray[np.uint8]) -> None:
     pictures = []
     for entry in (2, 9):
@@ -141,6 +145,7 @@ def test_a_stream_of_another_dictionary_is_refused(codec: Codec, photo: NDArray[
         codec.decompress(other.to_bytes())
 
 
+@pytest.mark.medium
 def test_a_latent_that_differs_from_the_encoders_is_an_error_not_a_picture(
     codec: Codec, photo: NDArray[np.uint8]
 ) -> None:
@@ -149,6 +154,7 @@ def test_a_latent_that_differs_from_the_encoders_is_an_error_not_a_picture(
         codec.decompress(replace(stream, latent_checksum=stream.latent_checksum ^ 1).to_bytes())
 
 
+@pytest.mark.medium
 def test_a_latent_out_of_range_is_an_error_before_the_rest_is_computed(codec: Codec, photo: NDArray[np.uint8]) -> None:
     stream = Bitstream.from_bytes(codec.compress(photo, always=True))
     with pytest.raises(BitstreamError, match="damaged"):

@@ -44,6 +44,8 @@ from clc.store.shipped import LayeredStore, shipped_store
 from tests.conftest import picture
 from tests.dictionary.test_align import WHOLE
 
+pytestmark = pytest.mark.medium
+
 HEIGHT, WIDTH = 288, 544
 NAMES = ("one", "two")
 

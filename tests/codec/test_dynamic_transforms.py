@@ -60,7 +60,7 @@ for path in Path(sys.argv[2]).glob("*.clc"):
         decoder.decompress(path.read_bytes()).save(path.with_name(f"{path.stem}-{threads}.png"))
 """
 
-pytestmark = pytest.mark.usefixtures("network_only")
+pytestmark = [pytest.mark.usefixtures("network_only"), pytest.mark.medium]
 
 
 @pytest.fixture(scope="module")

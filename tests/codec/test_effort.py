@@ -81,6 +81,7 @@ def cost(codec: Codec, image: NDArray[np.uint8], data: bytes) -> float:
     return net.cost(Candidate(Bitstream.from_bytes(data), codec.decompress(data)))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("quality", [10.0, 60.0, 95.0])
 def test_effort_costs_less_and_a_fresh_decoder_shows_what_the_encoder_saw(
     codec: Codec, model: CompressionModel, photo: NDArray[np.uint8], quality: float
@@ -92,6 +93,7 @@ def test_effort_costs_less_and_a_fresh_decoder_shows_what_the_encoder_saw(
     assert np.array_equal(Codec(model, MODEL_ID).decompress(refined.data), refined.picture)
 
 
+@pytest.mark.medium
 def test_more_effort_finds_more(codec: Codec, photo: NDArray[np.uint8]) -> None:
     small = photo[:100, :120]
     costs = [cost(codec, small, codec.compress(small, references=False, effort=effort)) for effort in (0, 1, 6)]
@@ -99,6 +101,7 @@ def test_more_effort_finds_more(codec: Codec, photo: NDArray[np.uint8]) -> None:
     assert len(set(costs)) == 3
 
 
+@pytest.mark.medium
 def test_the_quality_stays_and_without_effort_nothing_changes(codec: Codec, photo: NDArray[np.uint8]) -> None:
     refined = Bitstream.from_bytes(codec.compress(photo, quality=33.0, references=False, effort=2))
     assert refined.header == Bitstream.from_bytes(codec.compress(photo, quality=33.0, references=False)).header
@@ -106,6 +109,7 @@ def test_the_quality_stays_and_without_effort_nothing_changes(codec: Codec, phot
     assert alone == codec.compress(photo, quality=33.0, references=False)
 
 
+@pytest.mark.medium
 def test_another_encoder_finds_the_same(codec: Codec, model: CompressionModel, photo: NDArray[np.uint8]) -> None:
     small = photo[:90, :70]
     found = codec.compress(small, references=False, effort=6)
@@ -113,6 +117,7 @@ def test_another_encoder_finds_the_same(codec: Codec, model: CompressionModel, p
     assert Codec(model, MODEL_ID).compress(small, references=False, effort=6) == found
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("effort", [1, 6])
 def test_a_single_pixel_comes_back(codec: Codec, effort: int) -> None:
     image = np.array([[[200, 30, 90]]], dtype=np.uint8)
@@ -121,6 +126,7 @@ def test_a_single_pixel_comes_back(codec: Codec, effort: int) -> None:
     assert cost(codec, image, data) <= cost(codec, image, codec.compress(image, references=False))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("always", [False, True])
 def test_one_colour_is_never_worse(codec: Codec, always: bool) -> None:
     image = np.full((80, 70, 3), (12, 200, 40), dtype=np.uint8)
@@ -133,6 +139,7 @@ def test_what_the_safety_net_doubts_stays_as_it_is(codec: Codec) -> None:
     assert codec.compress(noise, references=False, effort=2) == codec.compress(noise, references=False)
 
 
+@pytest.mark.medium
 def test_a_photo_with_references_is_refined_with_them(model: CompressionModel) -> None:
     image = smooth(picture(4, 256, 300))
     like = np.clip(np.roll(image, 1, axis=1).astype(int) + 3, 0, 255).astype(np.uint8)
@@ -162,6 +169,7 @@ def test_a_model_that_fuses_references_is_refined_as_well(world, network_only: N
     assert np.array_equal(codec.decompress(refined.data), refined.picture)
 
 
+@pytest.mark.medium
 def test_a_decoder_in_another_process_needs_to_know_nothing_of_it(
     store: LayeredStore, photo: NDArray[np.uint8], tmp_path: Path
 ) -> None:
@@ -200,6 +208,7 @@ def test_regions_cover_a_latent_once_and_start_where_they_may(size: tuple[int, i
     assert (covered == 1).all()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("effort", [2, 6])
 def test_large_photos_are_searched_region_by_region(
     codec: Codec, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, effort: int

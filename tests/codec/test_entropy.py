@@ -122,6 +122,7 @@ def split(frequencies: NDArray[np.int32]) -> list[int]:
     return [total * (2**24 - n) // 2**20 + i for i, total in enumerate(before)] + [2**24]
 
 
+@pytest.mark.medium
 def test_the_format_document_is_enough_to_decode_a_string(coder: TableCoder) -> None:
     tables = list(gaussian_tables())
     generator = np.random.default_rng(1)

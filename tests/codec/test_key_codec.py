@@ -54,6 +54,7 @@ def keys(codec: KeyCodec, camera: list[NDArray[np.uint8]]) -> list[bytes]:
     return [codec.compress_to(each, FINER)[0].data for each in (bundled_crops()[1], camera[0])]
 
 
+@pytest.mark.medium
 def test_it_takes_less_than_half_and_a_fresh_codec_decodes_it(
     codec: KeyCodec, camera: list[NDArray[np.uint8]], keys: list[bytes]
 ) -> None:
@@ -69,6 +70,7 @@ def test_it_takes_less_than_half_and_a_fresh_codec_decodes_it(
     assert error < 1.1 * error_alone
 
 
+@pytest.mark.medium
 def test_what_is_like_no_key_photo_is_coded_alone(codec: KeyCodec, keys: list[bytes]) -> None:
     stranger = scene(9, 160, 224)
     coded, used = codec.compress_to(stranger, TARGET, keys)
@@ -102,6 +104,7 @@ def test_references_cannot_be_tiles_of_key_photos(
     assert stream.entries.tolist() == [[0]]
 
 
+@pytest.mark.medium
 def test_threads_share_a_codec(codec: KeyCodec, camera: list[NDArray[np.uint8]], keys: list[bytes]) -> None:
     photos = [again(camera[0], seed, 2.0) for seed in range(6)]
     one_by_one = [codec.compress_to(photo, TARGET, keys)[0].data for photo in photos]
@@ -135,6 +138,7 @@ def fused_codec(seed: int) -> KeyCodec:
 
 
 class TestFusion:
+    @pytest.mark.medium
     def test_a_fresh_codec_shows_what_the_encoder_saw(self, camera: list[NDArray[np.uint8]], keys: list[bytes]) -> None:
         codec = fused_codec(0)
         coded, used = codec.compress_to(camera[1], Target.choose(psnr=30), keys)
@@ -142,11 +146,13 @@ class TestFusion:
         shown = fused_codec(0).decoder([keys[1]]).decompress(coded.data)
         assert psnr(camera[1], shown) == pytest.approx(coded.psnr, abs=1e-6)
 
+    @pytest.mark.medium
     def test_the_fusions_act_in_the_decoder(self, camera: list[NDArray[np.uint8]], keys: list[bytes]) -> None:
         coded, _ = fused_codec(0).compress_to(camera[1], TARGET, keys)
         pictures = [fused_codec(seed).decoder([keys[1]]).decompress(coded.data) for seed in (0, 1)]
         assert not np.array_equal(*pictures)
 
+    @pytest.mark.medium
     def test_the_photo_is_analysed_with_its_references(
         self, codec: KeyCodec, camera: list[NDArray[np.uint8]], keys: list[bytes]
     ) -> None:
@@ -157,6 +163,7 @@ class TestFusion:
     def test_alone_it_is_the_model_without(self, codec: KeyCodec, camera: list[NDArray[np.uint8]]) -> None:
         assert fused_codec(0).compress_to(camera[1], TARGET)[0].data == codec.compress_to(camera[1], TARGET)[0].data
 
+    @pytest.mark.medium
     def test_effort_knows_the_fusions(self, camera: list[NDArray[np.uint8]], keys: list[bytes]) -> None:
         codec, target = fused_codec(0), Target.choose(quality=40)
         costs = []

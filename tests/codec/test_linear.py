@@ -94,6 +94,7 @@ def test_few_bytes_that_declare_many_blocks_are_refused_before_anything_is_alloc
         coder.decode(bytes(64), None, (8192, 8192), 50.0)
 
 
+@pytest.mark.medium
 def test_a_large_flat_image_is_not_too_short(coder: LinearCoder) -> None:
     flat = np.full((2048, 2048, 3), 128, np.uint8)
     data, coded = coder.encode(flat, None, np.zeros((128, 128), dtype=int), 50.0)

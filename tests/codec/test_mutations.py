@@ -28,6 +28,7 @@ def sound(world, codec: Codec) -> list:
     return mutations.goldens(codec, read_image(world.test_photos / "photo-100.png"))
 
 
+@pytest.mark.medium
 def test_a_mutant_is_refused_or_gives_a_picture_of_its_declared_size(codec: Codec, sound: list) -> None:
     outcomes: Counter[tuple[bool, str]] = Counter()
     for seed in range(MUTANTS):

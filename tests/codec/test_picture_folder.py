@@ -216,6 +216,7 @@ for turn in range(120):
 """
 
 
+@pytest.mark.medium
 def test_two_processes_may_fill_it_at_once(tmp_path: Path) -> None:
     path = tmp_path / "pictures"
     processes = [subprocess.Popen([sys.executable, "-c", FILL, str(path), step]) for step in ("5", "7")]

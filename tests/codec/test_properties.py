@@ -55,6 +55,7 @@ def headers(draw: st.DrawFn) -> Header:
     )
 
 
+@pytest.mark.medium
 @settings(max_examples=60)
 @given(header=headers(), seed=st.integers(0, 99), words=st.tuples(st.integers(0, 300), st.integers(0, 300)))
 def test_every_stream_that_can_be_written_is_read_as_it_was(header: Header, seed: int, words: tuple[int, int]) -> None:
@@ -108,6 +109,7 @@ def material(world) -> Material:
     return Material(world.model.short_id, read_model(world.model), read_latents(world.latents), photo)
 
 
+@pytest.mark.medium
 @settings(max_examples=60)
 @given(
     size=st.tuples(st.integers(1, 330), st.integers(1, 330)),

@@ -98,6 +98,7 @@ def test_a_decoder_shows_what_the_encoder_saw(
     assert np.array_equal(Codec(model, MODEL_ID).decompress(coded.data), coded.picture)
 
 
+@pytest.mark.medium
 def test_another_process_with_other_threads_decodes_it(image: NDArray[np.uint8], tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))
     version = write_syntax_model(store)
@@ -124,6 +125,7 @@ def test_it_is_written_where_it_pays(codec: Codec, image: NDArray[np.uint8]) -> 
     assert len(data) - len(without) == sizes["syntax"] <= 18
 
 
+@pytest.mark.medium
 def test_it_is_left_out_where_it_does_not_pay(image: NDArray[np.uint8]) -> None:
     model = syntax_model()
     assert model.syntax is not None
@@ -272,6 +274,7 @@ def test_effort_refines_what_it_is_asked_to(model: CompressionModel, codec: Code
     assert costs[Searched.SYNTAX | Searched.LATENTS] < min(costs[Searched.SYNTAX], costs[Searched.LATENTS])
 
 
+@pytest.mark.medium
 def test_effort_does_not_search_for_a_syntax_that_does_not_pay(image: NDArray[np.uint8]) -> None:
     model = syntax_model()
     assert model.syntax is not None

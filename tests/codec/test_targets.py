@@ -109,6 +109,7 @@ def test_a_target_just_out_of_reach_is_met_at_the_end() -> None:
     assert search_quality(codec, Target(Metric.BPP, highest * (1 + TOLERANCE / 2))).quality == 100
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("metric", "references"), [(Metric.BPP, True), (Metric.PSNR, False)])
 def test_a_photo_meets_its_target_from_one_analysis(
     opened: Codec, encoder: CountingEncoder, photo: NDArray[np.uint8], metric: Metric, references: bool
@@ -123,6 +124,7 @@ def test_a_photo_meets_its_target_from_one_analysis(
     assert encoder.analyses == 1
 
 
+@pytest.mark.medium
 def test_a_photo_that_cannot_meet_it_is_refused_with_what_it_can(
     opened: Codec, encoder: CountingEncoder, photo: NDArray[np.uint8]
 ) -> None:

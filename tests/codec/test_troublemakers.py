@@ -62,12 +62,14 @@ def test_no_block_of_a_pattern_is_destroyed(codec: Codec, name: str, over_a_phot
     check(codec, mixed_with(picture(7)[:SIZE, :SIZE], pattern, generator) if over_a_photo else pattern)
 
 
+@pytest.mark.medium
 def test_a_fine_mesh_beside_saturated_red_comes_back(codec: Codec) -> None:
     image = stage_picture(256)
     coded = codec.encoder.code(codec.encoder.analyse(image, references=False), 70.0)
     assert (block_errors(image, codec.decompress(coded.data)) < 65025 / 10**2.5).all()  # 25 dB; some had 3
 
 
+@pytest.mark.medium
 def test_what_is_hardly_better_than_jpeg_is_so_at_every_quality(codec: Codec) -> None:
     """Noise of which the network's error is 0.60 to 0.65 times JPEG's from quality 80 on."""
     noise = dict(pattern_pictures(256, 3))["noise-2"]

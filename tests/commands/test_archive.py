@@ -54,6 +54,7 @@ def packed(run: Call, *options: object) -> str:
     return "a.clca"
 
 
+@pytest.mark.medium
 def test_a_folder_goes_into_an_archive_and_back(run: Call) -> None:
     code, out, err = run("pack", "tree", "-o", "a.clca", "--quality", 60)
     assert (code, err) == (0, "")
@@ -64,6 +65,7 @@ def test_a_folder_goes_into_an_archive_and_back(run: Call) -> None:
         assert np.sqrt(np.square(photo - back).mean()) < 12
 
 
+@pytest.mark.medium
 def test_a_photo_costs_what_compress_makes_of_it(run: Call) -> None:
     packed(run, "--quality", 35)
     assert run("compress", "tree/p1.png", "p1.clc", *TINY, "--no-references", "--quality", 35)[0] == 0
@@ -73,6 +75,7 @@ def test_a_photo_costs_what_compress_makes_of_it(run: Call) -> None:
     assert Path("a.clca").stat().st_size - streams < 400 + 150 * len(PHOTOS)
 
 
+@pytest.mark.medium
 def test_a_psnr_holds_for_every_photo(run: Call) -> None:
     packed(run, "--psnr", 28)
     with clc.open("a.clca") as album:
@@ -81,6 +84,7 @@ def test_a_psnr_holds_for_every_photo(run: Call) -> None:
             assert 10 * np.log10(255**2 / np.square(error).mean()) == pytest.approx(28, rel=0.02)
 
 
+@pytest.mark.medium
 def test_a_size_is_that_of_the_whole_archive(run: Call) -> None:
     packed(run, "--size", "6kB")
     assert 4500 < Path("a.clca").stat().st_size <= 6000
@@ -138,6 +142,7 @@ def test_an_archive_that_is_there_is_refused_without_force(run: Call) -> None:
     packed(run, "--force")
 
 
+@pytest.mark.medium
 def test_photos_are_added(run: Call) -> None:
     packed(run)
     Image.fromarray(picture(7, 64, 80)).save("tree/p7.png")
@@ -162,6 +167,7 @@ def test_photos_are_listed(run: Call) -> None:
     assert listed[0]["original_bytes"] == Path("tree/p0.png").stat().st_size
 
 
+@pytest.mark.medium
 def test_a_page_shows_what_was_packed_beside_jpeg_and_avif(run: Call) -> None:
     Path("tree/bad.jpg").write_bytes(b"no photo")
     code, out, err = run("pack", "tree", "-o", "a.clca", "--report", "pages/a.html")
@@ -171,6 +177,7 @@ def test_a_page_shows_what_was_packed_beside_jpeg_and_avif(run: Call) -> None:
     assert (page.count("<img"), page.count("<dt>AVIF</dt>"), page.count("<b>bad.jpg</b>")) == (len(PHOTOS), 3, 1)
 
 
+@pytest.mark.medium
 def test_a_page_shows_an_archive_that_is_there(run: Call) -> None:
     packed(run)
     assert run("list", "a.clca", "--report", "a.html") == (0, "a.html: report of a.clca\n", "")
@@ -279,6 +286,7 @@ def test_damage_is_found_named_and_salvaged(run: Call) -> None:
     assert (code, out, "p1.png: lost" in err) == (1, "saved: 2 photos, 1 not unpacked\n", True)
 
 
+@pytest.mark.medium
 def test_an_archive_goes_through_pipes() -> None:
     command = [sys.executable, "-m", "clc", "pack", "-", "-o", "-", *TINY, "--quality", "20"]
     result = subprocess.run(command, input=b"tree/p0.png\ntree/p1.png\n", capture_output=True, check=True)

@@ -81,6 +81,7 @@ def test_strict_makes_the_first_that_would_be_left_out_an_error(clc: Call, monke
     assert not Path("out").exists()
 
 
+@pytest.mark.medium
 def test_streams_and_pictures_do_not_depend_on_how_many_are_coded_at_once(clc: Call) -> None:
     made = []
     for jobs in (1, 3):
@@ -153,6 +154,7 @@ def test_names_stay_on_their_line(clc: Call) -> None:
     assert clc("compress", "two\nlines.png", *PLAIN)[1].startswith(r"two\nlines.clc: ")
 
 
+@pytest.mark.medium
 def test_a_terminal_shows_how_far_it_is_and_output_goes_where_it_is_sent() -> None:
     shown = _on_a_terminal("compress", "in", "-O", "out", *PLAIN)
     assert b"/5" in shown
@@ -160,6 +162,7 @@ def test_a_terminal_shows_how_far_it_is_and_output_goes_where_it_is_sent() -> No
     assert len(Path("lines").read_text().splitlines()) == 6
 
 
+@pytest.mark.medium
 def test_a_terminal_shows_how_far_a_large_photo_is(world: World) -> None:
     photo = world.test_photos / "photo-100.png"
     shown = _on_a_terminal("compress", photo, "large.clc", "--model", "tiny", *PLAIN, before=_ALL_ARE_LARGE)
@@ -194,6 +197,7 @@ def _on_a_terminal(*arguments: object, before: str = "") -> bytes:
     return shown
 
 
+@pytest.mark.medium
 def test_interrupted_it_leaves_whole_files_alone() -> None:
     for number in range(60):
         shutil.copy("in/photo-1.png", f"in/copy-{number}.png")
@@ -228,6 +232,7 @@ class TestLibrary:
         finally:
             torch.set_num_threads(before)
 
+    @pytest.mark.medium
     def test_copies_are_used_again(self, codec: StoreCodec) -> None:
         for _ in range(3):
             list(codec.compress_many([smooth(), smooth(), smooth()], references=False, jobs=2))

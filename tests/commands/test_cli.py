@@ -135,6 +135,7 @@ def test_an_impossible_output_is_one_line(
     assert sorted(world.test_photos.iterdir()) == before
 
 
+@pytest.mark.medium
 def test_a_dictionary_that_is_new_to_the_model_can_be_used(
     clc: Call, world: World, network_only: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_dictionary_that_is_new_to_the_model_can_be_used(
     assert clc("decompress", stream, tmp_path / "a.png")[0] == 0
 
 
+@pytest.mark.medium
 def test_an_empty_store_has_the_model_that_comes_with_clc(clc: Call, tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     Image.fromarray(picture(100, 64, 80)).save(photo)
@@ -171,6 +173,7 @@ def test_dictionaries_are_listed_shown_and_verified(clc: Call, store: None, worl
     assert_refused(clc("dictionary", "verify", "nothing"), "nothing")
 
 
+@pytest.mark.medium
 def test_build_publishes_a_dictionary_and_moves_its_alias(clc: Call, photos: Path, tmp_path: Path) -> None:
     options = ("--entries", 8, "--dim", 4, "--backbone", "hog", "--store", tmp_path, "--alias", "mine")
     code, out, _ = clc("dictionary", "build", "--source", f"folder:{photos}", "--limit", 1, "--model", "tiny", *options)
@@ -211,6 +214,7 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in result.stderr
 
 
+@pytest.mark.medium
 def test_without_references_even_a_hardly_trained_model_shows_the_photo(
     clc: Call, store: None, world: World, tmp_path: Path
 ) -> None:
@@ -254,6 +258,7 @@ def test_latents_carry_a_decoder_to_another_machine(
     assert clc("decompress", stream, tmp_path / "a.png")[0] == 0
 
 
+@pytest.mark.medium
 def test_references_are_made_exported_imported_and_decoded_again(
     clc: Call, world: World, network_only: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

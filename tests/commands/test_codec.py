@@ -49,6 +49,7 @@ def in_a_process(*arguments: object, given: bytes = b"") -> subprocess.Completed
 
 
 class TestCompress:
+    @pytest.mark.medium
     def test_an_image_goes_to_a_stream_beside_it(self, clc: Call) -> None:
         code, out, _ = clc("compress", "a.png", *PLAIN)
         assert code == 0
@@ -282,6 +283,7 @@ class TestDecompress:
         assert "has no post-processing; decode the stream without" in err
         assert not Path("a.png").exists()
 
+    @pytest.mark.medium
     @pytest.mark.usefixtures("network_only")
     def test_post_processing_changes_the_picture_of_a_model_that_has_it(self, clc: Call) -> None:
         store = Store("own")
@@ -303,6 +305,7 @@ class TestStandardStreams:
         """Standard input is the stream."""
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path(stream).read_bytes())))
 
+    @pytest.mark.medium
     def test_a_photo_goes_through_pipes_and_back(self, stream: str) -> None:
         coded = in_a_process("compress", "-", "-", *PLAIN, given=Path("b.png").read_bytes())
         assert coded.returncode == 0
@@ -312,6 +315,7 @@ class TestStandardStreams:
         assert (decoded.returncode, decoded.stderr) == (0, b"-: 80x64\n")
         assert Image.open(io.BytesIO(decoded.stdout)).format == "WEBP"
 
+    @pytest.mark.medium
     def test_standard_output_under_its_other_name_gets_the_picture_alone(self, stream: str) -> None:
         decoded = in_a_process("decompress", stream, "/dev/stdout")
         assert (decoded.returncode, decoded.stderr) == (0, b"/dev/stdout: 80x64\n")
@@ -343,6 +347,7 @@ class TestStandardStreams:
         assert clc("decompress", stream, "./-", "--format", "png")[0] == 0
         assert Image.open("./-").format == "PNG"
 
+    @pytest.mark.medium
     def test_a_reader_that_leaves_is_one_line(self) -> None:
         read, write = os.pipe()
         os.close(read)

@@ -46,6 +46,7 @@ def curve_of(store: Store, name: str) -> MeasuredCurve:
     return found
 
 
+@pytest.mark.medium
 def test_the_tables_are_of_the_results_that_are_stored(clc: Call, store: Store, unseen: Path) -> None:
     options = ("--dataset", f"folder:{unseen}", "--qualities", "10,50,90", "--store", store.url)
     code, out, err = clc("evaluate", *options)
@@ -66,6 +67,7 @@ def test_the_tables_are_of_the_results_that_are_stored(clc: Call, store: Store, 
     assert "stage=evaluate photo" not in again[2]  # measured once
 
 
+@pytest.mark.medium
 def test_each_effort_has_rows_and_seconds_and_is_compared_with_none(clc: Call, store: Store, unseen: Path) -> None:
     options = ("--dataset", f"folder:{unseen}", "--qualities", "20,80", "--store", store.url, "--alias", "efforts")
     code, out, err = clc("evaluate", *options, "--effort", "0,1", "--anchor", "latest")
@@ -84,6 +86,7 @@ def test_each_effort_has_rows_and_seconds_and_is_compared_with_none(clc: Call, s
             assert least - 0.05 <= float(times) <= most + 0.05
 
 
+@pytest.mark.medium
 def test_an_anchor_is_another_model_without_references(clc: Call, store: Store, unseen: Path) -> None:
     options = ("--dataset", f"folder:{unseen}", "--qualities", "20,80", "--store", store.url)
     code, out, err = clc("evaluate", *options, "--anchor", "latest", "--alias", "anchored")

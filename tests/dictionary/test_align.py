@@ -29,6 +29,8 @@ from clc.store import Kind, Store, Version, copy_version
 from clc.store.shipped import LayeredStore
 from tests.conftest import DICTIONARY_CONFIGS
 
+pytestmark = pytest.mark.medium
+
 HEIGHT, WIDTH = 384, 512
 MOVED = np.array([[9, -5], [3, -8], [14, 2], [1, 6]], dtype=np.int32) * CORNER_STEPS
 WHOLE = {

@@ -26,16 +26,19 @@ def random_resnet() -> ResNet50:
     return backbone
 
 
+@pytest.mark.medium
 def test_the_trunk_of_resnet50_gives_2048_channels_at_a_32nd(random_resnet: ResNet50) -> None:
     assert random_resnet(torch.rand(1, 3, 256, 256)).shape == (1, 2048, 8, 8)
     assert FeatureExtractor(FeatureConfig(backbone="random:0")).dimension == 43_008
 
 
+@pytest.mark.medium
 def test_a_seed_names_weights(random_resnet: ResNet50) -> None:
     assert open_backbone("random:0").fingerprint == random_resnet.fingerprint
     assert open_backbone("random:1").fingerprint != random_resnet.fingerprint
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 def test_weights_from_a_file_are_the_same_as_in_memory(tmp_path: Path, random_resnet: ResNet50, suffix: str) -> None:
     torch.manual_seed(0)
@@ -104,6 +107,7 @@ def test_a_models_analysis_transform_describes_patches(world: World, tmp_path: P
     assert backbone.spec == f"codec:{world.model.id}"
 
 
+@pytest.mark.medium
 def test_a_dictionary_by_a_models_features_depends_on_the_model(world: World) -> None:
     configs = DICTIONARY_CONFIGS | {"feature_config": FeatureConfig(backbone="codec:latest")}
     version = build_dictionary(open_source(f"folder:{world.photos}"), store=world.store, **configs).version

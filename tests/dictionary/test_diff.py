@@ -87,6 +87,7 @@ def test_a_dictionary_does_not_differ_from_itself(world: World, probes: NDArray[
     assert "16: no entry changed" in render_text(same)
 
 
+@pytest.mark.medium
 def test_an_equal_build_elsewhere_is_no_change(world: World, build: Callable[..., Version]) -> None:
     assert "no entry changed" in render_text(diff(world.dictionary, build(), probes=None))
 
@@ -161,6 +162,7 @@ def test_runs_of_differing_floats_are_joined(world: World, tmp_path: Path) -> No
     assert "entry 0: floats 0-2,5, by at most 1" in render_text(found)
 
 
+@pytest.mark.medium
 def test_keys_on_another_basis_are_compared_with_a_warning(world: World, build: Callable[..., Version]) -> None:
     rebuilt = build(
         feature_config=FeatureConfig(backbone="hog", levels=(1, 2)), cluster_config=ClusterConfig(entries=30)
@@ -190,6 +192,7 @@ def test_sizes_of_common_clusters_are_compared(world: World, smaller: Version) -
     assert all(change.after == size_of[1][hashes(smaller)[change.index_b]] for change in found.cluster_sizes)
 
 
+@pytest.mark.medium
 def test_photos_that_entered_and_left_are_named(build: Callable[..., Version], tmp_path: Path) -> None:
     before = build(write_photos(tmp_path / "before", range(3)), cluster_config=ClusterConfig(entries=24))
     after = build(write_photos(tmp_path / "after", range(1, 5)), cluster_config=ClusterConfig(entries=32))
@@ -249,6 +252,7 @@ def test_json_holds_every_field(world: World, smaller: Version, probes: NDArray[
     assert document["overlap"]["mean"] == found.overlap.mean  # type: ignore[union-attr]
 
 
+@pytest.mark.medium
 def test_long_lists_are_cut_and_say_so(build: Callable[..., Version], tmp_path: Path) -> None:
     one = build(write_photos(tmp_path / "one", range(10, 12)))
     other = build(write_photos(tmp_path / "other", range(20, 22)))

@@ -166,6 +166,7 @@ def test_keys_without_a_plane_still_have_places(keys: np.ndarray) -> None:
     assert np.isfinite(shares).all()
 
 
+@pytest.mark.medium
 def test_members_are_patches_of_the_cluster_other_than_the_entry(world: World) -> None:
     clusters, patches = member_versions(world.dictionary, world.store)
     assert clusters is not None
@@ -231,6 +232,7 @@ def test_queries_show_their_tiles_with_what_they_retrieve(world: World, page: Pa
             assert f"{distance:.4g}" in page.text
 
 
+@pytest.mark.medium
 def test_large_queries_show_some_of_their_tiles(world: World) -> None:
     photo = np.tile(picture(7), (5, 5, 1))  # 1800×2100 pixels: 8 × 9 tiles
     page = Page(render_explorer(world.dictionary, None, None, [("large", photo)], 1))
@@ -238,6 +240,7 @@ def test_large_queries_show_some_of_their_tiles(world: World) -> None:
     assert len([f for f in page.pictures(ENTRY_PIXELS) if f["alt"].startswith("large, row")]) == TILES_SHOWN
 
 
+@pytest.mark.medium
 def test_no_backbone_is_opened_without_queries(world: World) -> None:
     render_explorer(world.dictionary, None, None, [], backbone="random:0")
     with pytest.raises(DictionaryError, match="built with features hog-1"):

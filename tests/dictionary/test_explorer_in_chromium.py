@@ -7,7 +7,10 @@ from clc.dictionary.inspect.explore import member_versions, write_explorer
 from tests.conftest import picture
 from tests.evaluation.chromium import CHROMIUM, browser
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH; apt-get install chromium")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH; apt-get install chromium"),
+    pytest.mark.medium,
+]
 
 A_PAGE = 5
 SHOWN = "[...document.querySelectorAll('.entry')].filter(e => !e.hidden).map(e => Number(e.dataset.index))"

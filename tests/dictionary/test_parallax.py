@@ -24,6 +24,8 @@ from clc.images.psnr import psnr
 from clc.store.shipped import LayeredStore
 from tests.dictionary.test_align import MOVED, scene
 
+pytestmark = pytest.mark.medium
+
 HEIGHT, WIDTH = 256, 384
 STILL = np.zeros((4, 2), dtype=np.int32)
 TARGET = Target.choose(quality=40)

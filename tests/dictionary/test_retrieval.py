@@ -34,6 +34,7 @@ def dictionary(world: World, request: pytest.FixtureRequest) -> Dictionary:
     return Dictionary(world.dictionary, method=request.param)
 
 
+@pytest.mark.medium
 def test_an_entry_finds_itself(dictionary: Dictionary) -> None:
     patches = np.stack([dictionary.patch(entry) for entry in range(len(dictionary))])
     assert np.array_equal(dictionary.retrieve_tiles(patches, 1)[:, 0], np.arange(len(dictionary)))
@@ -69,6 +70,7 @@ def test_more_references_than_entries_are_refused(dictionary: Dictionary) -> Non
         dictionary.search(dictionary.keys[:1], 17)
 
 
+@pytest.mark.medium
 def test_another_backbone_than_the_built_one_is_refused(world: World) -> None:
     with pytest.raises(DictionaryError, match="built with features hog-1"):
         Dictionary(world.dictionary, backbone="random:0")
@@ -105,6 +107,7 @@ def test_a_scan_proposes_every_key_if_asked() -> None:
     assert not scan.fits(keys[::-1])
 
 
+@pytest.mark.medium
 def test_coding_with_an_exhaustive_dictionary_imports_no_search_library(world: World) -> None:
     code = f"""
 import sys
@@ -120,6 +123,7 @@ sys.exit(", ".join(sorted(foreign)) or 0)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.medium
 def test_large_dictionaries_are_searched_by_graph(world: World, tmp_path: Path) -> None:
     configs = DICTIONARY_CONFIGS | {"index_config": IndexConfig(leaf_size=4, exhaustive_up_to=8)}
     source = open_source(f"folder:{world.photos}")
@@ -224,6 +228,7 @@ def test_attention_chooses_among_the_nearest(world: World, encoder: Dictionary) 
     assert np.array_equal(encoder.retrieve_tiles(tiles, 3), np.take_along_axis(nearest, best, axis=1))
 
 
+@pytest.mark.medium
 def test_retrieval_does_not_depend_on_earlier_retrievals(world: World) -> None:
     _, small = open_encoder(world.store, world.model, world.dictionary)
     small.cache = KeyValueCache(small.cache.compression, capacity=2)
@@ -247,6 +252,7 @@ def test_a_whole_image_of_any_size_is_one_query(encoder: Dictionary) -> None:
     assert found.shape == (1, 2)
 
 
+@pytest.mark.medium
 def test_references_of_the_whole_image_travel_once(world: World) -> None:
     codec, retriever = open_encoder(world.store, world.model, world.dictionary)
     photo = picture(50)

@@ -105,6 +105,7 @@ def test_features_are_the_same_for_any_number_of_shards(
     assert not Path(store.url, "scratch").exists()
 
 
+@pytest.mark.medium
 def test_features_of_a_convolutional_network_are_the_same_too(source: PhotoSource, tmp_path: Path) -> None:
     config = FeatureConfig(backbone="random:0", levels=(1,))
     few = crop(source, config=CropConfig(size=64, per_photo=2), store=Store(tmp_path / "patches")).version
@@ -202,6 +203,7 @@ def test_a_missing_dask_is_named_with_what_to_install() -> None:
     assert result.stderr.splitlines()[-1].endswith("pip install 'clc[dask]'")
 
 
+@pytest.mark.medium
 def test_an_address_where_nobody_answers_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
     monkeypatch.setattr("clc.stages.workers._CONNECT_SECONDS", 1.0)

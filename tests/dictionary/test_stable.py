@@ -28,6 +28,7 @@ def cost(dictionary: Version, store: Store) -> float:
     return float(distances[clusters.table("members")["entry"].to_numpy() >= 0].sum())
 
 
+@pytest.mark.medium
 def test_with_one_photo_more_entries_stay_as_far_as_that_costs_under_a_percent(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     photos = open_source(f"folder:{write_photos(tmp_path / 'photos', range(8))}")

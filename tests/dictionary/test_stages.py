@@ -73,6 +73,7 @@ def test_pyramid_pooling_means_over_ever_finer_grids() -> None:
     assert pooled[0, -1] == feature_map[0, 0, 6:, 6:].mean()
 
 
+@pytest.mark.medium
 def test_keys_are_the_principal_components_of_the_features(photos: Path, store: Store) -> None:
     patches = crop(open_source(f"folder:{photos}"), config=CropConfig(per_photo=8), store=store).version
     features = extract(patches, config=FeatureConfig(backbone="hog"), store=store).version
@@ -82,6 +83,7 @@ def test_keys_are_the_principal_components_of_the_features(photos: Path, store: 
     assert np.allclose(keys * signs, expected, atol=1e-3)
 
 
+@pytest.mark.medium
 def test_representatives_are_the_members_nearest_to_their_centroid(photos: Path, store: Store) -> None:
     patches = crop(open_source(f"folder:{photos}"), config=CropConfig(per_photo=8), store=store).version
     features = extract(patches, config=FeatureConfig(backbone="hog"), store=store).version
@@ -102,6 +104,7 @@ def test_representatives_are_the_members_nearest_to_their_centroid(photos: Path,
         assert row["radius"] == pytest.approx(distances[own, entry].max(), rel=1e-5)
 
 
+@pytest.mark.medium
 def test_whitened_keys_have_variance_one(photos: Path, store: Store) -> None:
     patches = crop(open_source(f"folder:{photos}"), config=CropConfig(per_photo=8), store=store).version
     features = extract(patches, config=FeatureConfig(backbone="hog"), store=store).version
@@ -115,6 +118,7 @@ def test_whitened_keys_have_variance_one(photos: Path, store: Store) -> None:
     assert np.allclose(white, plain / plain.std(axis=0, ddof=1), atol=1e-2)
 
 
+@pytest.mark.medium
 def test_near_duplicates_are_left_out_and_counted(tmp_path: Path, store: Store) -> None:
     generator = np.random.default_rng(0)
     for name in range(6):
@@ -157,6 +161,7 @@ def test_too_few_patches_are_an_error_that_says_what_to_do(photos: Path, store: 
         build_dictionary(open_source(f"folder:{photos}?limit=2"), store=store, **configs)
 
 
+@pytest.mark.medium
 def test_more_components_than_a_feature_has_values_are_an_error(photos: Path, store: Store) -> None:
     configs = {**DICTIONARY_CONFIGS, "reduce_config": ReduceConfig(dim=256)}
     with pytest.raises(DictionaryError, match="set dim to at most 231"):
@@ -171,6 +176,7 @@ def test_patches_that_are_all_alike_make_a_dictionary_of_one(tmp_path: Path, sto
     assert version.attributes["entries"] == 1
 
 
+@pytest.mark.medium
 def test_the_same_photos_give_the_same_dictionary_id_in_two_stores(photos: Path, tmp_path: Path) -> None:
     ids = set()
     threads = torch.get_num_threads()
@@ -182,6 +188,7 @@ def test_the_same_photos_give_the_same_dictionary_id_in_two_stores(photos: Path,
     assert len(ids) == 1
 
 
+@pytest.mark.medium
 def test_a_second_build_skips_every_stage(photos: Path, store: Store, caplog: pytest.LogCaptureFixture) -> None:
     source = open_source(f"folder:{photos}")
     first = build_dictionary(source, store=store, **DICTIONARY_CONFIGS)

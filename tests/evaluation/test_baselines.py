@@ -50,6 +50,7 @@ def test_clc_with_references_codes_them_into_the_file_and_without_does_not(codec
     assert without.decode(without.encode(image, 50)).shape == image.shape
 
 
+@pytest.mark.medium
 def test_references_that_do_not_pay_can_be_used_to_show_them(run, store, photos_of, picture, reluctant_codec, config):
     photos = photos_of({"a": picture(0)})
     for always in (False, True):

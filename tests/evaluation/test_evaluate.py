@@ -16,6 +16,7 @@ from clc.images.psnr import psnr
 from clc.store import Store
 
 
+@pytest.mark.medium
 def test_a_row_for_every_photo_codec_and_quality(run, store, photos_of, picture):
     version = run(store, photos_of({"a": picture(0), "b": picture(1)})).version
 
@@ -46,6 +47,7 @@ def test_sizes_and_qualities_are_those_of_files_that_anyone_can_make(run, store,
         assert min(row.encode_seconds, row.decode_seconds) > 0.0
 
 
+@pytest.mark.medium
 def test_what_qualities_have_in_common_is_done_once_and_counted_at_each(codec, picture, monkeypatch):
     analyse, calls = codec.encoder.analyse, []
 
@@ -62,6 +64,7 @@ def test_what_qualities_have_in_common_is_done_once_and_counted_at_each(codec, p
     assert [row.bytes for row in rows] == [len(Clc(codec).encode(photo.pixels, quality)) for quality in (30, 70)]
 
 
+@pytest.mark.medium
 def test_the_id_of_a_result_does_not_depend_on_timings(run, tmp_path, photos_of, picture):
     photos = photos_of({"a": picture(0)})
     first, second = (run(Store(tmp_path / name), photos).version for name in ("one", "two"))
@@ -70,6 +73,7 @@ def test_the_id_of_a_result_does_not_depend_on_timings(run, tmp_path, photos_of,
     assert [row.encode_seconds for row in image_rows(first)] != [row.encode_seconds for row in image_rows(second)]
 
 
+@pytest.mark.medium
 def test_the_same_work_is_not_done_twice(run, store, photos_of, picture, config):
     photos = photos_of({"a": picture(0)})
     first = run(store, photos)
@@ -110,6 +114,7 @@ def test_an_encoder_that_is_not_installed_leaves_a_gap_with_its_name(
     ]
 
 
+@pytest.mark.medium
 def test_a_program_that_is_installed_is_measured(run, store, photos_of, picture, config, needs):
     needs("cjxl", "djxl")
     changed = config.model_copy(update={"jpeg_xl_qualities": (30, 80), "avif_qualities": (30, 60)})

@@ -16,6 +16,7 @@ print(*with_peak_memory(lambda: held({megabytes})))
 """
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("megabytes", [64, 192])
 def test_memory_that_was_held_and_freed_again_counts(megabytes):
     command = [sys.executable, "-c", _MEASURE.format(megabytes=megabytes)]

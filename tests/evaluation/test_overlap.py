@@ -48,6 +48,7 @@ def test_a_photo_that_was_used_before_is_refused_by_name(run, store, photos_of, 
         run(store, photos, seen=[seen("garden", picture(1))])
 
 
+@pytest.mark.medium
 def test_a_photo_that_was_encoded_again_is_refused_unless_that_is_allowed(run, store, photos_of, config):
     photos = photos_of({"copy": encoded_again(photo_like(1))})
     garden = seen("garden", photo_like(1))

@@ -12,7 +12,10 @@ from clc.evaluation.report.page import write_report
 from clc.store import Store
 from tests.evaluation.chromium import CHROMIUM, browser
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH; apt-get install chromium")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH; apt-get install chromium"),
+    pytest.mark.medium,
+]
 
 HOSTILE = "<script>hostile()</script>"
 CHOICE = "document.querySelectorAll('.choices select')[1]"

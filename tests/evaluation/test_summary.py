@@ -41,6 +41,7 @@ def test_a_codec_that_coded_nothing_does_not_take_the_means_of_the_others(run, s
     assert {row.codec for row in summary(version)} == {"clc, no references", "JPEG", "WebP"}
 
 
+@pytest.mark.medium
 def test_a_photo_that_one_codec_could_not_code_counts_for_none(run, store, photos_of, picture):
     black = np.zeros((64, 64, 3), np.uint8)
     version = run(store, photos_of({"black": black, "a": picture(0)})).version
@@ -52,6 +53,7 @@ def test_a_photo_that_one_codec_could_not_code_counts_for_none(run, store, photo
     ]
 
 
+@pytest.mark.medium
 def test_photos_too_small_for_ms_ssim_are_left_out_of_its_mean_only(run, store, photos_of, picture):
     version = run(store, photos_of({"small": picture(0, height=100), "a": picture(1)})).version
     alone = run(store, photos_of({"a": picture(1)})).version

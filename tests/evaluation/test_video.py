@@ -23,6 +23,7 @@ def scene() -> list[NDArray[np.uint8]]:
     return [np.clip(np.rint(each), 0, 255).astype(np.uint8) for each in seen]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("codec", HERE, ids=lambda codec: codec.name)
 def test_a_frame_takes_less_after_others_of_its_place(codec: FrameCodec, scene: list[NDArray[np.uint8]]) -> None:
     quality = codec.qualities[-2]
@@ -34,6 +35,7 @@ def test_a_frame_takes_less_after_others_of_its_place(codec: FrameCodec, scene: 
     assert psnr(scene[0], shown_alone) > 28
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("codec", HERE, ids=lambda codec: codec.name)
 def test_qualities_ascend(codec: FrameCodec, scene: list[NDArray[np.uint8]]) -> None:
     points = [codec.code(scene[0], scene[1:], quality) for quality in codec.qualities[::3]]

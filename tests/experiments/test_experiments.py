@@ -87,6 +87,7 @@ def test_the_tables_of_the_paper_vary_what_they_say() -> None:
     assert {row[0] for row in configs("conditioning")} == set(Conditioning)
 
 
+@pytest.mark.medium
 def test_the_rows_of_dkic_lack_one_part_each() -> None:
     dkic = EXPERIMENTS["dkic"]
     for budget in (TINY, BUDGETS["paper"]):
@@ -196,6 +197,7 @@ def test_the_table_compares_with_the_anchor(tmp_path: Path) -> None:
     assert combined(TWO, PHOTOS, TINY, runs, store=store) == version
 
 
+@pytest.mark.medium
 def test_all_variants_can_start_from_a_model_without_conditioning(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))
     small = Variant(NONE.name, {"model": {"preset": NAME, "conditioning": "none"}})

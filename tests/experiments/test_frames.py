@@ -56,6 +56,7 @@ def of_photos(store: Store, data: DataSet, saving: float) -> Version:
     return results(store, f"ours {saving}", saving, names=names)
 
 
+@pytest.mark.medium
 def test_video_codecs_stand_beside_ours_and_are_what_is_compared_with(tmp_path: Path, related: DataSet) -> None:
     store = Store(str(tmp_path / "store"))
     budget = TINY.model_copy(update={"test_photos": 6, "collection_photos": 3})

@@ -57,6 +57,7 @@ def test_counting_needs_no_content_but_agrees_with_content() -> None:
     assert operations(lambda: transform(image)) == operations(lambda: transform.to("meta")(image.to("meta")))
 
 
+@pytest.mark.medium
 def test_only_matching_and_fusion_depend_on_references() -> None:
     tiny = PRESETS["tiny"].model_copy(update={"conditioning": Conditioning.PAPER})
     cost = complexity(tiny)
@@ -69,6 +70,7 @@ def test_only_matching_and_fusion_depend_on_references() -> None:
     assert more.encoder_with_references > cost.encoder_with_references
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("preset", "low", "high"), [("tiny", 40, 60), ("small", 100, 240), ("paper", 1000, 2000), ("dkic", 150, 250)]
 )
@@ -77,6 +79,7 @@ def test_presets_cost_what_they_are_meant_to_in_both_directions(preset: str, low
     assert low < (cost.encoder_with_references + cost.decoder_with_references) / 1000 < high
 
 
+@pytest.mark.medium
 def test_the_command_lists_every_preset_in_either_form(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -232,6 +232,7 @@ def frozen_model(
     return model
 
 
+@pytest.mark.medium
 @torch.inference_mode()
 def test_a_frozen_prior_with_references_does_not_care_for_threads_or_the_order_of_sums() -> None:
     model = frozen_model(Conditioning.PRIOR, like=PRESETS["tiny"])  # as many terms as where it matters

@@ -27,6 +27,7 @@ def test_gains_of_many_qualities_are_those_of_each() -> None:
         assert torch.allclose(inverse[i], gain.inverse_gain(quality)[0], rtol=1e-4)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("conditioning", [Conditioning.PRIOR, Conditioning.PAPER, Conditioning.NONE])
 def test_crops_of_many_qualities_are_coded_as_each_alone(conditioning: Conditioning) -> None:
     torch.manual_seed(0)

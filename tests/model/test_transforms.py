@@ -61,6 +61,7 @@ def test_the_untrained_tcm_transforms_keep_a_photos_low_frequencies() -> None:
     assert ((decoded - x) ** 2).mean() < ((blurred - x) ** 2).mean()
 
 
+@pytest.mark.medium
 def test_either_kind_starts_with_latents_of_the_same_scale() -> None:
     torch.manual_seed(0)
     tcm = TCM.model_copy(update={"width": 192, "latent_channels": 256})

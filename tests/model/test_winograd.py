@@ -17,6 +17,7 @@ def dyadic(shape: tuple[int, ...], bits: int, exponent: int, seed: int) -> Tenso
     return numbers.double() * 2.0**-exponent
 
 
+@pytest.mark.medium
 @given(
     batch=st.integers(1, 3),
     channels=st.integers(1, 5),

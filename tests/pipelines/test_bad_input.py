@@ -14,11 +14,13 @@ def one_line(folder: Path, *arguments: str, **environment: str) -> str:
     return our_line(run_module(folder, "clc", "pipeline", *arguments, **environment))
 
 
+@pytest.mark.medium
 def test_a_server_that_does_not_answer_is_named_with_what_to_do(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}/api"
     assert f"server at {url} does not answer" in one_line(tmp_path, "run", "--profile", "demo", PREFECT_API_URL=url)
 
 
+@pytest.mark.medium
 def test_a_profile_that_there_is_not_is_refused_before_the_server_hears_of_it(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}/api"
     assert "demmo" in (line := one_line(tmp_path, "run", "--profile", "demmo", PREFECT_API_URL=url))

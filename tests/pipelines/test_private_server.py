@@ -33,6 +33,7 @@ _UNRULY = "while True:\n                try: threading.Event().wait()\n         
 _PROXIED = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
 
 
+@pytest.mark.medium
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
 def test_the_private_server_ends_with_a_run_that_is_killed(tmp_path: Path) -> None:
     environment = clean_environment() | {"PREFECT_HOME": str(tmp_path)}

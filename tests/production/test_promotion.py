@@ -26,6 +26,8 @@ from clc.training.train import train
 from tests.conftest import World, without_safety_net
 from tests.miniature import NAME
 
+pytestmark = pytest.mark.medium
+
 EVALUATION = EvaluationConfig(
     clc_qualities=(10, 70), jpeg_qualities=(), webp_qualities=(), avif_qualities=(), jpeg_xl_qualities=(),
     hevc_qualities=(), vvc_qualities=(), panel_images=0,

@@ -27,6 +27,7 @@ def test_threads_spin_shortly_unless_the_environment_says_otherwise(
     assert _printed(code, **given) == ["False", spins]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("given", "asleep"), [({}, "True"), ({"GOMP_SPINCOUNT": "7"}, "False"), ({"OMP_WAIT_POLICY": "passive"}, "False")]
 )
@@ -38,6 +39,7 @@ print(bool(teams))"""
     assert _printed(code, **given) == [asleep]
 
 
+@pytest.mark.medium
 def test_no_team_sleeps_where_pytorch_is_imported_later() -> None:
     code = "import threading, clc, torch; print(threading.active_count())"
     assert _printed(code) == ["1"]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from clc.store import Kind, Store, verify_store
 
 PROCESSES = 4
@@ -19,6 +21,7 @@ def finish_together(processes: list) -> list[list[str]]:
     return outputs
 
 
+@pytest.mark.medium
 def test_publishers_of_the_same_and_of_different_content_all_succeed(store: Store, publisher) -> None:
     shared = list(range(12))
     outputs = finish_together([publisher("many", *shared, 100 + number) for number in range(PROCESSES)])
@@ -31,6 +34,7 @@ def test_publishers_of_the_same_and_of_different_content_all_succeed(store: Stor
     assert not list(Path(store.url).rglob(".tmp-*"))
 
 
+@pytest.mark.medium
 def test_every_alias_revision_has_exactly_one_winner(store: Store, publisher) -> None:
     setup = publisher("many", *range(2 * PROCESSES))
     (ids,) = finish_together([setup])

@@ -23,6 +23,7 @@ def test_kill_at_a_random_moment(store: Store, publisher, round: int) -> None:
         assert store.find(version.manifest.recipe) in (version, None)
 
 
+@pytest.mark.medium
 def test_kill_before_every_single_file_operation(store: Store, publisher) -> None:
     process = publisher("dying")
     output, _ = process.communicate()

@@ -237,6 +237,7 @@ class TestDebris:
         assert not Path(version.directory).exists()
 
 
+@pytest.mark.medium
 def test_killed_before_every_single_change_the_store_verifies(store: Store, make, tmp_path: Path) -> None:
     a = make(1)
     b = make(2, inputs={"patches": a.ref})

@@ -109,6 +109,7 @@ def test_row_groups_stay_near_sixteen_megabytes(tmp_path) -> None:
     assert len(groups) == 3
 
 
+@pytest.mark.medium
 def test_streaming_holds_a_few_row_groups_not_the_table(store: Store) -> None:
     schema = pa.schema([("feature", pa.list_(pa.float32(), 43008))])
     feature = pa.FixedSizeListArray.from_arrays(np.zeros(43008 * 50, np.float32), 43008)

@@ -43,6 +43,7 @@ def test_every_point_of_every_sweep_has_its_trials_and_every_query_its_sizes(res
     assert len({row.keys for row in distance_rows(results)}) == 3
 
 
+@pytest.mark.medium
 def test_the_same_budget_gives_the_same_version_and_another_seed_another(results, dictionary, tmp_path):
     store = LayeredStore(tmp_path)
 
@@ -124,6 +125,7 @@ def test_a_budget_that_does_not_exist_is_one_line():
         find_simulation_budget("paper")
 
 
+@pytest.mark.medium
 def test_the_command_prints_the_table_and_a_second_time_only_reads_it(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(SIMULATION_BUDGETS, "smoke", BUDGET)
     run_experiment("theorem1", store=str(tmp_path))

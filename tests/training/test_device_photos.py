@@ -64,6 +64,7 @@ def test_crops_can_be_kept_as_photos(photos: DevicePhotos) -> None:
     assert torch.equal(kept, crops)
 
 
+@pytest.mark.medium
 def test_drawn_views_show_the_same_place_under_another_light(photos: DevicePhotos) -> None:
     torch.manual_seed(0)
     place = CropPlace(0, 60, 50, 256, 0, mirrored=False)

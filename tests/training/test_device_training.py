@@ -87,6 +87,7 @@ def test_a_step_is_that_of_the_ordinary_path_with_the_same_batch(
         assert (one - two).abs().mean() < 5e-5, name
 
 
+@pytest.mark.medium
 def test_a_killed_run_resumes_to_the_same_losses(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = HERE.model_copy(update={"optimiser": Optimiser.MUON})
     undisturbed = new_trainer(world, tmp_path / "undisturbed", config)
@@ -109,6 +110,7 @@ def test_a_killed_run_resumes_to_the_same_losses(world: World, tmp_path: Path, m
         assert torch.equal(one, other)
 
 
+@pytest.mark.medium
 def test_batches_are_of_the_same_kind_as_those_of_the_cpu(world: World, tmp_path: Path) -> None:
     config = HERE.model_copy(update={"batch": 32, "related_share": 0.5, "pattern_share": 0.25})
     trainer = new_trainer(world, tmp_path, config)

@@ -30,6 +30,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     monkeypatch.setattr(TrainingBatches, "__getitem__", poisoned)
 
 
+@pytest.mark.medium
 def test_a_poisoned_batch_costs_the_steps_since_the_snapshot(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -56,6 +57,7 @@ def test_a_poisoned_batch_costs_the_steps_since_the_snapshot(
     assert all(map(math.isfinite, losses(progress)))
 
 
+@pytest.mark.medium
 def test_a_run_that_diverges_again_and_again_stops_with_the_batch_saved(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +72,7 @@ def test_a_run_that_diverges_again_and_again_stops_with_the_batch_saved(
     ]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("drawing", list(Drawing))
 def test_a_huge_learning_rate_is_made_smaller_until_the_returns_are_spent(
     world: World, tmp_path: Path, drawing: Drawing, caplog: pytest.LogCaptureFixture
@@ -84,6 +87,7 @@ def test_a_huge_learning_rate_is_made_smaller_until_the_returns_are_spent(
     assert before[0].isfinite().all()
 
 
+@pytest.mark.medium
 def test_what_a_device_finds_late_has_not_reached_the_snapshot(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -103,6 +107,7 @@ def test_what_a_device_finds_late_has_not_reached_the_snapshot(
     assert [row["step"] for row in progress.log] == [2.0, 6.0]
 
 
+@pytest.mark.medium
 def test_a_resumed_run_goes_on_as_slowly(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poison(monkeypatch, {1})
     new_trainer(world, tmp_path, HERE.model_copy(update={"steps": 4})).train()

@@ -36,6 +36,7 @@ def fused_trainer(world: World, folder: Path, **changes: object) -> Trainer:
     return new_trainer(world, folder, FUSED.model_copy(update=changes), network)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("drawing", list(Drawing))
 def test_every_reference_is_a_view(world: World, tmp_path: Path, drawing: Drawing) -> None:
     trainer = fused_trainer(world, tmp_path, drawing=drawing, quality_per_crop=True)
@@ -45,6 +46,7 @@ def test_every_reference_is_a_view(world: World, tmp_path: Path, drawing: Drawin
     assert {f"fuse_{end}.{scale}.conv2.weight" for end in "as" for scale in range(3)} <= moved
 
 
+@pytest.mark.medium
 def test_the_conditioned_part_is_the_prior_and_the_fusions(world: World, tmp_path: Path) -> None:
     trainer = fused_trainer(world, tmp_path, part=Part.CONDITIONED, average=0.0)
     before = {name: parameter.clone() for name, parameter in trainer.model.named_parameters()}
@@ -65,6 +67,7 @@ def test_a_share_of_the_views_is_coded_by_the_model_as_it_is(world: World, tmp_p
     assert torch.equal(coded_views(model, views, 0.0), views)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("drawing", list(Drawing))
 def test_training_fusions_alone_leaves_all_else_as_it_is_to_the_bit(
     world: World, tmp_path: Path, drawing: Drawing
@@ -79,6 +82,7 @@ def test_training_fusions_alone_leaves_all_else_as_it_is_to_the_bit(
     assert {f"fuse_{end}.{scale}.conv2.weight" for end in "as" for scale in range(3)} <= moved
 
 
+@pytest.mark.medium
 def test_latents_of_the_dictionary_are_made_once_where_g_a_does_not_learn(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +95,7 @@ def test_latents_of_the_dictionary_are_made_once_where_g_a_does_not_learn(
     assert len(made) == 1 + 1 + 3
 
 
+@pytest.mark.medium
 def test_a_model_whose_fusions_learned_codes_without_references_as_its_start_does(world: World, tmp_path: Path) -> None:
     def network(conditioning: Conditioning) -> AdaptedPreset:
         return AdaptedPreset(preset=NAME, conditioning=conditioning)

@@ -21,6 +21,7 @@ unconditioned_share = 0.0
 """
 
 
+@pytest.mark.medium
 def test_training_imports_only_what_a_bare_gpu_machine_has() -> None:
     code = f"""
 import sys, clc.training.train

@@ -33,6 +33,7 @@ def job(world: World, **changes: object) -> TrainingJob:
     return TrainingJob(**(given | changes))  # type: ignore[arg-type]
 
 
+@pytest.mark.medium
 def test_training_starts_from_the_weights_of_a_model_conditioned_elsewhere(world: World, tmp_path: Path) -> None:
     assert world.model.attributes["config"]["conditioning"] == Conditioning.PAPER
     still = CONFIG.model_copy(update={"steps": 1, "learning_rate": 1e-12})
@@ -64,6 +65,7 @@ def test_a_start_may_be_conditioned_elsewhere_or_not_at_all_and_wider_inside_g_s
         job(world, start=version_of(narrower)).check()
 
 
+@pytest.mark.medium
 def test_no_steps_publish_a_start_as_it_is(world: World, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"steps": 0})
     with pytest.raises(TrainingError, match="--from"):
@@ -132,6 +134,7 @@ def test_a_folder_for_runs_that_cannot_be_written_is_refused(world: World, tmp_p
         train(job(world), store=world.store, runs=tmp_path / "file")
 
 
+@pytest.mark.medium
 def test_training_without_a_dictionary(world: World, tmp_path: Path) -> None:
     photos = open_source(f"folder:{write_photos(tmp_path / 'photos', range(40, 45))}")
     network = AdaptedPreset(preset=NAME, conditioning=Conditioning.NONE)

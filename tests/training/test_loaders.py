@@ -31,6 +31,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> DecodedPhotos:
     return decode_photos(open_source(f"folder:{write_photos(tmp_path_factory.mktemp('photos'), range(2))}"))
 
 
+@pytest.mark.medium
 def test_loaders_draw_what_this_process_would_and_are_no_forks_of_it(photos: DecodedPhotos) -> None:
     os.register_at_fork(before=lambda: forks.append(os.getpid()))
     batches = TrainingBatches(TrainingSet(photos, grid_windows(photos)), CONFIG)
@@ -47,6 +48,7 @@ def paint(photos: DecodedPhotos) -> None:
     photos[1].pixels.fill_(7)
 
 
+@pytest.mark.medium
 def test_photos_that_another_process_gets_are_those_of_this_one(photos: DecodedPhotos) -> None:
     first = photos[0].pixels.clone()
     other = multiprocessing.get_context("forkserver").Process(target=paint, args=(photos,))
@@ -68,6 +70,7 @@ def drawing() -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.mark.medium
 def test_a_signal_to_the_group_leaves_the_loaders_and_they_end_with_what_they_draw_for(
     drawing: subprocess.Popen[str],
 ) -> None:

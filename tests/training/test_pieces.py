@@ -61,6 +61,7 @@ def test_a_missing_and_a_damaged_piece_are_told_of(tmp_path: Path) -> None:
         read_pieces(tmp_path / "x")
 
 
+@pytest.mark.medium
 def test_a_run_in_pieces_resumes_to_the_same_losses_and_leaves_no_large_file(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_run_in_pieces_resumes_to_the_same_losses_and_leaves_no_large_file(
     assert losses(resumed.train()) == expected
 
 
+@pytest.mark.medium
 def test_training_starts_from_an_average_that_was_carried(world: World, tmp_path: Path) -> None:
     run = new_trainer(world, tmp_path / "run", CONFIG.model_copy(update={"steps": 2}))
     run.piece_bytes = LIMIT

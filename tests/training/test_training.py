@@ -94,6 +94,7 @@ def before_batches(monkeypatch: pytest.MonkeyPatch, act: Callable[[int, int], No
     monkeypatch.setattr(TrainingBatches, "__getitem__", acting)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("last_step", [3, 6])
 def test_a_killed_run_resumes_to_the_same_losses(
     world: World,
@@ -120,6 +121,7 @@ def test_a_killed_run_resumes_to_the_same_losses(
         assert torch.equal(one, other)
 
 
+@pytest.mark.medium
 def test_a_slow_run_is_checkpointed_by_the_clock(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = CONFIG.model_copy(update={"steps": 3, "checkpoint_every": 1000})
     steps: list[int] = []
@@ -133,6 +135,7 @@ def test_a_slow_run_is_checkpointed_by_the_clock(world: World, tmp_path: Path, m
     assert steps == [3, 1, 2, 3]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run_after_a_checkpoint_of_that_very_step(
     world: World,
@@ -155,6 +158,7 @@ def test_a_signal_ends_the_run_after_a_checkpoint_of_that_very_step(
     assert losses(new_trainer(world, tmp_path, INTERRUPTED).train()) == losses(undisturbed[1])
 
 
+@pytest.mark.medium
 def test_the_loss_falls(world: World, tmp_path: Path) -> None:
     still = {"qualities": (50.0, 50.0), "related_share": 0.0, "pattern_share": 0.0}
     config = CONFIG.model_copy(update={"steps": 30, "warm_up": 2, "log_every": 5, "learning_rate": 3e-3} | still)
@@ -162,6 +166,7 @@ def test_the_loss_falls(world: World, tmp_path: Path) -> None:
     assert np.mean(fallen[-2:]) < 0.95 * np.mean(fallen[:2])
 
 
+@pytest.mark.medium
 def test_crops_drawn_by_other_processes_are_the_same(world: World, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"devices": 2, "steps": 4, "log_every": 1, "unconditioned_share": 0.5})
     alone = new_trainer(world, tmp_path / "alone", config).train()
@@ -170,6 +175,7 @@ def test_crops_drawn_by_other_processes_are_the_same(world: World, tmp_path: Pat
     assert losses(helped.train()) == losses(alone)
 
 
+@pytest.mark.medium
 def test_a_budget_in_minutes_ends(world: World, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"steps": None, "minutes": 0.02})
     progress = new_trainer(world, tmp_path, config).train()
@@ -177,6 +183,7 @@ def test_a_budget_in_minutes_ends(world: World, tmp_path: Path) -> None:
     assert 1.2 <= progress.seconds < 30
 
 
+@pytest.mark.medium
 def test_an_epoch_is_one_crop_for_every_window(world: World, tmp_path: Path) -> None:
     trainer = new_trainer(world, tmp_path, CONFIG.model_copy(update={"steps": None, "epochs": 0.5}))
     assert trainer.train().step == round(0.5 * len(trainer.data) / CONFIG.batch)
@@ -240,6 +247,7 @@ def test_without_returns_divergence_stops_the_run_and_writes_down_the_crops(trai
     ]
 
 
+@pytest.mark.medium
 def test_a_run_leaves_a_log_and_sheets_of_held_out_photos(world: World, tmp_path: Path) -> None:
     new_trainer(world, tmp_path, CONFIG.model_copy(update={"validate_every": 4})).train()
     log = pq.read_table(tmp_path / "log.parquet")
@@ -257,6 +265,7 @@ def test_held_out_photos_are_the_same_in_any_order(world: World) -> None:
     assert np.array_equal(held_out(photos[::-1], 1), chosen[::-1])
 
 
+@pytest.mark.medium
 def test_the_published_model_is_the_moving_average(
     world: World, tmp_path: Path, undisturbed: tuple[CompressionModel, Progress]
 ) -> None:
@@ -265,6 +274,7 @@ def test_the_published_model_is_the_moving_average(
     assert not torch.equal(undisturbed[0].g_s.layers[0].weight, plain.model.g_s.layers[0].weight)
 
 
+@pytest.mark.medium
 def test_what_only_codes_with_references_can_learn_alone(trainer: Trainer) -> None:
     trainer.config = CONFIG.model_copy(update={"part": Part.CONDITIONED, "unconditioned_share": 0.0})
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
@@ -279,6 +289,7 @@ def test_what_only_codes_with_references_learns_with_them() -> None:
         validated(TrainingConfig, {"steps": 1, "part": "conditioned", "unconditioned_share": 0.5}, "profile x")
 
 
+@pytest.mark.medium
 def test_a_run_can_be_watched_in_tensorboard(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     config = CONFIG.model_copy(update={"steps": 4, "log_every": 2, "validate_every": 4})

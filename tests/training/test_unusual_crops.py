@@ -95,6 +95,7 @@ def test_a_share_is_kept_on_average(data: TrainingSet) -> None:
     assert 0.18 < torch.stack(drawn).float().mean() < 0.32
 
 
+@pytest.mark.medium
 def test_unusual_crops_are_the_same_in_any_order_and_from_any_process(data: TrainingSet) -> None:
     places = [(step, index) for step in range(2) for index in range(2)]
     here = {place: batches(data, 0.5)[place] for place in places}
