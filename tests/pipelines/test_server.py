@@ -135,7 +135,9 @@ def test_a_worker_rebuilds_and_a_published_dictionary_is_trained_evaluated_and_p
         missing = our_line(run_module(server.folder, *deploy, "--pool", "elsewhere", **server.environment))
         assert "prefect work-pool create elsewhere" in missing
         assert server.run(*deploy, "--pool", "clc", "--only", "train").split() == ["train/small-test"]
-        assert len(server.run(*deploy, "--pool", "clc").split()) == 5
+        *names, scheduled = server.run(*deploy, "--pool", "clc").splitlines()
+        assert len(names) == 5
+        assert scheduled.startswith("rebuild/small-test runs at '0 0 1 1 *'")
         server.start_deployment("build-dictionary/small-test")
         assert eventually(lambda: server.states("promote") == ["Promoted"]), _all_states(server)
         assert [server.states(flow) for flow in ("build-dictionary", "train", "evaluate")] == [["Completed"]] * 3
