@@ -5,8 +5,6 @@ Their seconds include starting the program and handing pictures over as files.
 
 import shutil
 import struct
-import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,13 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clc.errors import ImageError
+from clc.evaluation.codecs.external_encoder import run_encoder
 from clc.evaluation.codecs.yuv import from_yuv420, to_yuv420
 
 JPEG_XL_QUALITIES = (5, 15, 30, 50, 70, 85, 92)
 HEVC_QUALITIES = (5, 15, 25, 35, 45, 55, 65)
 VVC_QUALITIES = (16, 21, 26, 31, 36, 41)
-
-_TIMEOUT = 600.0  # seconds; no picture should take an encoder longer
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class JpegXl:
         """Raises ImageError if the program fails."""
         with TemporaryDirectory() as folder:
             source, target = _png(image, folder), Path(folder, "out.jxl")
-            _run(["cjxl", str(source), str(target), "-q", f"{quality:g}", "-e", "7"])
+            run_encoder(["cjxl", str(source), str(target), "-q", f"{quality:g}", "-e", "7"])
             return _read(target)
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
@@ -62,7 +59,7 @@ class Hevc:
         with TemporaryDirectory() as folder:
             source, target = _png(image, folder), Path(folder, "out.heic")
             options = ["-p", "preset=slow", "-p", "tune=psnr", "-p", "chroma=444"]
-            _run(["heif-enc", "-q", f"{quality:g}", *options, "-o", str(target), str(source)])
+            run_encoder(["heif-enc", "-q", f"{quality:g}", *options, "-o", str(target), str(source)])
             return _read(target)
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
@@ -93,7 +90,9 @@ class Vvc:
             source, target = Path(folder, "in.yuv"), Path(folder, "out.266")
             source.write_bytes(to_yuv420(image))
             options = ["--preset", "medium", "--qp", f"{63 - quality:g}", "--qpa", "0", "--frames", "1"]
-            _run(["vvencapp", "-i", str(source), "-s", even, "--format", "yuv420_10", *options, "-o", str(target)])
+            run_encoder(
+                ["vvencapp", "-i", str(source), "-s", even, "--format", "yuv420_10", *options, "-o", str(target)]
+            )
             return _SIZE.pack(height, width) + _read(target)
 
     def decode(self, data: bytes) -> NDArray[np.uint8]:
@@ -104,7 +103,7 @@ class Vvc:
         with TemporaryDirectory() as folder:
             source, target = Path(folder, "in.266"), Path(folder, "out.yuv")
             source.write_bytes(data[_SIZE.size :])
-            _run(["vvdecapp", "-b", str(source), "-o", str(target)])
+            run_encoder(["vvdecapp", "-b", str(source), "-o", str(target)])
             return from_yuv420(_read(target), height, width)
 
 
@@ -120,16 +119,6 @@ def why_missing(codec: ProgramCodec) -> str | None:
     return f"{' and '.join(missing)} not on PATH; install {codec.package} to measure it" if missing else None
 
 
-def _run(command: Sequence[str]) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ImageError(f"{command[0]} cannot be run: {error}") from error
-    if done.returncode:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-        raise ImageError(f"{command[0]} failed with status {done.returncode}: {said[-1] if said else 'no message'}")
-
-
 def _png(image: NDArray[np.uint8], folder: str) -> Path:
     path = Path(folder, "in.png")
     Image.fromarray(image).save(path, compress_level=1)
@@ -140,7 +129,7 @@ def _decoded_png(program: str, data: bytes, suffix: str) -> NDArray[np.uint8]:
     with TemporaryDirectory() as folder:
         source, target = Path(folder, f"in{suffix}"), Path(folder, "out.png")
         source.write_bytes(data)
-        _run([program, str(source), str(target)])
+        run_encoder([program, str(source), str(target)])
         try:
             with Image.open(target, formats=["PNG"]) as image:
                 return np.asarray(image.convert("RGB"))

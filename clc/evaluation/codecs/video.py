@@ -8,7 +8,6 @@ Seconds include those frames, which a decoder decodes, too.
 import io
 import re
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from clc.errors import ImageError
+from clc.evaluation.codecs.external_encoder import run_encoder
 from clc.evaluation.codecs.yuv import from_yuv444, to_yuv444
 
 MAX_REFERENCES = 15
 """Frames that one of HEVC can refer to."""
 _FINER = 4  # quantiser steps between the frames before and the last
 _START_CODE = re.compile(rb"\x00?\x00\x00\x01")
-_TIMEOUT = 600.0  # seconds; no photo should take an encoder longer
 
 Picture = NDArray[np.uint8]
 
@@ -78,7 +77,7 @@ class X265Frame:
             options += ["--bframes", "0", "--keyint", "-1", "--no-scenecut", "--ref", str(max(len(before), 1))]
             options += ["--no-info", "--pools", "1", "--frame-threads", "1", "--slices", "1", "--qpfile", str(plan)]
             options += ["--qp", str(quantiser), "--no-open-gop"]
-            _run(["x265", "--input", str(source), *options, "--output", str(coded), "--recon", str(shown)])
+            run_encoder(["x265", "--input", str(source), *options, "--output", str(coded), "--recon", str(shown)])
             return _last_frame_bytes(coded.read_bytes()), from_yuv444(_last(shown, photo.size), height, width)
 
     def why_missing(self) -> str | None:
@@ -144,13 +143,3 @@ def _sequence(pictures: Sequence[Picture], quality: float) -> bytes:
     more = {"save_all": True, "append_images": others} if others else {}
     first.save(file, "AVIF", quality=round(quality), subsampling="4:4:4", speed=4, max_threads=1, **more)
     return file.getvalue()
-
-
-def _run(command: Sequence[str]) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ImageError(f"{command[0]} cannot be run: {error}") from error
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise ImageError(f"{command[0]} failed with status {done.returncode}: {said[-1] if said else 'no message'}")
