@@ -197,11 +197,17 @@ class Encoder:
     def _cheapest(self, analysis: Analysis, codings: Iterable[CodedLatent]) -> tuple[Candidate, UsedReferences]:
         """One after the other: of a large photo, a single coding and its picture are in memory."""
         best: tuple[Candidate, UsedReferences] | None = None
+        least: float | None = None  # of a single one, nobody asks
         for coding in codings:
             candidate, references = self._candidate(coding), coding.references
             del coding
-            if best is None or analysis.net.cost(candidate) < analysis.net.cost(best[0]):
+            if best is None:
                 best = candidate, references
+                continue
+            least = analysis.net.cost(best[0]) if least is None else least
+            cost = analysis.net.cost(candidate)
+            if cost < least:
+                best, least = (candidate, references), cost
         assert best is not None, "there is at least one"
         return best
 
