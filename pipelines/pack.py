@@ -36,7 +36,7 @@ def pack(profile: str, store: str | None = None) -> dict[str, object]:
 
 def run(profile: str, store: str | None) -> None:
     """Run the flow and print what it did. Ends the program with 1 if a photo could not be packed."""
-    load_profile(profile).packs  # noqa: B018  (raises for a profile that packs nothing, before a run is made of it)
+    load_profile(profile).required_archive()  # a run of one that packs nothing would only fail
     require_server()
     with server_needed():
         done = pack(profile, store)

@@ -243,7 +243,7 @@ def pack_photos(profile: Profile, store: str) -> Packing:
     """New photos of a source → the archive of the dictionary in use."""
     start = time.monotonic()
     packing = pack_new_photos(
-        profile.packs, profile.name, open_source(profile.sources.reference), store=LayeredStore(store)
+        profile.required_archive(), profile.name, open_source(profile.sources.reference), store=LayeredStore(store)
     )
     for name, reason in packing.summary.failed:
         logger.warning("stage=pack photo=%s failed: %s", name, reason)

@@ -71,8 +71,7 @@ class Profile(TrainingProfile):
             raise ProfileError(f"profile {self.name} names no photos; add [photos] with reference, training and test")
         return self.photos
 
-    @property
-    def packs(self) -> ArchiveConfig:
+    def required_archive(self) -> ArchiveConfig:
         """What is packed. Raises ProfileError if the profile says nothing of archives."""
         if self.archive is None:
             raise ProfileError(f"profile {self.name} packs no photos; add [archive] with source and folder")
