@@ -47,6 +47,7 @@ _PACK = "collection-sites"
 _SCENES = ("museum", "ams", "pond", "handheld")
 _VIDEO_REFERENCES = 3
 _VIDEOS = ("AVIF video", "x265")
+_COLLECTIONS = (20, 100, 1000)  # photos
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,23 @@ def _measure_scene(scene: str, model: Version, store: Store, options: argparse.N
     print(f"{scene}: {number} photos of split {options.split}, model {model.short_id}\n")
     heading = ("references", "kept", "quality", "bytes a photo", "dB", "AVIF", *_VIDEOS, "pays after")
     print_table(heading, [(name, *_row(quality, points)) for (name, quality), points in rows.items()])
+    if len(options.qualities) > 1:
+        _print_totals(rows)
     return rows
+
+
+def _print_totals(rows: Rows) -> None:
+    """Bytes of whole collections at one PSNR, which each way's mean curve is interpolated to, in the logarithm."""
+    means: dict[str, list[NDArray[np.float64]]] = {}
+    for (way, _), points in rows.items():
+        means.setdefault(way, []).append(np.mean([(each.kept, each.bytes, each.decibels) for each in points], axis=0))
+    curves = {way: np.array(points).T for way, points in means.items()}
+    decibels = (max(each[2].min() for each in curves.values()) + min(each[2].max() for each in curves.values())) / 2
+    totals = []
+    for way, (kept, size, reached) in curves.items():
+        photo = math.exp(np.interp(decibels, reached, np.log(size)))
+        totals.append((way, f"{photo:,.0f}", *(f"{kept[0] + number * photo:,.0f}" for number in _COLLECTIONS)))
+    print_table((f"references, at {decibels:.2f} dB", "a photo", *(f"{n:,} photos" for n in _COLLECTIONS)), totals)
 
 
 def _measured(photo: NDArray[np.uint8], way: Way, quality: float, nearest: Sequence[NDArray[np.uint8]]) -> Point:
