@@ -31,7 +31,8 @@ from clc.model.priors.stages import Block
 from clc.model.priors.tables import FrequencyTables, gaussian_tables, trim
 from clc.model.syntax.neural_syntax import NeuralSyntax
 from clc.model.tiles import LATENT_TILE, join_latent, split_latent
-from clc.model.transforms.convolutional import AtScale, ConvolutionalAnalysis, ConvolutionalConfig, LatentResidual
+from clc.model.transforms.convolutional import ConvolutionalAnalysis, ConvolutionalConfig, LatentResidual
+from clc.model.transforms.folded import AtScale
 
 _HYPER_RADIUS = 512  # ẑ beyond this is escaped; far outside what training produces
 _CONDITIONED, _PLAIN = "prior.conditioned.", "prior.plain."

@@ -12,7 +12,7 @@ from torch import Tensor
 from clc.model.conditioning.fusion import Features
 from clc.model.network import CompressionModel
 from clc.model.tiles import to_unit_range
-from clc.model.transforms.convolutional import SCALES
+from clc.model.transforms.folded import SCALES
 from clc.training.checkpoint import Row
 from clc.training.config import Part, Precision, TrainingConfig
 from clc.training.data.batches import TrainingBatch, TrainingBatches

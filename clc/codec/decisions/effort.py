@@ -35,7 +35,7 @@ from clc.model.network import CompressionModel
 from clc.model.priors.likelihood import coded_bits, round_half_up, scale_of
 from clc.model.priors.stages import Block
 from clc.model.tiles import to_padded_tensor
-from clc.model.transforms.convolutional import SCALES
+from clc.model.transforms.folded import SCALES
 
 EFFORT_MAX = 9
 """The largest effort; 0 codes what g_a gives."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clc.model.transforms.convolutional import AtScale
+from clc.model.transforms.folded import AtScale
 from clc.model.transforms.initialisation import starting_at
 
 Features: TypeAlias = tuple[Tensor, ...]

@@ -13,7 +13,7 @@ from clc.model.syntax.generated_layer import GeneratedLayer
 from clc.model.syntax.generator import SyntaxGenerator
 from clc.model.syntax.post_processing import PostProcessing
 from clc.model.syntax.syntax_prior import SyntaxPrior
-from clc.model.transforms.convolutional import AtScale
+from clc.model.transforms.folded import AtScale
 
 _LEFT_OUT = 0.25  # share of crops that train without their syntax: files may leave it out
 

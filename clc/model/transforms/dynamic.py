@@ -2,7 +2,7 @@
 
 Wang, Fu, Chen, Liu, "Dynamic Kernel-Based Adaptive Spatial Aggregation for Learned Image Compression": residual groups
 of dynamic blocks at every resolution, and dynamic kernels in the hyperprior. The abstract gives no sizes; these are
-ours. As in `convolutional`, the image is folded into 4×4 blocks first, and all starts as a linear block transform.
+ours.
 
 Dynamic kernels of the hyperprior lie in h_a, which only an encoder runs. h_s stays convolutional
 (`clc.model.priors.hyper`): what it computes must be exact, and the tanh, the softmax and the interpolation that say
@@ -18,9 +18,8 @@ from torch.nn import functional as F
 from clc.model.priors.config import PriorConfig
 from clc.model.priors.hyper import HyperAnalysis
 from clc.model.transforms.aggregation import Kernels, aggregation
+from clc.model.transforms.folded import FoldedAnalysis, FoldedSynthesis, Widths, linear_start
 from clc.model.transforms.initialisation import BlockTransform, starting_at
-
-_FOLD = 4  # pixels folded into channels before the first convolution
 
 
 class DynamicConfig(BaseModel):
@@ -29,10 +28,10 @@ class DynamicConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["dynamic"] = "dynamic"
-    widths: tuple[int, int, int] = Field(description="channels at 1/4, 1/8 and 1/16")
-    hidden: tuple[int, int, int] = Field(description="channels that the dynamic blocks at 1/4, 1/8 and 1/16 aggregate")
-    groups: tuple[int, int, int] = Field(description="groups of these channels, each with places of its own")
-    blocks: tuple[int, int, int] = Field(description="dynamic blocks in the residual group at 1/4, 1/8 and 1/16")
+    widths: Widths = Field(description="channels at 1/4, 1/8 and 1/16")
+    hidden: Widths = Field(description="channels that the dynamic blocks at 1/4, 1/8 and 1/16 aggregate")
+    groups: Widths = Field(description="groups of these channels, each with places of its own")
+    blocks: Widths = Field(description="dynamic blocks in the residual group at 1/4, 1/8 and 1/16")
     hyper_hidden: int = Field(ge=8, description="channels that the dynamic blocks in h_a aggregate")
     hyper_groups: int = Field(ge=1, description="groups of these channels")
     hyper_blocks: int = Field(ge=0, description="dynamic blocks at each resolution of h_a")
@@ -52,7 +51,7 @@ class DynamicConfig(BaseModel):
 
     def start(self) -> BlockTransform:
         """The linear transform that training starts from."""
-        return BlockTransform(_FOLD, self.widths)
+        return linear_start(self.widths)
 
     def analysis(self) -> nn.Module:
         """A new g_a."""
@@ -66,15 +65,14 @@ class DynamicConfig(BaseModel):
         """A new h_a."""
         return DynamicHyperAnalysis(self, prior, in_channels)
 
-    def residual_groups(self) -> list[nn.Module]:
-        """New residual groups of g_a or g_s, at 1/4, 1/8 and 1/16."""
+    def residual_groups(self) -> list[list[nn.Module]]:
+        """New residual groups of g_a or g_s, at 1/4, 1/8 and 1/16: one each, or none."""
         sizes = zip(self.widths, self.hidden, self.groups, self.blocks, strict=True)
-        return [
-            DynamicResidualGroup([DynamicBlock(width, hidden, groups, self.reach, self.kernels) for _ in range(number)])
-            if number
-            else nn.Identity()
+        all_blocks = (
+            [DynamicBlock(width, hidden, groups, self.reach, self.kernels) for _ in range(number)]
             for width, hidden, groups, number in sizes
-        ]
+        )
+        return [[DynamicResidualGroup(blocks)] if blocks else [] for blocks in all_blocks]
 
 
 class DynamicBlock(nn.Module):
@@ -106,41 +104,18 @@ class DynamicResidualGroup(nn.Module):
         return x + self.merge(self.blocks(x))
 
 
-class DynamicAnalysis(nn.Module):
-    """g_a: image [B, 3, H, W] in [0, 1] → latent y [B, C, H/16, W/16]; H and W are multiples of 16."""
+class DynamicAnalysis(FoldedAnalysis):
+    """g_a with residual groups of dynamic blocks."""
 
     def __init__(self, config: DynamicConfig) -> None:
-        super().__init__()
-        w4, w8, w16 = config.widths
-        stem = nn.Conv2d(3 * _FOLD**2, w4, 3, padding=1)
-        halvings = [nn.Conv2d(w4, w8, 3, stride=2, padding=1), nn.Conv2d(w8, w16, 3, stride=2, padding=1)]
-        last = nn.Conv2d(w16, config.latent_channels, 1)
-        config.start().start_analysis(stem, halvings, last)
-        at4, at8, at16 = config.residual_groups()
-        self.layers = nn.Sequential(nn.PixelUnshuffle(_FOLD), stem, at4, halvings[0], at8, halvings[1], at16, last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.layers(x - 0.5)
-        return y
+        super().__init__(config.widths, config.latent_channels, config.residual_groups)
 
 
-class DynamicSynthesis(nn.Module):
-    """g_s: latent [B, C, H/16, W/16] → image [B, 3, H, W], not clamped."""
+class DynamicSynthesis(FoldedSynthesis):
+    """g_s with residual groups of dynamic blocks."""
 
     def __init__(self, config: DynamicConfig) -> None:
-        super().__init__()
-        w4, w8, w16 = config.widths
-        first = nn.Conv2d(config.latent_channels, w16, 1)
-        doublings = [nn.Conv2d(w16, 4 * w8, 1), nn.Conv2d(w8, 4 * w4, 1)]  # each before a sub-pixel shuffle
-        stem = nn.Conv2d(w4, 3 * _FOLD**2, 3, padding=1)
-        config.start().start_synthesis(doublings, stem, first)
-        at4, at8, at16 = config.residual_groups()
-        up8, up4 = (nn.Sequential(doubling, nn.PixelShuffle(2)) for doubling in doublings)
-        self.layers = nn.Sequential(first, at16, up8, at8, up4, at4, stem, nn.PixelShuffle(_FOLD))
-
-    def forward(self, y: Tensor) -> Tensor:
-        x: Tensor = self.layers(y)
-        return x + 0.5
+        super().__init__(config.widths, config.latent_channels, config.residual_groups)
 
 
 class DynamicHyperAnalysis(nn.Sequential):
