@@ -10,25 +10,21 @@ All of this means something on an idle machine only. 0 if the aims are met, 1 if
 """
 
 import argparse
-import io
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.data import pack
+from benchmarks.data import training_photos
 from benchmarks.printing import print_machine, print_table
-from clc.images import open_source
 
 _FASTER, _FIRST_BYTE, _IMPORTS = 1.7, 2.5, 1.5
 _SIZE = 760, 526  # 0.4 megapixels
-_PACKS = ("train-0", "train-1", "train-2")
 _SUFFIX = ".clc"
 _ONE_BY_ONE = """
 import sys, time, torch, clc
@@ -59,7 +55,7 @@ def main() -> int:
         root = Path(folder)
         for name in ("photos", "alone", "alone-back"):
             (root / name).mkdir()
-        for number, photo in enumerate(islice(_photos(), options.photos)):
+        for number, photo in enumerate(islice(training_photos(_SIZE), options.photos)):
             photo.save(root / "photos" / f"{number:04}.png")
         faster = _many(root)
         first = min(_first_byte(root / "photos" / "0000.png") for _ in range(options.rounds))
@@ -68,16 +64,6 @@ def main() -> int:
     rows.append(["import clc.api", f"{imports:.2f} s", f"{_IMPORTS} s"])
     print_table(["", "least", "at most"], rows)
     return int(faster < _FASTER or first > _FIRST_BYTE or imports > _IMPORTS)
-
-
-def _photos() -> Iterator[Image.Image]:
-    """Photos of `_SIZE`; the packs again and again, flipped, if they do not suffice."""
-    for turn in (None, *Image.Transpose):
-        for name in _PACKS:
-            for photo in open_source(pack(name)).encoded():
-                with Image.open(io.BytesIO(photo.data)) as opened:
-                    image = opened.convert("RGB").resize(_SIZE, Image.Resampling.LANCZOS)
-                yield image if turn is None else image.transpose(turn).resize(_SIZE)
 
 
 def _many(root: Path) -> float:
