@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("reference", "test"), help="photos of one split only")
     parser.add_argument("--limit", type=int, help="the first LIMIT photos of a scene only")
     parser.add_argument("--qualities", type=float, nargs="+", default=(30.0, 55.0))
+    parser.add_argument("--effort", type=int, default=0, help="as of `clc pack`")
     parser.add_argument(
         "--alone", action=argparse.BooleanOptionalAction, default=True, help="also with every photo by itself"
     )
@@ -95,7 +96,11 @@ def _packed(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "album.clca"
         target = Target.choose(quality)
-        create_archive(path, inputs, StoreCoder(options.model, target, references=references, store=options.store))
+        create_archive(
+            path,
+            inputs,
+            StoreCoder(options.model, target, references=references, effort=options.effort, store=options.store),
+        )
         with Album(open_archive(path), StoreStreamDecoder(options.store)) as album:
             rows = [album.archive.stream_row(name) for name in names]
             decoded = [album.pixels(name) for name in names]
