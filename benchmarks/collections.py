@@ -47,6 +47,7 @@ _PACK = "collection-sites"
 _SCENES = ("museum", "ams", "pond", "handheld")
 _VIDEO_REFERENCES = 3
 _VIDEOS = ("AVIF video", "x265")
+_RIVALS = ("AVIF", *_VIDEOS)
 _COLLECTIONS = (20, 100, 1000)  # photos
 
 
@@ -63,7 +64,7 @@ class Way:
 class Point:
     """Of one photo: bytes kept for all photos, its own, its PSNR, and bytes of its rivals at that PSNR.
 
-    x265 is not a number where it is not there.
+    A rival is not a number where it is not there, or was not asked for.
     """
 
     kept: float
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--reference-limit", type=int, help="use the first so many reference photos only")
     parser.add_argument("--qualities", type=float, nargs="+", default=(20.0, 50.0))
     parser.add_argument("--reference-qualities", type=float, nargs="+", default=(75.0, 90.0, 100.0))
+    parser.add_argument("--rivals", nargs="*", choices=_RIVALS, default=_RIVALS, help="the others say nan")
     parser.add_argument("--lossless", action="store_true", help="also with lossless references")
     parser.add_argument("--work", type=Path, help="folder for the store that is built; default: a temporary one")
     options = parser.parse_args()
@@ -161,7 +163,9 @@ def _measure_scene(scene: str, model: Version, store: Store, options: argparse.N
         nearest = sorted(pictures, key=lambda each: _distance(each, photo.pixels))[:_VIDEO_REFERENCES]
         for way in ways:
             for quality in options.qualities:
-                rows.setdefault((way.name, quality), []).append(_measured(photo.pixels, way, quality, nearest))
+                rows.setdefault((way.name, quality), []).append(
+                    _measured(photo.pixels, way, quality, nearest, options.rivals)
+                )
     print(f"{scene}: {number} photos of split {options.split}, model {model.short_id}\n")
     heading = ("references", "kept", "quality", "bytes a photo", "dB", "AVIF", *_VIDEOS, "pays after")
     print_table(heading, [(name, *_row(quality, points)) for (name, quality), points in rows.items()])
@@ -184,11 +188,15 @@ def _print_totals(rows: Rows) -> None:
     print_table((f"references, at {decibels:.2f} dB", "a photo", *(f"{n:,} photos" for n in _COLLECTIONS)), totals)
 
 
-def _measured(photo: NDArray[np.uint8], way: Way, quality: float, nearest: Sequence[NDArray[np.uint8]]) -> Point:
+def _measured(
+    photo: NDArray[np.uint8], way: Way, quality: float, nearest: Sequence[NDArray[np.uint8]], names: Sequence[str]
+) -> Point:
     data = way.codec.compress(photo, quality=quality, references=way.kept > 0)
     decibels = psnr(photo, way.codec.decompress(data))
-    own = {rival.name: rival for rival in rivals()}
-    avif = at_decibels(lambda quality: own["AVIF"].code(quality, [photo]), 1, 99, [photo], decibels)
+    own = {rival.name: rival for rival in rivals() if rival.name in names}
+    avif = math.nan
+    if "AVIF" in own:
+        avif = at_decibels(lambda quality: own["AVIF"].code(quality, [photo]), 1, 99, [photo], decibels)
     after = [_one_more(own[name], nearest, photo, decibels) if name in own else math.nan for name in _VIDEOS]
     return Point(way.kept, len(data), decibels, avif, *after)
 
@@ -196,7 +204,7 @@ def _measured(photo: NDArray[np.uint8], way: Way, quality: float, nearest: Seque
 def _row(quality: float, points: Sequence[Point]) -> tuple[str, ...]:
     means = np.mean([dataclasses.astuple(point) for point in points], axis=0).tolist()
     kept, size, decibels, avif, video, x265 = means
-    pays = f"{math.ceil(kept / (avif - size)):,}" if avif > size else "never"
+    pays = "-" if math.isnan(avif) else f"{math.ceil(kept / (avif - size)):,}" if avif > size else "never"
     others = (f"{each:,.0f}" for each in (avif, video, x265))
     return f"{kept:,.0f}", f"{quality:g}", f"{size:,.0f}", f"{decibels:.2f}", *others, pays
 
