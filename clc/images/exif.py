@@ -59,9 +59,11 @@ class _Editor:
         self._first = self._number(_LONG, 4)
 
     def edited(self, width: int, height: int, to_srgb: bool, without_gps: bool) -> bytes:
+        if without_gps:
+            self._drop_position()
         self._drop_thumbnail()
+        self._set_upright()
         first = self._entries(self._first)
-        self._set(first.get(_ORIENTATION), 1)
         details = self._below(first, _EXIF)
         self._set(details.get(_WIDTH), width)
         self._set(details.get(_HEIGHT), height)
@@ -70,9 +72,6 @@ class _Editor:
             index = self._below(details, _INTEROPERABILITY).get(_INTEROPERABILITY_INDEX)
             if index is not None and index.size == 4:
                 self._data[index.value : index.value + 4] = b"R98\0"
-        if without_gps and _GPS in first:
-            self._wipe_directory(self._number(_LONG, first[_GPS].value))
-            self._remove(self._first, first[_GPS])
         return bytes(self._data)
 
     def interoperability(self) -> bytes | None:
@@ -102,6 +101,22 @@ class _Editor:
 
     def _below(self, directory: dict[int, _Entry], tag: int) -> dict[int, _Entry]:
         return self._entries(self._number(_LONG, directory[tag].value)) if tag in directory else {}
+
+    def _set_upright(self) -> None:
+        """Whatever type and count an orientation has: readers turn the picture by each of them."""
+        for entry in list(self._walk(self._first)):
+            if entry.tag == _ORIENTATION:
+                packed = struct.pack(self._order + "HHLHH", _ORIENTATION, _SHORT, 1, 1, 0)
+                self._data[entry.position : entry.position + _ENTRY] = packed
+
+    def _drop_position(self) -> None:
+        """Wherever it is: some programs have it among EXIF's own tags, or beside the thumbnail."""
+        first = self._entries(self._first)
+        second = self._number(_LONG, self._first + 2 + _ENTRY * self._number(_SHORT, self._first))
+        for directory in (self._first, self._number(_LONG, first[_EXIF].value) if _EXIF in first else 0, second):
+            while directory and (entry := self._entries(directory).get(_GPS)) is not None:
+                self._wipe_directory(self._number(_LONG, entry.value))
+                self._remove(directory, entry)
 
     def _set(self, entry: _Entry | None, value: int) -> None:
         if entry is not None and entry.type in (_SHORT, _LONG) and entry.size == _TYPE_SIZES[entry.type]:

@@ -17,9 +17,11 @@ TIFF_EXIF = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 34665, 3485
 NESTED = (34665, 34853)
 """Those of them that hold tags in turn: EXIF's own, and the position."""
 TIFF_XMP = 700
-# The position in XMP: exif:GPSLatitude, drone-dji:GpsLongitude and so on, as attributes and as elements.
-_GPS_ATTRIBUTE = re.compile(rb"""\s[\w.-]+:gps[\w.-]*\s*=\s*("[^"]*"|'[^']*')""", re.IGNORECASE)
-_GPS_ELEMENT = re.compile(rb"<([\w.-]+:gps[\w.-]*)\b[^>]*?(/>|>.*?</\1\s*>)", re.IGNORECASE | re.DOTALL)
+# The position in XMP: exif:GPSLatitude, drone-dji:GpsLongitude, geo:lat and so on, as attributes and as elements.
+_POSITION = rb"[\w.-]+:(?:gps[\w.-]*|lat|long?|alt|[\w.-]*(?:latitude|longitude|longtitude|altitude)[\w.-]*)"
+_GPS_ATTRIBUTE = re.compile(rb"\s" + _POSITION + rb"""\s*=\s*("[^"]*"|'[^']*')""", re.IGNORECASE)
+_GPS_ELEMENT = re.compile(rb"<(" + _POSITION + rb")(?=[\s/>])[^>]*?(/>|>.*?</\1\s*>)", re.IGNORECASE | re.DOTALL)
+_GPS_TRACE = re.compile(rb"gps|latitude|longitude", re.IGNORECASE)
 _ORIENTATION = re.compile(rb"""(tiff:Orientation\s*=\s*["']|<tiff:Orientation>\s*)\d""")
 GAIN_MAP_NAMES = (b"hdr-gain-map", b"hdrgainmap", b"HDRGainMap")
 """What XMP that describes a gain map contains."""
@@ -84,7 +86,7 @@ def carried(
         xmp = _ORIENTATION.sub(rb"\g<1>1", xmp)
     if xmp is not None and carry.strip_gps:
         xmp = _without_position(xmp)
-        if b"gps" in xmp.lower().replace(b"\0", b""):
+        if _GPS_TRACE.search(xmp.replace(b"\0", b"")):
             xmp = None
             remarks.append("its XMP is left out: the position in it cannot be told apart")
     if exif is not None and len(exif) > MAX_EXIF:

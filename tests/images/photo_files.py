@@ -126,6 +126,17 @@ def exif_with_thumbnail(thumbnail: bytes) -> bytes:
     return b"Exif\0\0II*\0" + struct.pack("<I", 8) + body
 
 
+def exif_with_position_at(directory: int) -> bytes:
+    """EXIF with a position that its own tags (0x8769) or a second directory (0) lead to, as some programs write it."""
+    leads = struct.pack("<HHHII", 1, 0x8825, 4, 1, 100) + bytes(4)
+    first = struct.pack("<HHHII", 1, directory or 0x0112, 4, 1, 50 if directory else 1)
+    body = (first + struct.pack("<I", 0 if directory else 50)).ljust(42, b"\0") + leads
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + body.ljust(92, b"\0") + POSITION
+
+
+POSITION = struct.pack("<HHHII", 1, 2, 5, 3, 118) + bytes(4) + struct.pack("<6I", 52, 1, 31, 1, 1250, 100)
+
+
 def xmp(inside: str = "", attributes: str = "") -> bytes:
     """XMP with these attributes and elements."""
     return (

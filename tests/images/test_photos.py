@@ -22,6 +22,7 @@ from tests.images.photo_files import (
     ADOBE,
     DISPLAY_P3,
     LIGHT_OF_CMYK,
+    POSITION,
     WIDE,
     bmp_with,
     box,
@@ -30,6 +31,7 @@ from tests.images.photo_files import (
     cmyk_profile,
     encoded,
     exif,
+    exif_with_position_at,
     exif_with_thumbnail,
     grey_profile,
     jpeg_with,
@@ -408,6 +410,45 @@ class TestMetadata:
         assert (after[0x010F], after.get_ifd(0x8769)[0x9003]) == ("Lantern", "2024:05:06 07:08:09")
         assert struct.pack("<II", 1725, 100) not in (stripped.exif or b"")
         assert stripped.xmp == xmp()
+
+    @pytest.mark.parametrize("directory", [0x8769, 0])
+    def test_strip_gps_takes_a_position_from_wherever_it_is(self, directory: int) -> None:
+        file = encoded(smooth(), "JPEG", exif=exif_with_position_at(directory))
+        kept, stripped = read(file).metadata.exif, read(file, strip_gps=True).metadata.exif
+        assert kept is not None
+        assert POSITION[-24:] in kept
+        assert stripped is not None
+        assert POSITION[-24:] not in stripped
+        assert struct.pack("<H", 0x8825) not in stripped
+
+    @pytest.mark.parametrize(
+        "attributes",
+        [' geo:lat="52.5" geo:long="13.4"', ' dji:Latitude="5" dji:Longitude="1" dji:AbsoluteAltitude="+30"'],
+    )
+    def test_strip_gps_takes_a_position_of_other_names(self, attributes: str) -> None:
+        element = "<geo:lat>52.5</geo:lat><dji:RelativeAltitude>3</dji:RelativeAltitude><tiff:Make>latitude</tiff:Make>"
+        stripped = read(encoded(smooth(), "JPEG", xmp=xmp(attributes=attributes)), strip_gps=True)
+        assert (stripped.metadata.xmp, stripped.remarks) == (xmp(), ())
+        assert read(encoded(smooth(), "JPEG", xmp=xmp(element)), strip_gps=True).metadata.xmp is None
+
+    @pytest.mark.parametrize("type", [3, 4, 5, 8, 9, 11])
+    @pytest.mark.parametrize("order", "<>")
+    def test_an_orientation_of_any_type_is_reset(self, order: str, type: int) -> None:
+        """Else the decoded picture would be turned a second time."""
+        value = struct.pack(order + {3: "H", 4: "I", 5: "I", 8: "h", 9: "i", 11: "f"}[type], 26 if type == 5 else 6)
+        entry = struct.pack(order + "HHI", 0x0112, type, 1) + value.ljust(4, b"\0")
+        start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, 1)
+        file = encoded(smooth(), "PNG", exif=start + entry + bytes(4) + struct.pack(order + "II", 6, 1))
+        photo = read(file)
+        assert photo.pixels.shape == (128, 96, 3)
+        out = encode(photo.pixels, PictureFormat.PNG, name="out", metadata=photo.metadata)
+        np.testing.assert_array_equal(decode(out, name="out"), photo.pixels)
+
+    def test_every_orientation_of_several_is_reset(self) -> None:
+        entries = b"".join(struct.pack("<HHIHH", 0x0112, 3, 1, value, 0) for value in (6, 8))
+        photo = read(encoded(smooth(), "PNG", exif=b"II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)))
+        assert photo.pixels.shape == (128, 96, 3)
+        assert (photo.metadata.exif or b"").count(struct.pack("<HHIHH", 0x0112, 3, 1, 1, 0)) == 2
 
     def test_a_position_that_cannot_be_told_apart_takes_the_xmp(self) -> None:
         photo = read(encoded(smooth(), "JPEG", xmp=xmp().decode().replace("4", "gps").encode("utf-16")), strip_gps=True)

@@ -129,7 +129,8 @@ class TestFolder:
             ("BMP", "f"),
         ):
             Image.new("RGB", (4, 3)).save(folder / name, kind)
-        assert ids(f"folder:{folder}") == ["a", "a.png", "b.data", "c.bin", "d.x", "e", "f", "sub/deep/b.PNG"]
+        Image.new("RGB", (4, 3)).save(folder / "g", "TIFF", big_tiff=True)
+        assert ids(f"folder:{folder}") == ["a", "a.png", "b.data", "c.bin", "d.x", "e", "f", "g", "sub/deep/b.PNG"]
 
     @pytest.mark.parametrize("name", ["a.jfif", "a.JPE", "a.mpo", "a.HEIC", "a.heif", "a.pbm"])
     def test_every_usual_name_of_a_photo_is_known(self, folder, name):
@@ -200,6 +201,10 @@ class TestFolder:
         (folder / name).write_bytes(b"no photo")
         with pytest.raises(SourceError, match=rf"{name} cannot be used: .*--strict"):
             list(read_photos(open_source(f"folder:{folder}"), []))
+
+    def test_a_home_of_nobody_is_refused(self):
+        with pytest.raises(SourceError, match="there is no such user"):
+            ids("folder:~nobody-of-this-name/photos")
 
     def test_a_missing_folder_is_refused_at_once(self, tmp_path):
         with pytest.raises(SourceError, match="no such folder"):
@@ -288,6 +293,10 @@ class TestParquet:
         read = [photo.image_id for photo in read_photos(open_source(f"parquet:{tmp_path}/pack.parquet"), skipped)]
         assert (read, [photo.image_id for photo in skipped]) == (["p0", "p2", "p3", "p4"], ["p1"])
 
+    def test_a_folder_of_them_is_refused(self, tmp_path):
+        with pytest.raises(SourceError, match="is a folder; name one of its files"):
+            open_source(f"parquet:{tmp_path}")
+
     def test_a_file_that_is_not_parquet_is_refused(self, tmp_path):
         (tmp_path / "pack.parquet").write_text("id,photo\n")
         with pytest.raises(SourceError, match="cannot be read as Parquet"):
@@ -315,6 +324,14 @@ class TestUrls:
     def test_a_parquet_file_is_read_from_any_file_system(self, pack):
         fsspec.filesystem("memory").pipe_file("/packs/pack.parquet", pack.read_bytes())
         assert ids("parquet:memory://packs/pack.parquet?split=test") == ["p1", "p3"]
+
+    @pytest.mark.parametrize("protocol", ["file", "local"])
+    def test_a_url_of_this_machine_is_as_careful_as_a_path(self, folder, protocol):
+        os.mkfifo(folder / "pipe.png")
+        (folder / "loop").symlink_to(folder, target_is_directory=True)
+        with Summary() as summary:
+            assert ids(f"folder:{protocol}://{folder}") == ["a.png", "sub/deep/b.PNG"]
+        assert any(line == "pipe.png: left out, not a file" for line in summary.lines())
 
     @pytest.mark.parametrize(
         "spec", ["folder:memory://nowhere", "folder:nonsense://x", "parquet:memory://nowhere.parquet"]

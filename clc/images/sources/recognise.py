@@ -32,6 +32,8 @@ _BEGINNINGS = (
     b"GIF89a",
     b"II*\0",
     b"MM\0*",
+    b"II+\0",  # of more than 4 GB, or made by programs that always write so
+    b"MM\0+",
     b"\0\0\0\x0cjP  \r\n\x87\n",
     b"\xff\x4f\xff\x51",
 )

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from clc.errors import SourceError
 from clc.images.photo import EncodedPhoto
@@ -73,6 +75,15 @@ def remote_failures(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise SourceError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def local_path(url: str, spec: str) -> Path | None:
+    """The path that a URL names on this machine, where links and FIFOs are; None on any other file system.
+
+    Raises SourceError if it cannot be opened.
+    """
+    filesystem, path = open_url(url, spec)
+    return Path(path) if isinstance(filesystem, LocalFileSystem) else None
 
 
 def open_url(url: str, spec: str) -> tuple[Any, str]:

@@ -23,7 +23,7 @@ from clc.images.photo import EncodedPhoto, PhotoSource
 from clc.images.sources.bundled import BundledSource
 from clc.images.sources.folder import FolderSource
 from clc.images.sources.parquet import ParquetSource
-from clc.images.sources.remote_folder import RemoteFolderSource, is_url
+from clc.images.sources.remote_folder import RemoteFolderSource, is_url, local_path
 
 _KEYS = ("split", "scene", "limit")
 
@@ -126,27 +126,35 @@ def _bundled(where: str) -> PhotoSource:
 
 
 def _folder(where: str) -> PhotoSource:
-    if is_url(where):
-        return RemoteFolderSource(where)
     folder = _path("folder", where)
+    if folder is None:
+        return RemoteFolderSource(where)
     if not folder.is_dir():
         raise SourceError(f"folder:{where}: there is no such folder")
     return FolderSource(folder)
 
 
 def _parquet(where: str) -> PhotoSource:
-    if is_url(where):
-        return ParquetSource(where)
     path = _path("parquet", where)
+    if path is None:
+        return ParquetSource(where)
+    if path.is_dir():
+        raise SourceError(f"parquet:{where}: is a folder; name one of its files")
     if not path.is_file():
         raise SourceError(f"parquet:{where}: there is no such file")
     return ParquetSource(path)
 
 
-def _path(kind: str, where: str) -> Path:
+def _path(kind: str, where: str) -> Path | None:
+    """The path that is named, also by a URL; None for a URL of another file system."""
     if not where:
         raise SourceError(f"{kind}: lacks a path; write {kind}:PATH")
-    return Path(where).expanduser()  # a shell does not expand the ~ behind the colon
+    if is_url(where):
+        return local_path(where, f"{kind}:{where}")
+    try:
+        return Path(where).expanduser()  # a shell does not expand the ~ behind the colon
+    except RuntimeError as error:
+        raise SourceError(f"{kind}:{where}: there is no such user; write the whole path") from error
 
 
 _KINDS: dict[str, Callable[[str], PhotoSource]] = {
