@@ -1,11 +1,12 @@
 """Colours as a file states them → sRGB, which is what CLC takes numbers for.
 
 Stated by (the first that is there): PNG's cICP chunk, an ICC profile, PNG's sRGB chunk, AVIF's and HEIC's nclx box,
-PNG's gAMA and cHRM, EXIF that names Adobe RGB. Numbers of a file that states nothing, or sRGB, are left as they are, to
-the bit.
+PNG's gAMA and cHRM, TIFF's chromaticities, BMP's calibration, EXIF that names Adobe RGB. Numbers of a file that states
+nothing, or sRGB, are left as they are, to the bit.
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,17 +17,20 @@ from clc.images.exif import names_adobe_rgb
 from clc.images.icc_profile import (
     ADOBE_GAMMA,
     ADOBE_RGB,
+    D65,
     SRGB,
     Chromaticities,
+    bmp_calibration,
     bmp_profile,
     cicp_of,
     colour_space,
+    links_profile,
     matrix_profile,
     primaries,
     profile_of_codes,
 )
 from clc.images.isobmff import PictureProperties
-from clc.images.metadata import MAX_PROFILE, exif_of
+from clc.images.metadata import MAX_PROFILE, TIFF_PRIMARIES, TIFF_WHITE, exif_of
 from clc.images.tone_mapping import Transfer, tone_mapped
 
 _SAME = 2
@@ -74,6 +78,8 @@ def to_srgb(
     opened: the image as it came from the file; data: the file.
     keep_profile: leave RGB numbers as they are, and give the profile that describes them.
     """
+    if opened.format == "PNG" and (codes := _png_codes(data)) is not None and not codes.full_range:
+        image = image.point([_full_range(level) for level in range(256)] * len(image.getbands()))
     stated = _stated(opened, data, properties)
     remarks: tuple[str, ...] = () if stated.remark is None else (stated.remark,)
     if stated.hdr is not None:
@@ -120,9 +126,10 @@ def _tone_mapped(image: Image.Image, code: int, transfer: Transfer, keep: bool) 
 
 
 def _stated(image: Image.Image, data: bytes, properties: PictureProperties) -> _Stated:
-    codes = _png_codes(data) if image.format == "PNG" else None
+    chunk = _png_codes(data) if image.format == "PNG" else None
+    codes = None if chunk is None else (chunk.primaries, chunk.transfer)
     profile = image.info.get("icc_profile") or properties.profile or bmp_profile(data)
-    if codes is None and profile:
+    if profile and (codes is None or not _are_known(codes)):
         transfer = cicp_of(profile)
         if transfer is not None and transfer[1] in tuple(Transfer):
             return _Stated(hdr=(transfer[0], Transfer(transfer[1])))
@@ -139,6 +146,12 @@ def _stated(image: Image.Image, data: bytes, properties: PictureProperties) -> _
         profile = _png_gamma_profile(image)
     except ValueError as error:
         return _Stated(remark=f"its gAMA or cHRM chunk cannot be used, numbers are taken as they are ({error})")
+    try:
+        profile = profile or _tiff_profile(image) or bmp_calibration(data)
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        return _Stated(remark=f"its chromaticities cannot be used, numbers are taken as they are ({error})")
+    if profile is None and links_profile(data):
+        return _Stated(remark="its colour profile is in another file, numbers are taken as they are")
     if profile is None and names_adobe_rgb(exif_of(image) or b""):
         profile = matrix_profile(ADOBE_RGB, (ADOBE_GAMMA,))
     return _Stated(profile)
@@ -160,13 +173,36 @@ def _of_codes(codes: tuple[int, int]) -> _Stated:
         return _Stated(remark=f"its colours are not known, numbers are taken as they are ({error})")
 
 
-def _png_codes(data: bytes) -> tuple[int, int] | None:
+def _are_known(codes: tuple[int, int]) -> bool:
+    """Whether codes say more than a profile beside them does."""
+    if codes[1] in tuple(Transfer):
+        return True
+    try:
+        profile_of_codes(*codes)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _PngCodes:
+    primaries: int
+    transfer: int
+    full_range: bool
+
+
+def _full_range(level: int) -> int:
+    """Of video's range, where 16 is black and 235 white (ITU-T H.273, 8.3)."""
+    return max(0, min(255, round((level - 16) * 255 / 219)))
+
+
+def _png_codes(data: bytes) -> _PngCodes | None:
     """What a PNG file's cICP chunk holds (PNG, third edition, 11.3.2.6)."""
     position = 8
     while position + 12 <= len(data):
         length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
         if kind == b"cICP" and length == 4:
-            return data[position + 8], data[position + 9]
+            return _PngCodes(data[position + 8], data[position + 9], full_range=data[position + 11] != 0)
         if kind in (b"IDAT", b"IEND"):
             return None
         position += 12 + length
@@ -180,18 +216,30 @@ def _png_gamma_profile(image: Image.Image) -> bytes | None:
     gamma, numbers = image.info.get("gamma"), image.info.get("chromaticity")
     colours = SRGB
     if numbers is not None:
-        pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
-        if len(pairs) != 4:
-            raise ValueError("it is not of four colours")
-        stated = Chromaticities(*pairs)
-        known = np.array([SRGB.white, SRGB.red, SRGB.green, SRGB.blue])
-        if np.abs(np.array(pairs) - known).max() > _CHROMATICITY_STEP:
-            colours = stated
+        colours = _chromaticities(numbers)
     if gamma is None or _SRGB_GAMMA[0] <= gamma <= _SRGB_GAMMA[1]:
         return None if colours is SRGB else matrix_profile(colours)
     if not 0.1 <= gamma <= 10:
         raise ValueError(f"gamma {gamma:g}")
     return matrix_profile(colours, (1 / gamma,))
+
+
+def _tiff_profile(image: Image.Image) -> bytes | None:
+    """Of a TIFF file's chromaticities (6.0, section 20), with sRGB's curve; None without, or if they are sRGB's."""
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    if TIFF_PRIMARIES not in tags:
+        return None
+    colours = _chromaticities((*tags.get(TIFF_WHITE, D65), *tags[TIFF_PRIMARIES]))
+    return None if colours is SRGB else matrix_profile(colours)
+
+
+def _chromaticities(numbers: Sequence[float]) -> Chromaticities:
+    """(x, y) of white, red, green and blue, one after the other; `SRGB` itself if they are its."""
+    pairs = [(float(x), float(y)) for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
+    if len(pairs) != 4:
+        raise ValueError("it is not of four colours")
+    known = np.array([SRGB.white, SRGB.red, SRGB.green, SRGB.blue])
+    return SRGB if np.abs(np.array(pairs) - known).max() <= _CHROMATICITY_STEP else Chromaticities(*pairs)
 
 
 @lru_cache(maxsize=16)

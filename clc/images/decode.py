@@ -21,7 +21,7 @@ from clc.images.colour import to_srgb
 from clc.images.further_data import further_data
 from clc.images.isobmff import is_heif, picture_properties
 from clc.images.jpeg_damage import DamagedJpegError, without_damage
-from clc.images.losses import LIES_BEHIND, comment_losses, picture_losses
+from clc.images.losses import LIES_BEHIND, comment_losses, picture_losses, sample_bits
 from clc.images.metadata import Carry, Metadata, carried
 from clc.images.pixel_limit import without_pixel_limit
 from clc.runtime.remarks import remark
@@ -50,6 +50,7 @@ DECODER_FAILURES = (
 
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC = 262
+_TIFF_SAMPLE_FORMAT, _SIGNED = 339, 2
 _DNG_VERSION = 50706
 _SOLID = 255
 _OPAQUE_MODES = ("L", "RGB", "CMYK", "LAB")
@@ -76,7 +77,7 @@ def decode(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarra
     - Colours that the file states are converted to sRGB (`clc.images.colour`); numbers that are sRGB, or of which
       nothing is stated, stay as they are. CMYK and LAB without a profile go through Pillow's own conversion.
     - 1-bit, grey and palette images become RGB; transparency (alpha or a transparent colour) is composited on white,
-      except a transparent level of 16-bit grey, which is ignored.
+      except a transparent level of 16-bit samples, which is ignored.
     - Of an animation or a multi-page file, the first frame.
     - Truncated and damaged images are errors, never half-grey photos.
 
@@ -151,10 +152,12 @@ def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, d
     properties = picture_properties(data)
     remarks = [] if damage is None else [damage]
     remarks += picture_losses(image, data, properties)
-    opaque, alpha = _opaque(image, ImageOps.exif_transpose(image), name)
+    upright = ImageOps.exif_transpose(image)
+    transparent_level = _fit_transparent_level(upright, data) if image.format == "PNG" else True
+    opaque, alpha = _opaque(image, upright, name)
     converted = to_srgb(opaque, image, data, properties, keep_profile=carry is not None and carry.keep_profile)
     shown = converted.image if alpha is None else _on_white(converted.image, alpha)
-    if alpha is None and image.has_transparency_data:
+    if not transparent_level or (alpha is None and image.has_transparency_data):
         remarks.append("its transparent level is left out")
     elif alpha is not None and np.asarray(alpha).min() < _SOLID:
         remarks.append("transparency became white")
@@ -225,16 +228,33 @@ def _opaque(image: Image.Image, upright: Image.Image, name: str) -> tuple[Image.
     if upright.mode == "I" and image.format == "PPM":
         # Pillow widens PGM to this mode and scales it to 16 bits, whatever its maximum.
         return _grey(np.asarray(upright), white=65535, inverted=False), None
-    if upright.mode in ("I", "F"):
-        kind = "32-bit or signed integer" if upright.mode == "I" else "floating-point"
+    signed = image.format == "TIFF" and _SIGNED in getattr(image, "tag_v2", {}).get(_TIFF_SAMPLE_FORMAT, ())
+    if upright.mode in ("I", "F") or signed:
+        kind = "floating-point" if upright.mode == "F" else "32-bit or signed integer"
         raise ImageError(f"{name}: {kind} samples have no stated range; convert it to 8 or 16 bits")
-    if upright.has_transparency_data or upright.mode in ("La", "RGBa"):
+    if upright.mode == "La":
+        upright = upright.convert("LA")
+    if upright.has_transparency_data or upright.mode == "RGBa":
         rgba = upright.convert("RGBA")
-        grey = upright.mode in ("L", "LA", "La")
+        grey = upright.mode in ("L", "LA")
         return (rgba.getchannel("R") if grey else rgba.convert("RGB")), rgba.getchannel("A")
     if upright.mode in _OPAQUE_MODES:
         return upright, None
     return upright.convert("L" if upright.mode == "1" else "RGB"), None
+
+
+def _fit_transparent_level(image: Image.Image, data: bytes) -> bool:
+    """Make the transparent level of a PNG file fit samples that Pillow widened to 8 bits; it leaves it as it is.
+
+    Whether it could be done: of more than 8 bits, what is transparent cannot be told any more.
+    """
+    level, bits = image.info.get("transparency"), sample_bits(data)
+    if isinstance(level, tuple) and bits > 8:
+        del image.info["transparency"]
+        return False
+    if isinstance(level, int) and image.mode == "L" and bits in (2, 4):
+        image.info["transparency"] = level * 255 // (2**bits - 1)
+    return True
 
 
 def _on_white(image: Image.Image, alpha: Image.Image) -> Image.Image:

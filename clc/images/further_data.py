@@ -11,7 +11,7 @@ from PIL import Image
 
 from clc.images.isobmff import further_boxes
 from clc.images.jpeg_damage import segments
-from clc.images.metadata import NESTED, TIFF_EXIF, TIFF_XMP
+from clc.images.metadata import NESTED, TIFF_EXIF, TIFF_PRIMARIES, TIFF_WHITE, TIFF_XMP
 
 _CREDENTIALS = "its content credentials (C2PA) are left out"
 
@@ -44,6 +44,7 @@ _TIFF_TAGS = frozenset(
         254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 282, 283, 284, 290,
         291, 292, 293, 296, 297, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 337, 338, 339, 340, 341,
         347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 33723, 34377, 34675, TIFF_XMP,
+        TIFF_WHITE, TIFF_PRIMARIES,
         *TIFF_EXIF, *NESTED
     ]
 )  # fmt: skip

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 _HEADER = 128
 _BMP_HEADER = 14  # bytes of the file's, which the picture's follows
 _BMP_COLOUR_SPACE, _BMP_PROFILE = _BMP_HEADER + 56, _BMP_HEADER + 112
+_BMP_VERSION_4 = 108  # bytes of the first header that has a colour space
 _D50 = np.array([0.9642, 1.0, 0.8249])
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
@@ -157,7 +158,37 @@ def _text(text: str) -> bytes:
 
 def bmp_profile(data: bytes) -> bytes | None:
     """The profile in a BMP file, which Pillow does not read (BITMAPV5HEADER, PROFILE_EMBEDDED); None without any."""
-    if data[:2] != b"BM" or data[_BMP_COLOUR_SPACE : _BMP_COLOUR_SPACE + 4] != b"DEBM":
+    if _bmp_colour_space(data) != b"DEBM":
         return None
     offset, size = struct.unpack_from("<II", data, _BMP_PROFILE)
     return data[_BMP_HEADER + offset : _BMP_HEADER + offset + size]
+
+
+def links_profile(data: bytes) -> bool:
+    """Whether a BMP file names another file, which has its profile (PROFILE_LINKED)."""
+    return _bmp_colour_space(data) == b"KNIL"
+
+
+def bmp_calibration(data: bytes) -> bytes | None:
+    """A profile of the chromaticities and gammas in a BMP file (LCS_CALIBRATED_RGB); None if there are none.
+
+    Raises ValueError for numbers that no profile can hold.
+    """
+    if _bmp_colour_space(data) != bytes(4):
+        return None
+    ends = np.array(struct.unpack_from("<9i", data, _BMP_COLOUR_SPACE + 4)).reshape(3, 3) / 2**30
+    gammas = struct.unpack_from("<3I", data, _BMP_COLOUR_SPACE + 40)
+    sums = ends.sum(axis=1, keepdims=True)
+    if not sums.all() or not all(gammas):
+        return None  # many programs leave out what they do not know
+    # Some write XYZ, whose sum is white; most write chromaticities, x + y + z = 1, and mean D65.
+    white = D65 if np.abs(sums - 1).max() < 0.01 else tuple(ends.sum(axis=0)[:2] / ends.sum())
+    red, green, blue = ((float(x), float(y)) for x, y, _ in ends / sums)
+    curve = sum(gammas) / len(gammas) / 65536
+    return matrix_profile(Chromaticities((float(white[0]), float(white[1])), red, green, blue), (curve,))
+
+
+def _bmp_colour_space(data: bytes) -> bytes | None:
+    if data[:2] != b"BM" or int.from_bytes(data[_BMP_HEADER : _BMP_HEADER + 4], "little") < _BMP_VERSION_4:
+        return None
+    return data[_BMP_COLOUR_SPACE : _BMP_COLOUR_SPACE + 4]

@@ -15,7 +15,7 @@ from clc.errors import ImageError
 from clc.images.pixel_limit import without_pixel_limit
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_START_OF_SCAN, _END_OF_IMAGE, _PROFILE_SEGMENT = 0xDA, 0xD9, 0xE2
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
@@ -24,6 +24,7 @@ _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _TRAILING = re.compile(r"\d+ extraneous bytes before marker 0xd9")
 _UNUSUAL = "Could not determine subsampling"
 _TARGETS = {1: "GRAY", 4: "CMYK"}
+_BAD_PROFILE = "bad ICC marker"
 _CUT = "Premature end of JPEG file"
 
 
@@ -70,8 +71,17 @@ def _complaint(data: bytes) -> str | None:
     try:
         simplejpeg.decode_jpeg(data, target, fastdct=True, fastupsample=True, min_height=1, min_width=1, min_factor=1)
     except ValueError as error:
+        if _BAD_PROFILE in str(error):  # no part of the picture; who reads it finds out
+            return _complaint(_without_profile(data))
         return _cut_short(data) if _UNUSUAL in str(error) else str(error)
     return None
+
+
+def _without_profile(data: bytes) -> bytes:
+    for marker, content, start in reversed(segments(data)):
+        if marker == _PROFILE_SEGMENT and content.startswith(b"ICC_PROFILE\0"):
+            data = data[:start] + data[data.index(content, start) + len(content) :]
+    return data
 
 
 def _components(data: bytes) -> int:

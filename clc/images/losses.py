@@ -12,7 +12,7 @@ LIES_BEHIND = ("its HDR gain map is left out", "its video is left out")
 
 _GAIN_MAPS = (*GAIN_MAP_NAMES, b"urn:iso:std:iso:ts:21496")
 _MOTION = (b"MotionPhoto", b"MicroVideo")
-_TIFF_BITS, _IPTC = 258, 33723
+_TIFF_BITS, _TIFF_SAMPLES, _IPTC = 258, 277, 33723
 _JPEG_HEAD = 2**17  # where segments that announce a gain map lie
 _PNG_DEPTH = 24  # where in a PNG file the bits of a sample stand
 _CODESTREAM_SIZE = b"\xff\x4f\xff\x51"  # how a JPEG 2000 codestream begins
@@ -26,9 +26,11 @@ def picture_losses(image: Image.Image, data: bytes, properties: PicturePropertie
     if _has_gain_map(image, data, properties):
         yield LIES_BEHIND[0]
     elif _frames(image) > 1:
-        yield "only the first of its pictures is used"
+        yield "only the first of its pictures is used" if image.tell() == 0 else "only one of its pictures is used"
     if any(name in (xmp_of(image) or b"") for name in _MOTION):
         yield LIES_BEHIND[1]
+    if _has_further_samples(image):
+        yield "further samples of each pixel are left out"
     if properties.has_auxiliary:
         yield "its auxiliary pictures (such as depth) are left out"
 
@@ -47,13 +49,14 @@ def _is_xmp(key: object) -> bool:
 
 
 def _frames(image: Image.Image) -> int:
+    shown = image.tell()
     try:
         return int(getattr(image, "n_frames", 1))
     except (OSError, EOFError, SyntaxError, ValueError):
         return 1  # what is broken behind the first picture
     finally:
-        if image.tell() != 0:
-            image.seek(0)
+        if image.tell() != shown:
+            image.seek(shown)
 
 
 def _has_gain_map(image: Image.Image, data: bytes, properties: PictureProperties) -> bool:
@@ -64,9 +67,20 @@ def _has_gain_map(image: Image.Image, data: bytes, properties: PictureProperties
     return any(name in described or name in head for name in _GAIN_MAPS)
 
 
+def sample_bits(data: bytes) -> int:
+    """Bits of a sample of a PNG file."""
+    return data[_PNG_DEPTH] if len(data) > _PNG_DEPTH else 8
+
+
+def _has_further_samples(image: Image.Image) -> bool:
+    """Whether Pillow passes over samples of each pixel of a TIFF file: inks and channels of single programs."""
+    used = len(image.getbands()) - (image.mode == "RGBX")
+    return image.format == "TIFF" and int(getattr(image, "tag_v2", {}).get(_TIFF_SAMPLES, 1)) > used
+
+
 def _sample_bits(image: Image.Image, data: bytes, properties: PictureProperties) -> int:
     if image.format == "PNG" and len(data) > _PNG_DEPTH:
-        return data[_PNG_DEPTH]
+        return sample_bits(data)
     if image.format == "TIFF":
         return int(max(getattr(image, "tag_v2", {}).get(_TIFF_BITS, (8,))))
     if image.format == "JPEG2000":

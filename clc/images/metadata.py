@@ -17,6 +17,7 @@ TIFF_EXIF = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 34665, 3485
 NESTED = (34665, 34853)
 """Those of them that hold tags in turn: EXIF's own, and the position."""
 TIFF_XMP = 700
+TIFF_WHITE, TIFF_PRIMARIES = 318, 319
 # The position in XMP: exif:GPSLatitude, drone-dji:GpsLongitude, geo:lat and so on, as attributes and as elements.
 _POSITION = rb"[\w.-]+:(?:gps[\w.-]*|lat|long?|alt|[\w.-]*(?:latitude|longitude|longtitude|altitude)[\w.-]*)"
 _GPS_ATTRIBUTE = re.compile(rb"\s" + _POSITION + rb"""\s*=\s*("[^"]*"|'[^']*')""", re.IGNORECASE)

@@ -171,6 +171,15 @@ def bmp_with(profile: bytes, image: NDArray[np.uint8]) -> bytes:
     return b"BM" + struct.pack("<IHHI", size, 0, 0, 14 + len(header)) + header + rows + profile
 
 
+def calibrated_bmp(colours: Chromaticities, gamma: float, image: NDArray[np.uint8]) -> bytes:
+    """A BMP file that states chromaticities and a gamma (LCS_CALIBRATED_RGB)."""
+    file = bmp_with(b"", image)
+    start = file.index(b"DEBM")
+    ends = [round(value * 2**30) for x, y in (colours.red, colours.green, colours.blue) for value in (x, y, 1 - x - y)]
+    stated = bytes(4) + struct.pack("<9i3I", *ends, *[round(gamma * 65536)] * 3)
+    return file[:start] + stated + file[start + len(stated) :]
+
+
 def box(kind: bytes, content: bytes) -> bytes:
     """A box of ISO/IEC 14496-12."""
     return struct.pack(">I", 8 + len(content)) + kind + content

@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image, ImageCms, TiffImagePlugin
 from clc.errors import ImageError
 from clc.images.decode import DecodedPhoto, decode, decode_photo
 from clc.images.encode import PictureFormat, encode
-from clc.images.icc_profile import SRGB, matrix_profile, primaries, profile_of_codes
+from clc.images.icc_profile import ADOBE_GAMMA, ADOBE_RGB, SRGB, matrix_profile, primaries, profile_of_codes
 from clc.images.isobmff import PictureProperties, picture_properties
 from clc.images.losses import picture_losses
 from clc.images.metadata import Carry, Metadata
@@ -26,6 +27,7 @@ from tests.images.photo_files import (
     WIDE,
     bmp_with,
     box,
+    calibrated_bmp,
     camera_srgb,
     chunk,
     cmyk_profile,
@@ -122,6 +124,23 @@ class TestProfile:
         np.testing.assert_array_equal(photo.pixels, pixels())
         assert photo.remarks == ("its colour profile is damaged, numbers are taken as they are",)
 
+    @pytest.mark.parametrize("numbers", [[(1, 2)], [(2, 2)], [(1, 2), (2, 2), (2, 2)], [(1, 1), (1, 1)]], ids=str)
+    @pytest.mark.parametrize("cut", [0, 2])
+    def test_a_profile_of_jpeg_that_is_not_whole_is_one_remark(self, numbers: list[tuple[int, int]], cut: int) -> None:
+        """The picture is whole, with or without its end marker."""
+        half = len(DISPLAY_P3) // 2
+        parts = [b"ICC_PROFILE\0" + bytes(number) + DISPLAY_P3[half:] for number in numbers]
+        file = jpeg_with(*((0xE2, part) for part in parts))
+        photo = read(file[: len(file) - cut])
+        np.testing.assert_array_equal(photo.pixels, decode(encoded(smooth(), "JPEG"), name="plain"))
+        damaged = "its colour profile is damaged, numbers are taken as they are"
+        assert photo.remarks == (("the JPEG file lacks its end marker",) if cut else ()) + (damaged,)
+
+    def test_segments_of_a_profile_may_come_in_any_order(self) -> None:
+        parts = [(0xE2, b"ICC_PROFILE\0\2\2" + ADOBE[300:]), (0xE2, b"ICC_PROFILE\0\1\2" + ADOBE[:300])]
+        whole = decode(jpeg_with((0xE2, b"ICC_PROFILE\0\1\1" + ADOBE)), name="whole")
+        np.testing.assert_array_equal(decode(jpeg_with(*parts), name="parts"), whole)
+
     def test_grey_with_a_profile_is_converted(self) -> None:
         grey = np.arange(256, dtype=np.uint8).reshape(8, 32)
         shown = decode(encoded(grey, "PNG", icc_profile=grey_profile(1.0)), name="grey")
@@ -174,6 +193,11 @@ class TestProfile:
         np.testing.assert_array_equal(read(bmp_with(DISPLAY_P3, smooth())).pixels, plain.pixels)
         assert read(bmp_with(DISPLAY_P3, smooth()), keep_profile=True).metadata.profile == DISPLAY_P3
 
+    def test_a_profile_of_bmp_in_another_file_is_one_remark(self) -> None:
+        photo = read(bmp_with(DISPLAY_P3, smooth()).replace(b"DEBM", b"KNIL"))
+        np.testing.assert_array_equal(photo.pixels, smooth())
+        assert photo.remarks == ("its colour profile is in another file, numbers are taken as they are",)
+
 
 class TestStatedColours:
     def test_cicp_is_converted(self) -> None:
@@ -197,6 +221,39 @@ class TestStatedColours:
 
     def test_the_gamma_of_srgb_files_changes_no_bit(self) -> None:
         np.testing.assert_array_equal(decode(png(pixels(), gAMA=struct.pack(">I", 45455)), name="usual"), pixels())
+
+    def test_the_narrow_range_of_cicp_becomes_the_full_one(self) -> None:
+        levels = np.array([0, 16, 126, 235, 255], np.uint8)
+        grey = np.repeat(np.tile(levels, (4, 1))[..., None], 3, axis=2)
+        photo = read(png(grey, cICP=bytes([1, 13, 0, 0])), keep_profile=True)
+        assert photo.pixels[0, :, 1].tolist() == [0, 0, 128, 255, 255]
+        np.testing.assert_array_equal(decode(png(grey, cICP=bytes([1, 13, 0, 1])), name="full"), grey)
+
+    @pytest.mark.parametrize("codes", [(2, 2), (250, 13), (1, 250)])
+    def test_cicp_that_says_nothing_leaves_it_to_the_profile(self, codes: tuple[int, int]) -> None:
+        file = encoded(pixels(), "PNG", icc_profile=ADOBE)
+        with_codes = file[:33] + chunk(b"cICP", bytes([*codes, 0, 1])) + file[33:]
+        np.testing.assert_array_equal(decode(with_codes, name="both"), decode(file, name="profile"))
+
+    def test_chromaticities_of_tiff_are_converted(self) -> None:
+        p3, srgb = (0.68, 0.32, 0.265, 0.69, 0.15, 0.06), (0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+        photo = read(encoded(pixels(), "TIFF", tiffinfo={318: (0.3127, 0.329), 319: p3}))
+        assert np.abs(photo.pixels - to_srgb(pixels(), "Display P3")).max() < 3
+        assert photo.remarks == ()
+        same = read(encoded(pixels(), "TIFF", tiffinfo={318: (0.3127, 0.329), 319: srgb}))
+        np.testing.assert_array_equal(same.pixels, pixels())
+        assert same.remarks == ()
+        (remark,) = read(encoded(pixels(), "TIFF", tiffinfo={319: (0.0,) * 6})).remarks
+        assert "chromaticities cannot be used" in remark
+
+    def test_the_calibration_of_bmp_is_converted(self) -> None:
+        shown = decode(calibrated_bmp(ADOBE_RGB, ADOBE_GAMMA, smooth()), name="calibrated")
+        assert np.abs(shown - to_srgb(smooth(), "Adobe RGB")).max() < 3
+
+    def test_an_empty_calibration_of_bmp_says_nothing(self) -> None:
+        photo = read(bmp_with(b"", smooth()).replace(b"DEBM", bytes(4)))
+        np.testing.assert_array_equal(photo.pixels, smooth())
+        assert photo.remarks == ()
 
     def test_an_srgb_chunk_goes_before_gamma(self) -> None:
         np.testing.assert_array_equal(
@@ -260,6 +317,56 @@ class TestLosses:
     def test_a_transparent_level_of_16_bit_grey_is_said(self) -> None:
         file = encoded(Image.fromarray(np.full((4, 4), 30_000, dtype=np.uint16)), "PNG", transparency=30_000)
         assert "its transparent level is left out" in read(file).remarks
+
+    def test_a_transparent_colour_of_16_bits_is_said(self) -> None:
+        head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0))
+        level = struct.pack(">3H", 30_000, 30_000, 30_000)
+        file = head + chunk(b"tRNS", level) + chunk(b"IDAT", zlib.compress(b"\0" + 2 * level)) + chunk(b"IEND", b"")
+        assert "its transparent level is left out" in read(file).remarks
+
+    @pytest.mark.parametrize("bits", [1, 2, 4, 8])
+    def test_a_transparent_level_of_grey_is_found_at_every_depth(self, bits: int) -> None:
+        head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 1, bits, 0, 0, 0, 0))
+        row = b"\0" + bytes([0, 1, 0, 1, 1, 1, 0, 0]) if bits == 8 else b"\0" + bytes([0b00011011]) * bits
+        file = head + chunk(b"tRNS", b"\0\1") + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+        photo = read(file)
+        samples = np.unpackbits(np.frombuffer(row[1:], np.uint8)).reshape(8, bits) @ (1 << np.arange(bits)[::-1])
+        expected = np.where(samples == 1, 255, samples * 255 // (2**bits - 1))
+        assert photo.pixels[0, :, 0].tolist() == expected.tolist()
+        assert photo.remarks == ("transparency became white",)
+
+    def test_further_samples_of_tiff_are_said(self) -> None:
+        file = encoded(Image.new("RGBA", (4, 4), (10, 20, 30, 40)), "TIFF")
+        unspecified = struct.pack("<HHIHH", 338, 3, 1, 2, 0)
+        assert unspecified in file
+        photo = read(file.replace(unspecified, struct.pack("<HHIHH", 338, 3, 1, 0, 0)))
+        assert photo.pixels[0, 0].tolist() == [10, 20, 30]
+        assert photo.remarks == ("further samples of each pixel are left out",)
+
+    def test_signed_samples_are_refused_at_every_depth(self) -> None:
+        file = encoded(Image.new("L", (4, 4), 200), "TIFF", tiffinfo={339: 2})
+        with pytest.raises(ImageError, match="signed integer samples have no stated range"):
+            decode(file, name="signed")
+
+    @pytest.mark.parametrize("mode", ["La", "RGBa"])
+    def test_colours_that_alpha_is_multiplied_into_are_read(self, mode: str) -> None:
+        from clc.images.forms import photo_from
+
+        level = (100, 100) if mode == "La" else (100, 100, 100, 100)
+        image = Image.new("LA" if mode == "La" else "RGBA", (4, 4), level).convert(mode)
+        assert np.abs(photo_from(image).pixels.astype(int) - 194).max() <= 2
+
+    @pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
+    def test_of_an_opened_image_the_frame_that_it_shows_is_taken(self, kind: str) -> None:
+        from clc.images.forms import photo_from
+
+        frames = [Image.new("RGB", (8, 8), name) for name in ("red", "blue", "lime")]
+        with Image.open(io.BytesIO(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))) as image:
+            image.seek(1)
+            photo = photo_from(image)
+            assert np.abs(photo.pixels[0, 0].astype(int) - (0, 0, 255)).max() < 12
+            assert photo.remarks == ("only one of its pictures is used",)
+            assert image.tell() == 1
 
     @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
     def test_16_bits_are_said(self, kind: str) -> None:
