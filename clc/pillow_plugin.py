@@ -1,9 +1,10 @@
 """`.clc` files in Pillow: `Image.open("photo.clc")` and `image.save("photo.clc", quality=40)` once `clc` is imported.
 
 Opening reads the header alone; the picture is decoded when its pixels are first asked for, with the models and
-dictionaries of the default store. Saving takes `quality`, `bpp` or `psnr`, and `references`, `strip`, `strip_gps` and
-`keep_profile`, as `clc compress` does, and `exif`, `xmp` and `icc_profile` in place of those that the image has, as
-Pillow's own formats do.
+dictionaries of the default store. Saving takes `quality`, `bpp` or `psnr`, and `references`, `effort`, `strip`,
+`strip_gps` and `keep_profile`, as `clc compress` does, and `exif`, `xmp` and `icc_profile` in place of those that the
+image has, as Pillow's own formats do. Pillow empties a file that is there before it asks for what goes into it, here as
+everywhere.
 """
 
 import threading
@@ -66,7 +67,9 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     carry = Carry(**{name: bool(said.get(name, False)) for name in ("strip", "strip_gps", "keep_profile")})
     target = {name: said[name] for name in ("quality", "bpp", "psnr") if name in said}
     with _lock, _described(image, said):
-        data = _codec().compress(image, references=said.get("references", True), carry=carry, **target)
+        data = _codec().compress(
+            image, references=said.get("references", True), effort=said.get("effort", 0), carry=carry, **target
+        )
     file.write(data)
 
 

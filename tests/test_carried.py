@@ -23,10 +23,10 @@ from clc.cli import app, remarks_at_the_end
 from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header, describe
 from clc.codec.metadata_section import MAX_METADATA, pack_metadata, read_metadata
 from clc.codec.packing import pack_number
-from clc.errors import BitstreamError, ImageError
+from clc.errors import BitstreamError, ImageError, ProfileError
 from clc.images.metadata import Carry, Metadata
 from tests.conftest import World, picture
-from tests.images.photo_files import DISPLAY_P3, encoded, exif, smooth, xmp
+from tests.images.photo_files import DISPLAY_P3, encoded, exif, pixels, smooth, xmp
 
 Run = Callable[..., str]
 
@@ -116,6 +116,7 @@ def test_every_form_of_a_photo_gives_the_same_stream(codec: StoreCodec, tmp_path
         (None, "no image can be read from NoneType"),
         ([[0]], "no image can be read from list"),
         (io.StringIO("text"), "open it in binary mode"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8, device="meta"), "holds no numbers"),
         (torch.zeros(3, 4, 4), r"a tensor is uint8 \[3, H, W\], not torch.float32"),
         (np.zeros((4, 4, 3)), r"an image is uint8 \[H, W, 3\], not float64"),
         (b"", "empty"),
@@ -257,6 +258,25 @@ def test_what_pillow_is_told_to_save_beside_a_picture_is_carried(
     with Image.open(path) as image:
         assert "exif" not in image.info
     assert source.info == {"exif": exif()}
+    pillow_plugin._codec.cache_clear()
+
+
+def test_pillow_saves_no_half_of_a_jpeg_file_and_takes_every_option(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLC_STORE", world.store.url)
+    pillow_plugin._codec.cache_clear()
+    whole = encoded(pixels(160, 240), "JPEG")
+    (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2] + b"\xff\xd9")
+    with Image.open(tmp_path / "half.jpg") as image, pytest.raises(ImageError, match="missing or damaged"):
+        image.save(tmp_path / "half.clc", references=False)
+    assert not (tmp_path / "half.clc").exists()
+    source = Image.fromarray(smooth(64, 80))
+    with pytest.raises(ProfileError, match="quality must be a number, not 'high'"):
+        source.save(tmp_path / "a.clc", quality="high")
+    with pytest.raises(ProfileError, match="effort must be a whole number"):
+        source.save(tmp_path / "a.clc", effort=99)
+    assert not (tmp_path / "a.clc").exists()
     pillow_plugin._codec.cache_clear()
 
 

@@ -38,6 +38,8 @@ def plan(
     inside: the inputs in a folder, as paths below it.
     Raises OutputError if there is no name for an output, SourceError if there are no inputs.
     """
+    if not all(arguments):  # of a shell's variable that is not set; as a path, it would be the current folder
+        raise SourceError("a name is empty; name a file or folder, . for the current one")
     if folder is None and len(arguments) == 2 and _is_output(arguments[1], names_output):
         if os.path.isdir(arguments[0]):
             raise OutputError(f"{arguments[0]} is a folder, whose files do not go to one; use -O FOLDER, or `clc pack`")
@@ -80,6 +82,8 @@ def check(tasks: Sequence[Task], *, folder: Path | None, overwrite: bool) -> Non
         if key in sources:
             raise OutputError(f"{task.output} is also the input {sources[key]}, which would be lost; name another file")
         first = outputs.setdefault(key, task)
+        if first is not task and source_key(first.source) == source_key(task.source):
+            raise OutputError(f"{task.source} is named twice; name it once")
         if first is not task:
             raise OutputError(
                 f"{first.source} and {task.source} would both go to {task.output}; take one after the other, to "

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from clc.images.exif import names_adobe_rgb
+from clc.images.gif import gif_blocks
 from clc.images.icc_profile import (
     ADOBE_GAMMA,
     ADOBE_RGB,
@@ -129,6 +130,8 @@ def _stated(image: Image.Image, data: bytes, properties: PictureProperties) -> _
     chunk = _png_codes(data) if image.format == "PNG" else None
     codes = None if chunk is None else (chunk.primaries, chunk.transfer)
     profile = image.info.get("icc_profile") or properties.profile or bmp_profile(data)
+    if image.format == "GIF":
+        profile = gif_blocks(data).profile
     if profile and (codes is None or not _are_known(codes)):
         transfer = cicp_of(profile)
         if transfer is not None and transfer[1] in tuple(Transfer):

@@ -5,6 +5,7 @@ defaults; `decode` lists them, and docs/photos.md has them for every property of
 """
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -19,8 +20,9 @@ from PIL import Image, ImageOps
 from clc.errors import ImageError
 from clc.images.colour import to_srgb
 from clc.images.further_data import further_data
-from clc.images.isobmff import is_heif, picture_properties
-from clc.images.jpeg_damage import DamagedJpegError, without_damage
+from clc.images.gif import gif_blocks
+from clc.images.isobmff import is_avif, is_heif, picture_properties
+from clc.images.jpeg_damage import DamagedJpegError, is_jpeg, without_damage
 from clc.images.losses import LIES_BEHIND, comment_losses, picture_losses, sample_bits
 from clc.images.metadata import Carry, Metadata, carried
 from clc.images.pixel_limit import without_pixel_limit
@@ -31,6 +33,14 @@ MAX_PIXELS = 160_000_000
 
 # Formats that Pillow decodes by itself. Others are refused: EPS, for one, would start an external interpreter.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+
+_BEGINNINGS: dict[str, bytes | tuple[bytes, ...]] = {
+    "JPEG": b"\xff\xd8\xff",
+    "PNG": b"\x89PNG",
+    "GIF": b"GIF8",
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "JPEG 2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+}
 
 DECODER_FAILURES = (
     OSError,
@@ -95,7 +105,7 @@ def decode_photo(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS, carry:
     if not data:
         raise ImageError(f"{name}: empty, there is no image in it")
     damage = None
-    with _failures(name):
+    with _failures(name, data):
         with _open(data, name) as image:
             _check_size(image, name, max_pixels)  # before anything of that size is allocated
             if image.format in ("JPEG", "MPO"):
@@ -137,8 +147,13 @@ def opened_photo(
 
 
 def _file_of(image: Image.Image) -> bytes:
-    """The file that an image comes from, if its pixels were not read yet."""
+    """The file that an image comes from: of one whose pixels were read, only a JPEG file by its name.
+
+    Pillow reads the pixels before it saves an image, and fills what is missing of JPEG files.
+    """
     file = getattr(image, "fp", None)
+    if file is None and image.format in ("JPEG", "MPO"):
+        return _jpeg_by_name(getattr(image, "filename", ""))
     if file is None or not file.seekable():
         return b""
     position = file.tell()
@@ -148,8 +163,18 @@ def _file_of(image: Image.Image) -> bytes:
     return data
 
 
+def _jpeg_by_name(name: str | bytes) -> bytes:
+    try:
+        data = Path(os.fsdecode(name)).read_bytes()
+    except (OSError, ValueError):  # it never had one, or is gone
+        return b""
+    return data if is_jpeg(data) else b""
+
+
 def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, damage: str | None) -> DecodedPhoto:
     properties = picture_properties(data)
+    if image.format == "GIF" and (described := gif_blocks(data).xmp) is not None:
+        image.info.setdefault("xmp", described)
     remarks = [] if damage is None else [damage]
     remarks += picture_losses(image, data, properties)
     upright = ImageOps.exif_transpose(image)
@@ -189,6 +214,15 @@ def _sound_jpeg(data: bytes, name: str) -> tuple[bytes, str | None]:
         raise ImageError(f"{name}: cannot be decoded: part of the picture is missing or damaged ({error})") from error
 
 
+def _kind_of(data: bytes) -> str | None:
+    """The format that a file begins as; None if it is none of those that are read."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    if is_avif(data):
+        return "AVIF"
+    return next((kind for kind, beginnings in _BEGINNINGS.items() if data.startswith(beginnings)), None)
+
+
 @contextmanager
 def _open(data: bytes, name: str) -> Iterator[Image.Image]:
     formats: tuple[str, ...] = _FORMATS
@@ -206,8 +240,8 @@ def _open(data: bytes, name: str) -> Iterator[Image.Image]:
 
 
 @contextmanager
-def _failures(name: str) -> Iterator[None]:
-    """What Pillow raises, as ImageError."""
+def _failures(name: str, data: bytes = b"") -> Iterator[None]:
+    """What Pillow raises, as ImageError. data: the file."""
     try:
         with warnings.catch_warnings():
             # Damaged metadata and large sizes make Pillow warn; both are either harmless or an ImageError here.
@@ -216,6 +250,9 @@ def _failures(name: str) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: refused, {error}") from error
     except Image.UnidentifiedImageError as error:
+        if (kind := _kind_of(data)) is not None:
+            damaged = f"it begins as {kind}, but is damaged, or of a kind of {kind} that is not read; save it again"
+            raise ImageError(f"{name}: cannot be decoded: {damaged}") from error
         raise ImageError(f"{name}: not an image in a known format ({', '.join((*_FORMATS, 'HEIC'))})") from error
     except DECODER_FAILURES as error:
         raise ImageError(f"{name}: cannot be decoded: {error or type(error).__name__}") from error

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from PIL import Image
 
+from clc.images.gif import gif_blocks
 from clc.images.isobmff import further_boxes
 from clc.images.jpeg_damage import segments
 from clc.images.metadata import NESTED, TIFF_EXIF, TIFF_PRIMARIES, TIFF_WHITE, TIFF_XMP
@@ -67,6 +68,11 @@ def further_data(image: Image.Image, data: bytes, *, behind: bool = True) -> Ite
         yield from _named("chunks", _WEBP_CREDENTIALS, _riff_chunks(data), _WEBP_CHUNKS)
     elif image.format == "TIFF":
         yield from _of_tiff(frozenset(getattr(image, "tag_v2", {})))
+    elif image.format == "GIF":
+        blocks = gif_blocks(data)
+        if blocks.further:
+            yield f"its further blocks ({', '.join(blocks.further)}) are left out"
+        yield from _behind(data, blocks.end)
     elif boxes := further_boxes(data):
         yield f"its further boxes ({', '.join(boxes)}) are left out"
 

@@ -149,6 +149,17 @@ def test_bytes_of_metadata_are_said(clc: Call) -> None:
     assert "metadata" not in clc("compress", "a.jpg", "b.clc", "--strip", *PLAIN)[1]
 
 
+def test_an_empty_name_is_not_the_current_folder(clc: Call) -> None:
+    """As of a shell's variable that is not set."""
+    for command in ("compress", "decompress"):
+        assert_refused(clc(command, ""), "a name is empty")
+    assert list(Path().rglob("*.clc")) == []
+
+
+def test_a_photo_that_is_named_twice_is_said_so(clc: Call) -> None:
+    assert_refused(clc("compress", "in/photo-1.png", "./in/photo-1.png", "-O", "out"), "is named twice; name it once")
+
+
 def test_names_stay_on_their_line(clc: Call) -> None:
     Path("in/photo-1.png").rename("two\nlines.png")
     assert clc("compress", "two\nlines.png", *PLAIN)[1].startswith(r"two\nlines.clc: ")

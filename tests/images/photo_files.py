@@ -180,6 +180,18 @@ def calibrated_bmp(colours: Chromaticities, gamma: float, image: NDArray[np.uint
     return file[:start] + stated + file[start + len(stated) :]
 
 
+def gif_with(application: bytes, content: bytes, *, parts: bool = True) -> bytes:
+    """A GIF file with a block of an application; parts: the content as sub-blocks, else as XMP is written."""
+    file = encoded(smooth(), "GIF")
+    if parts:
+        pieces = [content[start : start + 255] for start in range(0, len(content), 255)]
+        content = b"".join(bytes([len(piece)]) + piece for piece in pieces) + b"\0"
+    else:
+        content += b"\1" + bytes(range(255, -1, -1)) + b"\0"
+    colours = 13 + (3 << ((file[10] & 7) + 1))
+    return b"GIF89a" + file[6:colours] + b"\x21\xff\x0b" + application + content + file[colours:]
+
+
 def box(kind: bytes, content: bytes) -> bytes:
     """A box of ISO/IEC 14496-12."""
     return struct.pack(">I", 8 + len(content)) + kind + content

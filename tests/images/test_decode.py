@@ -161,6 +161,19 @@ def test_empty_bytes_are_not_an_image():
         decode(b"", name="empty")
 
 
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        (encode(Image.new("RGB", (90, 90)), "TIFF", compression="tiff_lzw")[:100], "TIFF"),
+        (encode(Image.new("RGB", (90, 90)), "PNG").replace(b"IHDR", b"IHDR\1"), "PNG"),
+        (encode(Image.new("RGB", (90, 90)), "AVIF")[:100], "AVIF"),
+    ],
+)
+def test_a_damaged_file_is_called_what_it_begins_as(file, kind):
+    with pytest.raises(ImageError, match=f"it begins as {kind}, but is damaged"):
+        decode(file, name="photo")
+
+
 def test_postscript_is_not_interpreted():
     with pytest.raises(ImageError, match="known format"):
         decode(encode(Image.new("RGB", (2, 2)), "EPS"), name="figure.eps")

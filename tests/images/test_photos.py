@@ -35,6 +35,7 @@ from tests.images.photo_files import (
     exif,
     exif_with_position_at,
     exif_with_thumbnail,
+    gif_with,
     grey_profile,
     jpeg_with,
     pixels,
@@ -192,6 +193,12 @@ class TestProfile:
         plain = read(encoded(smooth(), "PNG", icc_profile=DISPLAY_P3))
         np.testing.assert_array_equal(read(bmp_with(DISPLAY_P3, smooth())).pixels, plain.pixels)
         assert read(bmp_with(DISPLAY_P3, smooth()), keep_profile=True).metadata.profile == DISPLAY_P3
+
+    def test_a_profile_of_gif_is_found(self) -> None:
+        plain = decode(encoded(smooth(), "GIF"), name="plain")
+        tagged = read(gif_with(b"ICCRGBG1012", ADOBE))
+        assert np.abs(tagged.pixels - to_srgb(plain, "Adobe RGB")).max() < 3
+        assert tagged.remarks == ()
 
     def test_a_profile_of_bmp_in_another_file_is_one_remark(self) -> None:
         photo = read(bmp_with(DISPLAY_P3, smooth()).replace(b"DEBM", b"KNIL"))
@@ -423,11 +430,12 @@ class TestLosses:
             (jpeg_with((0xE5, b"?"), (0xE2, b"FPXR\0")), "segments (APP2, APP5)"),
             (png(smooth(), abCd=b"?"), "chunks (abCd)"),
             (webp_with(b"abCd", b"??"), "chunks (abCd)"),
+            (gif_with(b"PROGRAM 1.0", b"??"), "blocks (PROGRAM 1.0)"),
             (encoded(smooth(), "JPEG2000") + box(b"uuid", bytes(16)), "boxes (uuid)"),
             (encoded(smooth(), "AVIF") + box(b"mpvd", bytes(16)), "boxes (mpvd)"),
             (encoded(smooth(), "TIFF", tiffinfo={269: "a scan"}), "TIFF tags (269)"),
         ],
-        ids=["JPEG", "PNG", "WebP", "JPEG 2000", "AVIF", "TIFF"],
+        ids=["JPEG", "PNG", "WebP", "GIF", "JPEG 2000", "AVIF", "TIFF"],
     )
     def test_blocks_of_single_programs_are_said(self, file: bytes, said: str) -> None:
         assert read(file).remarks == (f"its further {said} are left out",)
@@ -439,7 +447,7 @@ class TestLosses:
         said = ("its place on a map (GeoTIFF) is left out", "its layers are left out")
         assert read(encoded(smooth(), "TIFF", tiffinfo=tags)).remarks == said
 
-    @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
     def test_data_behind_a_picture_is_said(self, kind: str) -> None:
         file = encoded(smooth(), kind)
         assert read(file + b"SEFT" * 9).remarks == ("data behind its picture is left out",)
@@ -478,6 +486,10 @@ class TestMetadata:
         else:
             file = encoded(smooth(), kind, xmp=xmp())
         assert read(file).metadata.xmp == xmp()
+
+    def test_xmp_of_gif_is_carried(self) -> None:
+        photo = read(gif_with(b"XMP DataXMP", xmp(), parts=False))
+        assert (photo.metadata.xmp, photo.remarks) == (xmp(), ())
 
     def test_extended_xmp_is_said(self) -> None:
         main = xmp(attributes=' xmpNote:HasExtendedXMP="0123456789ABCDEF0123456789ABCDEF"')
@@ -673,7 +685,12 @@ def test_every_test_that_the_documentation_names_is_there() -> None:
     root = Path(__file__).parents[2]
     files: tuple[str, ...] = ("tests/images/test_photos.py", "tests/images/test_source.py", "tests/test_carried.py")
     files += ("tests/dictionary/test_stages.py", "tests/codec/test_troublemakers.py", "tests/codec/test_safety.py")
-    files += ("tests/commands/test_batch.py", "tests/test_api.py", "tests/runtime/test_output_stream.py")
+    files += (
+        "tests/images/test_decode.py",
+        "tests/commands/test_batch.py",
+        "tests/test_api.py",
+        "tests/runtime/test_output_stream.py",
+    )
     tests = "".join((root / file).read_text("utf-8") for file in files)
     named = re.findall(r"`(test_\w+)`", (root / "docs/photos.md").read_text("utf-8"))
     assert len(named) > 40

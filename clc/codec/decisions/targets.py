@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,8 @@ class Target:
     value: float
 
     def __post_init__(self) -> None:
+        if not isinstance(self.value, Real):
+            raise ProfileError(f"{self.metric} must be a number, not {self.value!r}")
         if self.metric is Metric.QUALITY:
             stored_quality(self.value)
         elif not 0.0 < self.value < math.inf:
