@@ -26,6 +26,7 @@ from clc.images.jpeg_damage import DamagedJpegError, is_jpeg, without_damage
 from clc.images.losses import LIES_BEHIND, comment_losses, picture_losses, sample_bits
 from clc.images.metadata import Carry, Metadata, carried
 from clc.images.pixel_limit import without_pixel_limit
+from clc.images.tiff_damage import tiff_damage
 from clc.runtime.remarks import remark
 
 MAX_PIXELS = 160_000_000
@@ -110,6 +111,8 @@ def decode_photo(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS, carry:
             _check_size(image, name, max_pixels)  # before anything of that size is allocated
             if image.format in ("JPEG", "MPO"):
                 data, damage = _sound_jpeg(data, name)
+            elif image.format == "TIFF" and (missing := tiff_damage(image, data)) is not None:
+                raise _damaged(name, missing)
         with _open(data, name) as image:
             return _said(_photo_of(image, name, data, carry, damage), name)
 
@@ -143,6 +146,8 @@ def opened_photo(
         data, damage = _file_of(image), None
         if image.format in ("JPEG", "MPO") and data:
             damage = _sound_jpeg(data, name)[1]
+        elif image.format == "TIFF" and data and (missing := tiff_damage(image, data)) is not None:
+            raise _damaged(name, missing)
         return _said(_photo_of(image, name, data, carry, damage), name)
 
 
@@ -211,7 +216,11 @@ def _sound_jpeg(data: bytes, name: str) -> tuple[bytes, str | None]:
     try:
         return without_damage(data)
     except DamagedJpegError as error:
-        raise ImageError(f"{name}: cannot be decoded: part of the picture is missing or damaged ({error})") from error
+        raise _damaged(name, str(error)) from error
+
+
+def _damaged(name: str, what: str) -> ImageError:
+    return ImageError(f"{name}: cannot be decoded: part of the picture is missing or damaged ({what})")
 
 
 def _kind_of(data: bytes) -> str | None:

@@ -5,6 +5,7 @@ import re
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image, ImageCms, TiffImagePlugin
 from clc.errors import ImageError
 from clc.images.decode import DecodedPhoto, decode, decode_photo
 from clc.images.encode import PictureFormat, encode
+from clc.images.forms import photo_from
 from clc.images.icc_profile import ADOBE_GAMMA, ADOBE_RGB, SRGB, matrix_profile, primaries, profile_of_codes
 from clc.images.isobmff import PictureProperties, picture_properties
 from clc.images.losses import picture_losses
@@ -357,16 +359,12 @@ class TestLosses:
 
     @pytest.mark.parametrize("mode", ["La", "RGBa"])
     def test_colours_that_alpha_is_multiplied_into_are_read(self, mode: str) -> None:
-        from clc.images.forms import photo_from
-
         level = (100, 100) if mode == "La" else (100, 100, 100, 100)
         image = Image.new("LA" if mode == "La" else "RGBA", (4, 4), level).convert(mode)
         assert np.abs(photo_from(image).pixels.astype(int) - 194).max() <= 2
 
     @pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
     def test_of_an_opened_image_the_frame_that_it_shows_is_taken(self, kind: str) -> None:
-        from clc.images.forms import photo_from
-
         frames = [Image.new("RGB", (8, 8), name) for name in ("red", "blue", "lime")]
         with Image.open(io.BytesIO(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))) as image:
             image.seek(1)
@@ -655,12 +653,47 @@ class TestJpegDamage:
             decode(bytes(file[: len(file) // 4]) + b"\xff\xd9", name="half")
 
     def test_an_opened_image_is_checked_too(self, tmp_path: Path) -> None:
-        from clc.images.forms import photo_from
-
         file = encoded(smooth(), "JPEG")
         (tmp_path / "half.jpg").write_bytes(file[: len(file) // 2] + b"\xff\xd9")
         with Image.open(tmp_path / "half.jpg") as image, pytest.raises(ImageError, match="missing or damaged"):
             photo_from(image)
+
+
+class TestTiffDamage:
+    @pytest.mark.parametrize("rows", [160, 32])
+    @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "YCbCr"])
+    def test_damage_of_jpeg_data_in_tiff_is_refused(self, mode: str, rows: int) -> None:
+        file = encoded(
+            Image.fromarray(pixels(160, 240)).convert(mode), "TIFF", compression="jpeg", tiffinfo={278: rows}
+        )
+        with Image.open(io.BytesIO(file)) as image:
+            start, length = image.tag_v2[273][-1], image.tag_v2[279][-1]  # type: ignore[attr-defined]
+        decode(file, name="whole")
+        damaged = file[: start + length // 2] + bytes(length - length // 2) + file[start + length :]
+        with pytest.raises(ImageError, match=r"photo: cannot be decoded: part of the picture is missing or damaged"):
+            decode(damaged, name="photo")
+        with Image.open(io.BytesIO(damaged)) as image, pytest.raises(ImageError, match="missing or damaged"):
+            photo_from(image)
+
+    @pytest.mark.parametrize("compression", [None, "tiff_lzw", "jpeg"])
+    def test_missing_strips_are_refused(self, compression: str | None) -> None:
+        options = {} if compression is None else {"compression": compression}
+        file = encoded(smooth(), "TIFF", tiffinfo={278: 96}, **options)
+        found = re.search(rb"\x01\x01[\x03\x04]\x00\x01\x00\x00\x00", file)  # the height: a tag, a type, a count
+        assert found is not None
+        entry = found.start()
+        file = file[: entry + 8] + struct.pack("<I", 192) + file[entry + 12 :]
+        with pytest.raises(ImageError, match="some of its strips are missing"):
+            decode(file, name="photo")
+
+    @pytest.mark.parametrize("rows", [7, 96, 1000])
+    @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate", "packbits", "jpeg"])
+    def test_a_whole_file_of_any_strips_is_read(self, compression: str | None, rows: int) -> None:
+        options: dict[str, Any] = {} if compression is None else {"compression": compression}
+        options |= {"quality": 95} if compression == "jpeg" else {}
+        rows = 8 if (compression, rows) == ("jpeg", 7) else rows
+        shown = decode(encoded(smooth(), "TIFF", tiffinfo={278: rows}, **options), name="photo")
+        assert np.abs(shown.astype(int) - smooth()).max() <= (12 if compression == "jpeg" else 0)
 
 
 def test_heic_without_its_decoder_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
