@@ -26,6 +26,7 @@ from clc.images.jpeg_damage import DamagedJpegError, is_jpeg, without_damage
 from clc.images.losses import LIES_BEHIND, comment_losses, picture_losses, sample_bits
 from clc.images.metadata import Carry, Metadata, carried
 from clc.images.pixel_limit import without_pixel_limit
+from clc.images.png_damage import without_damaged_chunks
 from clc.images.tiff_damage import tiff_damage
 from clc.runtime.remarks import remark
 
@@ -105,7 +106,7 @@ def decode_photo(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS, carry:
     """
     if not data:
         raise ImageError(f"{name}: empty, there is no image in it")
-    damage = None
+    data, damage = without_damaged_chunks(data)
     with _failures(name, data):
         with _open(data, name) as image:
             _check_size(image, name, max_pixels)  # before anything of that size is allocated

@@ -659,6 +659,49 @@ class TestJpegDamage:
             photo_from(image)
 
 
+class TestPngDamage:
+    @pytest.mark.parametrize(
+        ("kind", "content"),
+        [
+            ("gAMA", b"\0\1"),
+            ("cHRM", bytes(12)),
+            ("sRGB", b""),
+            ("iCCP", b"no end of a name"),
+            ("iCCP", b"name\0\1" + zlib.compress(ADOBE)),
+            ("iCCP", b"name\0\0" + zlib.compress(bytes(2**21))),
+            ("zTXt", b"name\0\0" + zlib.compress(bytes(2**21))),
+            ("iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(2**21))),
+        ],
+    )
+    def test_damaged_chunks_beside_the_picture_are_left_out_and_said(self, kind: str, content: bytes) -> None:
+        photo = read(png(pixels(), **{kind: content}))
+        np.testing.assert_array_equal(photo.pixels, pixels())
+        assert photo.remarks == (f"its damaged or too large chunks ({kind}) are left out",)
+
+    @pytest.mark.parametrize("behind", [False, True])
+    def test_chunks_whose_check_fails_are_left_out_and_said(self, behind: bool) -> None:
+        file, bad = encoded(pixels(), "PNG"), chunk(b"eXIf", exif()[6:])[:-4] + b"????"
+        at = len(file) - 12 if behind else 33
+        photo = read(file[:at] + bad + file[at:])
+        np.testing.assert_array_equal(photo.pixels, pixels())
+        assert (photo.metadata.exif, photo.remarks) == (None, ("its damaged or too large chunks (eXIf) are left out",))
+
+    def test_a_missing_end_is_a_remark_and_a_missing_part_an_error(self) -> None:
+        file = encoded(pixels(), "PNG")
+        photo = read(file[:-12])
+        np.testing.assert_array_equal(photo.pixels, pixels())
+        assert photo.remarks == ("the PNG file lacks its end",)
+        with pytest.raises(ImageError, match="truncated"):
+            read(file[:-40])
+
+    def test_whole_chunks_are_read_as_ever(self) -> None:
+        text = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(xmp())
+        file = png(pixels(), iCCP=b"name\0\0" + zlib.compress(DISPLAY_P3), iTXt=text, eXIf=exif()[6:])
+        photo = read(file, keep_profile=True)
+        assert (photo.metadata.profile, photo.metadata.xmp, photo.remarks) == (DISPLAY_P3, xmp(), ())
+        assert photo.metadata.exif is not None
+
+
 class TestTiffDamage:
     @pytest.mark.parametrize("rows", [160, 32])
     @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "YCbCr"])
