@@ -79,10 +79,12 @@ class Batch:
                 raise result
             self._write(task, finish(task, result))
         except ClcError as error:
+            if not self._several and error is result:
+                error.args = (naming(task.source, str(error)),)
             if not self._several or not (error is result or isinstance(error, OutputError)):
                 raise
             self._failed += 1
-            print_error(_naming(task.source, str(error)))
+            print_error(naming(task.source, str(error)))
 
     def _write(self, task: Task, finished: Finished) -> None:
         before = _size(task.source)
@@ -114,8 +116,9 @@ def _size(source: str) -> int:
         return 0
 
 
-def _naming(source: str, message: str) -> str:
-    name = printable(source)
+def naming(source: str, message: str) -> str:
+    """A message that begins with the input that it is about."""
+    name = "standard input" if source == STANDARD else printable(source)
     for beginning in (source, name):
         if message.startswith((f"{beginning}:", f"{beginning} ")):
             return name + message.removeprefix(beginning)

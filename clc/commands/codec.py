@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from clc.commands.batch import Batch, Finished
+from clc.commands.batch import Batch, Finished, naming
 from clc.commands.options import BackboneOption, JobsOption, OverwriteOption, QuietOption, StoreOption, StrictOption
 from clc.commands.standard import STANDARD, StandardInput, read_standard_input
 from clc.commands.tasks import Task, check, plan
-from clc.errors import ClcError, OutputError, ProfileError
+from clc.errors import BitstreamError, ClcError, OutputError, ProfileError
 from clc.images.encode import PictureFormat, encode, format_of, suffix_of
 
 EffortOption = Annotated[
@@ -185,7 +185,11 @@ def info(stream: Annotated[str, typer.Argument(help="A .clc file, an archive, or
         from clc.commands.archive import print_info
 
         return print_info(stream)
-    typer.echo(json.dumps(describe(_read(stream)), indent=2))
+    try:
+        described = describe(_read(stream))
+    except BitstreamError as error:
+        raise BitstreamError(naming(stream, str(error))) from error
+    typer.echo(json.dumps(described, indent=2))
 
 
 def _coded_with(data: bytes) -> str:

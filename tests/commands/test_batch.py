@@ -160,6 +160,13 @@ def test_a_photo_that_is_named_twice_is_said_so(clc: Call) -> None:
     assert_refused(clc("compress", "in/photo-1.png", "./in/photo-1.png", "-O", "out"), "is named twice; name it once")
 
 
+def test_an_error_of_a_single_stream_names_it(clc: Call) -> None:
+    Path("a.clc").write_bytes(b"?")
+    assert clc("decompress", "a.clc")[2] == "clc: a.clc: not a .clc stream: it does not begin with 'CLC'\n"
+    assert clc("info", "a.clc")[2] == "clc: a.clc: not a .clc stream: it does not begin with 'CLC'\n"
+    assert clc("decompress", "b.clc")[2] == "clc: b.clc cannot be read: No such file or directory\n"
+
+
 def test_names_stay_on_their_line(clc: Call) -> None:
     Path("in/photo-1.png").rename("two\nlines.png")
     assert clc("compress", "two\nlines.png", *PLAIN)[1].startswith(r"two\nlines.clc: ")
