@@ -58,7 +58,7 @@ def corners_by_keypoints(
     index.add(photo.descriptors)
     distances, found = index.search(image.descriptors, 2)  # squared
     clear = distances[:, 0] < _RATIO**2 * distances[:, 1]
-    if clear.sum() < _LEAST_MATCHES:
+    if clear.sum() < _LEAST_MATCHES or _mutual(image, photo, clear, found[:, 0]) < _LEAST_MATCHES:
         return None
     pairs = reduction * image.positions[clear], reduction * photo.positions[found[clear, 0]]
     with warnings.catch_warnings():
@@ -78,3 +78,15 @@ def corners_by_keypoints(
     if not (np.abs(steps) <= MAX_DISPLACEMENT).all():
         return None
     return steps.astype(np.int32)
+
+
+def _mutual(image: Keypoints, photo: Keypoints, clear: NDArray[np.bool_], found: NDArray[np.int64]) -> int:
+    """How many clear matches are the best ones seen from the photo, too.
+
+    Of photos that show different things some are clear by chance, and RANSAC takes longest to find nothing in them.
+    """
+    index = faiss.IndexFlatL2(image.descriptors.shape[1])
+    index.add(image.descriptors)
+    matched = np.flatnonzero(clear)
+    back = index.search(photo.descriptors[found[matched]], 1)[1][:, 0]
+    return int((back == matched).sum())
