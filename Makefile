@@ -1,5 +1,5 @@
 # `make demo`: install and run the main job on bundled photos.  `make test`: every test.
-# `make check`: before every commit: all tests that are quick.  `make ci`: what CI runs: all but the slow ones.
+# `make check`: before every commit: all tests that are quick.  `make ci`: all but the slow ones.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
