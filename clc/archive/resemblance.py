@@ -121,9 +121,11 @@ def _descriptions(thumbnails: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32
     from clc.model.tiles import to_tensor
 
     backbone = open_backbone("hog")
+    features = np.empty((len(thumbnails), backbone.channels * sum(level**2 for level in _LEVELS)), dtype=np.float32)
     with torch.inference_mode():
-        rows = [spatial_pyramid_pool(backbone(to_tensor(each[None])), _LEVELS)[0].numpy() for each in thumbnails]
-    features = np.stack(rows)
+        # Rows are copied: small results that stay between large ones that go would keep the memory of these.
+        for row, each in zip(features, thumbnails, strict=True):
+            row[:] = spatial_pyramid_pool(backbone(to_tensor(each[None])), _LEVELS)[0].numpy()
     described: NDArray[np.float32] = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-6)
     return described
 
