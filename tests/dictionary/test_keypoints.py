@@ -23,7 +23,7 @@ def somewhere(seed: int) -> NDArray[np.float64]:
 
 def test_a_moved_camera_is_found() -> None:
     image = described(somewhere(0), seed=1)
-    photo = Keypoints(image.positions + (7.0, -3.0), image.descriptors)
+    photo = Keypoints(image.positions + np.array([7.0, -3.0]), image.descriptors)
     corners = corners_by_keypoints(image, photo, HEIGHT, WIDTH)
     assert corners is not None
     assert np.abs(corners - np.array([7, -3]) * CORNER_STEPS).max() <= 1
