@@ -105,18 +105,34 @@ class TestCompress:
         assert contents() == before
 
     def test_an_output_that_is_another_input_is_refused_even_with_force(self, clc: Call) -> None:
+        Path("a.clc").symlink_to("b.png")
+        before = contents()
+        assert_refused(clc("compress", "a.png", "b.png", "--force", *PLAIN), "the input b.png")
+        assert contents() == before
+
+    def test_an_image_that_is_called_like_a_stream_is_not_replaced(self, clc: Call) -> None:
         Path("b.png").rename("a.clc")
         before = contents()
-        assert_refused(clc("compress", "a.png", "a.clc", "-O", ".", "--force", *PLAIN), "the input a.clc")
-        assert contents() == before
+        assert clc("compress", "a.png", "a.clc", "-O", ".", "--force", *PLAIN)[0] == 0
+        after = contents()
+        assert {name: after[name] for name in before} == before
+        assert set(after) - set(before) == {"a.png.clc", "a.clc.clc"}
 
     def test_a_name_given_twice_is_refused(self, clc: Call) -> None:
         assert_refused(clc("compress", "a.png", "a.png", *PLAIN), "a.png is named twice")
 
-    def test_names_that_differ_in_the_suffix_alone_are_refused(self, clc: Call) -> None:
-        Path("b.png").rename("a.tif")
-        assert_refused(clc("compress", "a.png", "a.tif", *PLAIN), "a.png and a.tif would both go to a.clc")
-        assert set(contents()) == {"a.png", "a.tif"}
+    @pytest.mark.parametrize("link", ["hard", "symbolic"])
+    def test_a_file_of_two_names_that_differ_in_the_suffix_alone_is_refused(self, clc: Call, link: str) -> None:
+        Path("a.tif").hardlink_to("a.png") if link == "hard" else Path("a.tif").symlink_to("a.png")
+        assert_refused(clc("compress", "a.png", "a.tif", *PLAIN), "a.png and a.tif are one file; name it once")
+        assert set(contents()) == {"a.png", "a.tif", "b.png"}
+
+    @pytest.mark.parametrize("order", [("a.png", "a.tif"), ("a.tif", "a.png")])
+    def test_names_that_differ_in_the_suffix_alone_are_kept(self, clc: Call, order: tuple[str, str]) -> None:
+        shutil.copy("b.png", "a.tif")
+        code, out, err = clc("compress", *order, "b.png", *PLAIN)
+        assert (code, len(err.splitlines())) == (0, 1)
+        assert [line.split(":")[0] for line in out.splitlines()[:-1]] == [f"{name}.clc" for name in order] + ["b.clc"]
 
     def test_one_name_in_two_folders_is_refused_for_one_folder(self, clc: Call) -> None:
         Path("other").mkdir()
