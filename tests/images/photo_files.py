@@ -144,6 +144,16 @@ def exif_with_position_at(directory: int) -> bytes:
 POSITION = struct.pack("<HHHII", 1, 2, 5, 3, 118) + bytes(4) + struct.pack("<6I", 52, 1, 31, 1, 1250, 100)
 
 
+def jpeg_xmp(xmp: bytes | None) -> list[tuple[int, bytes]]:
+    """The segment of it, if there is any."""
+    return [] if xmp is None else [(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)]
+
+
+def exif_as_text(digits: str, length: int) -> bytes:
+    """The content of a PNG file's zTXt chunk with EXIF in hexadecimal digits, as ImageMagick wrote it."""
+    return b"Raw profile type exif\0\0" + zlib.compress(f"\nexif\n{length:8}\n{digits}\n".encode())
+
+
 def xmp(inside: str = "", attributes: str = "") -> bytes:
     """XMP with these attributes and elements."""
     return (

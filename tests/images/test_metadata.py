@@ -16,10 +16,12 @@ from tests.images.photo_files import (
     box,
     encoded,
     exif,
+    exif_as_text,
     exif_with_position_at,
     exif_with_thumbnail,
     gif_with,
     jpeg_with,
+    jpeg_xmp,
     png,
     read,
     smooth,
@@ -62,6 +64,33 @@ class TestMetadata:
         photo = read(encoded(smooth(), "JPEG", xmp=main))
         assert photo.metadata.xmp == main
         assert photo.remarks == ("the further part of its XMP is left out",)
+
+    @pytest.mark.parametrize("main", [None, xmp()], ids=["without main part", "of no main part"])
+    def test_extended_xmp_that_nothing_refers_to_is_said(self, main: bytes | None) -> None:
+        file = jpeg_with((0xE1, b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 40 + xmp()), *jpeg_xmp(main))
+        photo = read(file)
+        assert (photo.metadata.xmp, photo.remarks) == (main, ("the further part of its XMP is left out",))
+        assert read(file, strip=True).remarks == ()
+
+    def test_several_xmp_of_a_jpeg_file_are_said_unless_they_are_equal(self) -> None:
+        other = xmp(attributes=' xmp:Label="red"')
+        photo = read(jpeg_with(*jpeg_xmp(xmp()), *jpeg_xmp(other)))
+        assert (photo.metadata.xmp, photo.remarks) == (other, ("only one of its several XMP is used",))
+        assert read(jpeg_with(*jpeg_xmp(xmp()), *jpeg_xmp(xmp()))).remarks == ()
+
+    def test_exif_in_the_text_of_a_png_file_is_carried_byte_for_byte(self) -> None:
+        profile = b"Exif\0\0" + exif(orientation=6)[6:]
+        photo = read(png(smooth(), zTXt=exif_as_text(profile.hex("\n", 36), len(profile))))
+        assert photo.pixels.shape == (128, 96, 3)
+        assert photo.metadata == read(png(smooth(), eXIf=exif(orientation=6)[6:])).metadata
+        assert photo.remarks == ()
+
+    @pytest.mark.parametrize("digits", ["", exif().hex()[:60], exif().hex()[:61], "zz" + exif().hex()[2:], "00" * 40])
+    def test_damaged_exif_in_the_text_of_a_png_file_is_one_remark(self, digits: str) -> None:
+        for length in (len(digits) // 2, len(exif())):
+            photo = read(png(smooth(), zTXt=exif_as_text(digits, length)))
+            assert (photo.metadata.exif, photo.remarks) == (None, ("its EXIF is damaged and left out",))
+            np.testing.assert_array_equal(photo.pixels, smooth())
 
     def test_a_thumbnail_is_not_carried(self) -> None:
         photo = read(encoded(smooth(), "JPEG", exif=exif_with_thumbnail(b"THUMBNAIL" * 500)))
@@ -140,9 +169,11 @@ class TestMetadata:
         assert photo.metadata.xmp is None
         assert photo.remarks == ("its XMP is left out: the position in it cannot be told apart",)
 
-    @pytest.mark.parametrize("cut", [9, 20, 60])
-    def test_damaged_exif_is_one_remark(self, cut: int) -> None:
-        photo = read(png(smooth(), eXIf=exif(gps=True)[6:][:cut]))
+    @pytest.mark.parametrize(
+        "damaged", [*(exif(gps=True)[6:][:cut] for cut in (5, 9, 20, 60)), bytes(40), b"II+\0" + exif()[10:]]
+    )
+    def test_damaged_exif_is_one_remark(self, damaged: bytes) -> None:
+        photo = read(png(smooth(), eXIf=damaged))
         assert photo.metadata.exif is None
         assert photo.remarks == ("its EXIF is damaged and left out",)
 
