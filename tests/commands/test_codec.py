@@ -337,6 +337,28 @@ class TestStandardStreams:
         assert (decoded.returncode, decoded.stderr) == (0, b"/dev/stdout: 80x64\n")
         assert Image.open(io.BytesIO(decoded.stdout)).format == "PNG"
 
+    @pytest.mark.medium
+    @pytest.mark.parametrize("command", ["compress", "decompress"])
+    def test_standard_output_under_its_other_name_may_be_a_file(self, stream: str, command: str) -> None:
+        """Which the shell opens as here for `>>`."""
+        arguments = ["b.png", "/dev/stdout", *map(str, PLAIN)] if command == "compress" else [stream, "/dev/stdout"]
+        Path("kept").write_bytes(b"before")
+        os.utime(arguments[0], ns=(0, 10**18))
+        with Path("kept").open("ab") as file:
+            process = [sys.executable, "-m", "clc", command, *arguments]
+            done = subprocess.run(process, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+        assert (done.returncode, done.stderr[:13]) == (0, "/dev/stdout: ")
+        before, made = Path("kept").read_bytes()[:6], Path("kept").read_bytes()[6:]
+        assert before == b"before"
+        assert made == Path(stream).read_bytes() if command == "compress" else made.startswith(b"\x89PNG")
+        assert Path("kept").stat().st_mtime_ns > 10**18
+
+    def test_an_output_that_is_open_and_read_from_is_refused(self, clc: Call) -> None:
+        before = contents()
+        with Path("a.png").open("ab") as file:
+            assert_refused(clc("compress", "a.png", f"/dev/fd/{file.fileno()}", *PLAIN), "would be lost")
+        assert contents() == before
+
     def test_standard_input_goes_to_a_file(self, clc: Call, given: None) -> None:
         assert clc("decompress", "-", "x.jpg") == (0, "x.jpg: 80x64\n", "")
         assert Image.open("x.jpg").format == "JPEG"
