@@ -21,7 +21,7 @@ _SOURCE_KINDS = ("bundled", "folder:", "parquet:", "dataset:")
 class InputPhoto:
     """A photo that is to be packed, under a name. path: its file; data: what is in it, where there is no file.
 
-    modified: nanoseconds since 1970; mode: permission bits.
+    modified: nanoseconds since 1970; mode: permission bits. missing: why there is neither file nor data.
     """
 
     name: str
@@ -29,9 +29,12 @@ class InputPhoto:
     data: bytes | None = None
     modified: int = 0
     mode: int = 0
+    missing: str | None = None
 
     def read(self) -> bytes:
         """The file. Raises ImageError if it cannot be read."""
+        if self.missing is not None:
+            raise ImageError(f"{printable(self.name)}: {self.missing}")
         if self.data is not None:
             return self.data
         assert self.path is not None, "a photo is in a file or in memory"
@@ -96,7 +99,7 @@ def find_inputs(arguments: Sequence[str], listed: Iterable[str] = ()) -> Inputs:
 
 
 def _held(photo: EncodedPhoto) -> InputPhoto:
-    return InputPhoto(photo.image_id, data=photo.data)
+    return InputPhoto(photo.image_id, data=photo.data, missing=photo.missing)
 
 
 def _is_source(argument: str) -> bool:

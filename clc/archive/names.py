@@ -46,11 +46,14 @@ def file_names(names: Sequence[str], suffix: str | None) -> dict[str, str]:
 
     >>> file_names(["a.jpg", "b.jpg", "b.png", "B.PNG"], ".png")
     {'a.jpg': 'a.png', 'b.jpg': 'b.jpg.png', 'b.png': 'b.png.png', 'B.PNG': 'B.PNG (2).png'}
+    >>> file_names(["c", "c.jpg"], ".png")
+    {'c': 'c.png', 'c.jpg': 'c.jpg.png'}
     """
     short = {name: name if suffix is None else _with_suffix(name, suffix) for name in names}
     claims = Counter(map(_folded, short.values()))
-    claims.update({_folded(folder) for name in names for folder in _folders(name)})
-    taken = set(claims)
+    folders = {_folded(folder) for name in names for folder in _folders(name)}
+    claims.update(folders)
+    taken = folders | {claim for claim, count in claims.items() if count == 1}
     chosen: dict[str, str] = {}
     for name in names:
         target, number = short[name], 1

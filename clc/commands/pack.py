@@ -18,7 +18,7 @@ from clc.commands.progress import progress
 from clc.commands.standard import STANDARD, announce, read_standard_input
 from clc.errors import OutputError, ProfileError
 from clc.runtime.exit import print_error
-from clc.runtime.files import is_special
+from clc.runtime.files import is_special, open_special
 
 if TYPE_CHECKING:
     from clc.archive.coding import StoreCoder
@@ -237,7 +237,7 @@ def _interruptible(advice: str = _GOES_ON) -> Iterator[None]:
 @contextmanager
 def _opened(output: str) -> Iterator:
     if output != STANDARD:
-        with open(os.open(output, os.O_WRONLY), "wb") as file:
+        with open(open_special(Path(output)), "wb") as file:
             yield file
         return
     if sys.stdout is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from clc.errors import OutputError, SourceError
-from clc.runtime.files import FileKey, file_key, write_atomically
+from clc.runtime.files import FileKey, file_key, is_special, write_atomically
 from clc.runtime.remarks import printable, remark
 
 STANDARD = "-"
@@ -42,7 +42,7 @@ def write_output(name: str, data: bytes, *, overwrite: bool, like: str | None = 
     """
     if name != STANDARD:
         write_atomically(Path(name), data, overwrite=overwrite)
-        return None if like in (None, STANDARD) else _keep_time(str(like), name)
+        return None if like in (None, STANDARD) or is_special(Path(name)) else _keep_time(str(like), name)
     binary = getattr(sys.stdout, "buffer", None)
     if binary is None:
         raise OutputError("standard output is closed; name a file")

@@ -4,10 +4,12 @@ One rule above all: nothing that the user has is lost, unless `--force` says so,
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clc.archive.names import file_names
 from clc.commands.standard import STANDARD, output_key, source_key
 from clc.errors import OutputError, SourceError
 from clc.runtime.files import FileKey, check_output, is_special, make_folder
@@ -16,10 +18,23 @@ from clc.runtime.remarks import printable, remark
 
 @dataclass(frozen=True)
 class Task:
-    """An input and the output that it goes to, each a file or `-`. Text, not paths: `./-` is a file."""
+    """An input and the output that it goes to, each a file or `-`. Text, not paths: `./-` is a file.
+
+    keeps_suffix: whether the output is called by the input's whole name, as another would have the same.
+    """
 
     source: str
     output: str
+    keeps_suffix: bool = False
+
+
+@dataclass(frozen=True)
+class _Place:
+    """An input, the folder that its output lies in, and its name there, maybe with further folders."""
+
+    source: str
+    folder: Path
+    name: str
 
 
 def plan(
@@ -33,6 +48,7 @@ def plan(
     """Tasks from what was typed: `INPUT OUTPUT`, or inputs alone, whose outputs lie beside them or in a folder.
 
     An input that is a folder stands for what is in it; in the folder of the outputs, theirs lie in the same folders.
+    Outputs are named as the files of an archive are (`file_names`), whatever the order of the inputs.
     suffix: what the names of outputs end in that are not given.
     names_output: whether the second of two arguments is the output, by its name; not asked where that is plain.
     inside: the inputs in a folder, as paths below it.
@@ -48,33 +64,48 @@ def plan(
         return [Task(STANDARD, STANDARD)]
     if STANDARD in arguments:
         raise OutputError("standard input has no name to make an output's from; give it alone, or with its output")
-    tasks: list[Task] = []
+    places: list[_Place] = []
     empty: list[str] = []
     for argument in arguments:
-        place = Path(argument)
-        if not place.is_dir():
-            tasks.append(Task(argument, str(_derived(place, folder or place.parent, suffix))))
+        path = Path(argument)
+        if not path.is_dir():
+            places.append(_Place(argument, folder or path.parent, path.name))
             continue
-        names = list(inside(place))
+        names = [Path(name) for name in inside(path)]
         if not names:
             empty.append(argument)
         for name in names:
-            output = _derived(Path(name), (folder or place) / Path(name).parent, suffix)
-            tasks.append(Task(str(place / name), str(output)))
-    if not tasks:
+            source = path / name
+            places.append(_Place(str(source), folder or source.parent, str(name) if folder else name.name))
+    if not places:
         raise SourceError(f"{', '.join(arguments)}: there is nothing in it for this command; name files or folders")
     for argument in empty:
         remark(printable(argument), "there is nothing in it for this command")
+    return _named(places, suffix)
+
+
+def _named(places: Sequence[_Place], suffix: str) -> list[Task]:
+    names: dict[str, set[str]] = defaultdict(set)  # in each folder, which may have several names itself
+    for place in places:
+        names[os.path.realpath(place.folder)].add(place.name)
+    chosen = {folder: file_names(sorted(inside), suffix) for folder, inside in names.items()}
+    tasks = []
+    for place in places:
+        output = place.folder / chosen[os.path.realpath(place.folder)][place.name]
+        usual = Path(place.name).stem + suffix
+        tasks.append(Task(place.source, str(output), keeps_suffix=output.name != usual))
     return tasks
 
 
 def check(tasks: Sequence[Task], *, folder: Path | None, overwrite: bool) -> None:
     """Refuse all tasks if one output must not be written; make the folders for them if none is refused by its name.
 
+    Says which outputs have unusual names.
     Raises OutputError if an output is also an input, or that of two inputs, and for what `check_output` refuses.
     """
     sources = {source_key(task.source): task.source for task in tasks}
     outputs: dict[FileKey, Task] = {}
+    renamed: dict[tuple[FileKey | None, Path], Task] = {}
     for task in tasks:
         key = output_key(task.output)
         if key is None:
@@ -89,19 +120,21 @@ def check(tasks: Sequence[Task], *, folder: Path | None, overwrite: bool) -> Non
                 f"{first.source} and {task.source} would both go to {task.output}; take one after the other, to "
                 "outputs that you name"
             )
+        first = renamed.setdefault((source_key(task.source), Path(task.output).parent), task)
+        if first.keeps_suffix and task.keeps_suffix and first is not task:
+            raise OutputError(f"{first.source} and {task.source} are one file; name it once")
     if folder is not None:
         for parent in {Path(task.output).parent for task in tasks}:
             make_folder(parent)
     for task in tasks:
         if task.output != STANDARD:
             check_output(Path(task.output), overwrite=overwrite)
+    for task in tasks:
+        if task.keeps_suffix:
+            remark(printable(task.source), "its output keeps its whole name, as another would have the same")
 
 
 def _is_output(name: str, names_output: Callable[[str], bool]) -> bool:
     if os.path.isdir(name):
         raise OutputError(f"{name}: cannot be written: it is a folder; to write into it, use -O {name}")
     return name == STANDARD or is_special(Path(name)) or names_output(name)
-
-
-def _derived(source: Path, folder: Path, suffix: str) -> Path:
-    return folder / f"{source.stem}{suffix}"

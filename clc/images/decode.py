@@ -24,7 +24,7 @@ from clc.images.gif import gif_blocks
 from clc.images.isobmff import is_avif, is_heif, picture_properties
 from clc.images.jpeg_damage import DamagedJpegError, is_jpeg, without_damage
 from clc.images.losses import LIES_BEHIND, comment_losses, picture_losses, sample_bits
-from clc.images.metadata import Carry, Metadata, carried
+from clc.images.metadata import Carry, Metadata, carried, read_exif
 from clc.images.pixel_limit import without_pixel_limit
 from clc.images.png_damage import without_damaged_chunks
 from clc.images.tiff_damage import tiff_damage
@@ -181,6 +181,7 @@ def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, d
     properties = picture_properties(data)
     if image.format == "GIF" and (described := gif_blocks(data).xmp) is not None:
         image.info.setdefault("xmp", described)
+    read_exif(image)
     remarks = [] if damage is None else [damage]
     remarks += picture_losses(image, data, properties)
     upright = ImageOps.exif_transpose(image)

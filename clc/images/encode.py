@@ -43,7 +43,7 @@ def suffix_of(format: PictureFormat) -> str:
 
 
 def format_of(path: Path) -> PictureFormat:
-    """The format that a file's name asks for; PNG for a FIFO or a device, whose name asks for nothing.
+    """The format that a file's name asks for; PNG for a FIFO, a device or a descriptor, whose name asks for nothing.
 
     Raises OutputError, with the suffixes that are known, for another name.
 

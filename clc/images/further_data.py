@@ -12,7 +12,16 @@ from PIL import Image
 from clc.images.gif import gif_blocks
 from clc.images.isobmff import further_boxes
 from clc.images.jpeg_damage import segments
-from clc.images.metadata import NESTED, TIFF_EXIF, TIFF_PRIMARIES, TIFF_WHITE, TIFF_XMP
+from clc.images.metadata import (
+    FURTHER_XMP,
+    NESTED,
+    TIFF_EXIF,
+    TIFF_PRIMARIES,
+    TIFF_WHITE,
+    TIFF_XMP,
+    refers_to_further_xmp,
+    xmp_of,
+)
 
 _CREDENTIALS = "its content credentials (C2PA) are left out"
 
@@ -27,6 +36,8 @@ _JPEG_SEGMENTS = (
 )
 _FIRST_APPLICATION, _LAST_APPLICATION, _END_OF_IMAGE = 0xE0, 0xEF, 0xD9
 _JUMBF = 11, b"JP"
+_APP1 = 0xE1
+_XMP, _XMP_EXTENSION = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"  # XMP, part 3, 1.1.3
 
 _PNG_CHUNKS = frozenset(
     [
@@ -59,6 +70,7 @@ def further_data(image: Image.Image, data: bytes, *, behind: bool = True) -> Ite
     data: the file. behind: look behind the picture; False if it is known what lies there.
     """
     if image.format in ("JPEG", "MPO"):
+        yield from _xmp_of_jpeg(data, xmp_of(image) or b"")
         yield from _of_jpeg(data, behind=behind and image.format == "JPEG")
     elif image.format == "PNG":
         chunks, end = _png_chunks(data)
@@ -92,6 +104,15 @@ def _of_jpeg(data: bytes, *, behind: bool) -> Iterator[str]:
         yield f"its further segments ({', '.join(others)}) are left out"
     if behind and last == _END_OF_IMAGE:
         yield from _behind(data, end + 2)
+
+
+def _xmp_of_jpeg(data: bytes, used: bytes) -> Iterator[str]:
+    """used: the XMP that Pillow found. Of its further part, `carried` says what it refers to."""
+    found = [content for marker, content, _ in segments(data) if marker == _APP1]
+    if len({content for content in found if content.startswith(_XMP)}) > 1:
+        yield "only one of its several XMP is used"
+    if not refers_to_further_xmp(used) and any(content.startswith(_XMP_EXTENSION) for content in found):
+        yield FURTHER_XMP
 
 
 def _of_tiff(tags: frozenset[int]) -> Iterator[str]:

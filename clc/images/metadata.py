@@ -1,6 +1,8 @@
 """What a photo's file says beside its pixels, as far as a stream carries it: EXIF, XMP and a colour profile."""
 
 import re
+import struct
+from contextlib import suppress
 from dataclasses import dataclass
 
 from PIL import Image
@@ -24,8 +26,12 @@ _GPS_ATTRIBUTE = re.compile(rb"\s" + _POSITION + rb"""\s*=\s*("[^"]*"|'[^']*')""
 _GPS_ELEMENT = re.compile(rb"<(" + _POSITION + rb")(?=[\s/>])[^>]*?(/>|>.*?</\1\s*>)", re.IGNORECASE | re.DOTALL)
 _GPS_TRACE = re.compile(rb"gps|latitude|longitude", re.IGNORECASE)
 _ORIENTATION = re.compile(rb"""(tiff:Orientation\s*=\s*["']|<tiff:Orientation>\s*)\d""")
+EXIF_AS_TEXT = "Raw profile type exif"
+"""The text chunk of a PNG file in which programs put EXIF before there was a chunk for it."""
 GAIN_MAP_NAMES = (b"hdr-gain-map", b"hdrgainmap", b"HDRGainMap")
 """What XMP that describes a gain map contains."""
+
+FURTHER_XMP = "the further part of its XMP is left out"
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,8 @@ def carried(
     if xmp is not None and any(name in xmp for name in GAIN_MAP_NAMES):
         xmp = None
         remarks.append("its XMP is left out: it describes a gain map")
-    if xmp is not None and b"HasExtendedXMP" in xmp:
-        remarks.append("the further part of its XMP is left out")
+    if xmp is not None and refers_to_further_xmp(xmp):
+        remarks.append(FURTHER_XMP)
     if xmp is not None:
         xmp = _ORIENTATION.sub(rb"\g<1>1", xmp)
     if xmp is not None and carry.strip_gps:
@@ -99,13 +105,25 @@ def carried(
     return Metadata(exif or None, xmp or None, profile), remarks
 
 
+def read_exif(image: Image.Image) -> None:
+    """Let Pillow read the EXIF of an opened file, also of a PNG file's text; it refuses no picture for it later on.
+
+    What is damaged stays where it is, for `carried` to find.
+    """
+    if image.format == "PNG":
+        image.load()  # its text may lie behind the picture
+        if isinstance(text := image.info.get(EXIF_AS_TEXT), str):
+            image.info.setdefault("exif", _exif_of_text(text))
+    if "exif" in image.info:
+        with suppress(SyntaxError, ValueError, struct.error):  # Pillow raises for it only once
+            image.getexif()
+
+
 def exif_of(image: Image.Image) -> bytes | None:
     """The EXIF of an opened file, a TIFF structure; None without any."""
     if image.format == "TIFF":
         return _exif_of_tiff(image)
     exif = image.info.get("exif")
-    if exif is None and "Raw profile type exif" in image.info:
-        exif = image.getexif().tobytes()
     return bytes(exif).removeprefix(b"Exif\0\0") or None if isinstance(exif, bytes) else None
 
 
@@ -117,6 +135,21 @@ def xmp_of(image: Image.Image) -> bytes | None:
     if isinstance(xmp, str):
         xmp = xmp.encode()
     return bytes(xmp).rstrip(b"\0") or None if isinstance(xmp, bytes) else None
+
+
+def refers_to_further_xmp(xmp: bytes) -> bool:
+    """Whether the rest of it is in further segments of a JPEG file."""
+    return b"HasExtendedXMP" in xmp
+
+
+def _exif_of_text(text: str) -> bytes:
+    """From its kind, its length and its bytes in hexadecimal digits; damaged text as it is, which is no EXIF."""
+    try:
+        _, length, digits = text.split(maxsplit=2)
+        exif = bytes.fromhex(digits)
+        return exif if len(exif) == int(length) else text.encode()
+    except ValueError:
+        return text.encode()
 
 
 def _exif_of_tiff(image: Image.Image) -> bytes | None:

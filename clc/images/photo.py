@@ -18,7 +18,10 @@ from clc.runtime.remarks import leave_out
 
 @dataclass(frozen=True)
 class EncodedPhoto:
-    """One photo as its source stores it; `data` is the encoded file, byte for byte."""
+    """One photo as its source stores it; `data` is the encoded file, byte for byte.
+
+    missing: why there is none, where its source has nothing but its name.
+    """
 
     image_id: str
     data: bytes
@@ -26,6 +29,13 @@ class EncodedPhoto:
     licence: str
     split: str | None = None
     scene: str | None = None
+    missing: str | None = None
+
+    def read(self) -> bytes:
+        """The encoded file. Raises ImageError if it is missing."""
+        if self.missing is not None:
+            raise ImageError(f"{self.image_id}: {self.missing}")
+        return self.data
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +92,7 @@ def read_photos(
     """
     for photo in _with_distinct_ids(source, start, stop):
         try:
-            pixels = decode(photo.data, name=photo.image_id)
+            pixels = decode(photo.read(), name=photo.image_id)
         except ImageError as error:
             skipped.append(SkippedPhoto(photo.image_id, str(error)))
             leave_out(photo.image_id, _without_name(str(error), photo.image_id), source.spec)

@@ -1,6 +1,8 @@
 """Output files that appear whole or not at all, and that replace no file unless asked to."""
 
+import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -14,12 +16,16 @@ from clc.errors import OutputError
 FileKey = tuple[int, int] | str
 """What two names of one file have in common: device and inode, or the full path of a file that is not there."""
 
+_STANDARD_STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
+
 
 def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
     """Make `path` hold `data`; if that fails, it holds what it held before, and nothing is left beside it.
 
     A file that is there is replaced only with `overwrite`, and keeps its permissions. A symbolic link stays: the file
-    that it leads to is meant. A FIFO or a character device is opened and written into, whether `overwrite` or not.
+    that it leads to is meant. A FIFO or a character device is opened and written into, whether `overwrite` or not; what
+    is open already (`descriptor_of`) is written into from where it stands, also a file.
     Raises OutputError for what `check_output` refuses, and if the file cannot be written.
     """
     with open_atomically(path, overwrite=overwrite) as file:
@@ -30,11 +36,11 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
 def open_atomically(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     """Open a file to write, which goes to `path` as `write_atomically` does if the block ends without an exception.
 
-    Until then it is beside `path`, or among the temporary files if `path` is a FIFO or a device. The block should raise
-    OSError for faults of this file alone: it leaves as OutputError.
+    Until then it is beside `path`, or among the temporary files if `path` is a FIFO, a device or a descriptor. The
+    block should raise OSError for faults of this file alone: it leaves as OutputError.
     """
     there = _look_up(path, overwrite)
-    regular = there is None or stat.S_ISREG(there.st_mode)
+    regular = there is None or (stat.S_ISREG(there.st_mode) and descriptor_of(path) is None)
     final = path if there is None or not regular else path.resolve()
     try:
         with _unfinished(final.parent if regular else None) as unfinished:
@@ -63,7 +69,7 @@ def put_in_place(finished: Path, path: Path, *, overwrite: bool) -> None:
         if there is None:
             _create(finished, path, overwrite)
             finished.unlink(missing_ok=True)
-        elif stat.S_ISREG(there.st_mode):
+        elif stat.S_ISREG(there.st_mode) and descriptor_of(path) is None:
             finished.chmod(stat.S_IMODE(there.st_mode))
             os.replace(finished, path.resolve())
         else:
@@ -99,8 +105,33 @@ def file_key(file: Path | int) -> FileKey | None:
     return (there.st_dev, there.st_ino) if lasting else None
 
 
+def descriptor_of(path: Path) -> int | None:
+    """The descriptor that a path names, as /dev/stdout and /dev/fd/3 do; None for any other.
+
+    To open such a file again would be to write from its start, over what the user's shell said to keep.
+
+    >>> descriptor_of(Path("/dev/stdout"))
+    1
+    """
+    name = os.path.abspath(path)
+    found = _DESCRIPTOR.fullmatch(name)
+    return _STANDARD_STREAMS.get(name) if found is None else int(found[1])
+
+
+def open_special(path: Path) -> int:
+    """A new descriptor to write into what `is_special`. Raises OSError if that cannot be."""
+    descriptor = descriptor_of(path)
+    if descriptor is not None:
+        return os.dup(descriptor)
+    return os.open(path, os.O_WRONLY)  # nothing is created, should it have gone meanwhile
+
+
 def is_special(path: Path) -> bool:
-    """Whether something is there that is neither file nor folder: a FIFO, a device, a socket."""
+    """Whether what is there is written into, never replaced: a FIFO, a device, a socket, and whatever is open
+    already (`descriptor_of`).
+    """
+    if descriptor_of(path) is not None:
+        return True
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -124,6 +155,9 @@ def write_page(path: Path, page: str, *, overwrite: bool = True) -> None:
 
 def _look_up(path: Path, overwrite: bool) -> os.stat_result | None:
     """What is there to be replaced or written into; OutputError if it may not be."""
+    descriptor = descriptor_of(path)
+    if descriptor is not None:
+        return _look_up_open(path, descriptor)
     try:
         there = os.stat(path)
     except FileNotFoundError as missing:
@@ -144,6 +178,17 @@ def _look_up(path: Path, overwrite: bool) -> os.stat_result | None:
         # The mode, too: root may write to everything.
         if not there.st_mode & 0o222 or not os.access(path, os.W_OK):
             raise _cannot_be_written(path, "it is read-only; make it writable")
+    return there
+
+
+def _look_up_open(path: Path, descriptor: int) -> os.stat_result:
+    try:
+        there = os.fstat(descriptor)
+        mode = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+    except OSError as error:
+        raise _cannot_be_written(path, "it is not open") from error
+    if mode == os.O_RDONLY:
+        raise _cannot_be_written(path, "it is open to be read")
     return there
 
 
@@ -168,8 +213,7 @@ def _linked(unfinished: Path, path: Path) -> bool:
 
 
 def _write_into(path: Path, finished: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY)  # nothing is created, should it have gone meanwhile
-    with os.fdopen(descriptor, "wb") as special, finished.open("rb") as file:
+    with os.fdopen(open_special(path), "wb") as special, finished.open("rb") as file:
         shutil.copyfileobj(file, special)
 
 

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from clc.archive.inputs import find_inputs
@@ -94,6 +96,13 @@ def test_a_loop_of_links_ends() -> None:
 def test_a_source_comes_by_its_specification() -> None:
     inputs = find_inputs(["bundled?split=test"])
     assert ([photo.name for photo in inputs], inputs.count) == (["chelsea", "motorcycle_right"], None)
+
+
+def test_a_photo_of_a_source_that_has_only_its_path_says_so() -> None:
+    pq.write_table(pa.table({"image": [{"bytes": None, "path": "far.png"}]}), "pack.parquet")
+    [photo] = find_inputs(["parquet:pack.parquet"])
+    with pytest.raises(ImageError, match=r"far\.png: only its path is in the file"):
+        photo.read()
 
 
 def test_what_is_not_there_is_refused() -> None:

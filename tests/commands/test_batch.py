@@ -63,6 +63,18 @@ def test_beside_their_photos_streams_lie_without_an_output_folder(clc: Call) -> 
     assert len(streams("in")) == 5
 
 
+def test_photos_that_differ_in_the_suffix_alone_go_to_streams_and_back(clc: Call) -> None:
+    shutil.copy("in/photo-1.png", "in/photo-2.tif")
+    code, _, err = clc("compress", "in", "-O", "out", *PLAIN)
+    assert code == 0
+    kept = "its output keeps its whole name, as another would have the same: 2 files (in/photo-2.png, in/photo-2.tif)"
+    assert err == f"clc: {kept}\n"
+    assert {"photo-1.clc", "photo-2.png.clc", "photo-2.tif.clc"} < streams("out").keys()
+    assert clc("decompress", "out", "-O", "back")[::2] == (0, "")
+    back = {name: Image.open(f"back/{name}.png").width for name in ("photo-2.png", "photo-2.tif")}
+    assert back == {"photo-2.png": 80, "photo-2.tif": 80}
+
+
 def test_what_is_left_out_of_a_folder_is_counted_by_reason(clc: Call) -> None:
     for name in ("a.txt", "b.txt", "raw.nef"):
         Path("in", name).write_text("?")

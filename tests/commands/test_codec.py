@@ -105,18 +105,34 @@ class TestCompress:
         assert contents() == before
 
     def test_an_output_that_is_another_input_is_refused_even_with_force(self, clc: Call) -> None:
+        Path("a.clc").symlink_to("b.png")
+        before = contents()
+        assert_refused(clc("compress", "a.png", "b.png", "--force", *PLAIN), "the input b.png")
+        assert contents() == before
+
+    def test_an_image_that_is_called_like_a_stream_is_not_replaced(self, clc: Call) -> None:
         Path("b.png").rename("a.clc")
         before = contents()
-        assert_refused(clc("compress", "a.png", "a.clc", "-O", ".", "--force", *PLAIN), "the input a.clc")
-        assert contents() == before
+        assert clc("compress", "a.png", "a.clc", "-O", ".", "--force", *PLAIN)[0] == 0
+        after = contents()
+        assert {name: after[name] for name in before} == before
+        assert set(after) - set(before) == {"a.png.clc", "a.clc.clc"}
 
     def test_a_name_given_twice_is_refused(self, clc: Call) -> None:
         assert_refused(clc("compress", "a.png", "a.png", *PLAIN), "a.png is named twice")
 
-    def test_names_that_differ_in_the_suffix_alone_are_refused(self, clc: Call) -> None:
-        Path("b.png").rename("a.tif")
-        assert_refused(clc("compress", "a.png", "a.tif", *PLAIN), "a.png and a.tif would both go to a.clc")
-        assert set(contents()) == {"a.png", "a.tif"}
+    @pytest.mark.parametrize("link", ["hard", "symbolic"])
+    def test_a_file_of_two_names_that_differ_in_the_suffix_alone_is_refused(self, clc: Call, link: str) -> None:
+        Path("a.tif").hardlink_to("a.png") if link == "hard" else Path("a.tif").symlink_to("a.png")
+        assert_refused(clc("compress", "a.png", "a.tif", *PLAIN), "a.png and a.tif are one file; name it once")
+        assert set(contents()) == {"a.png", "a.tif", "b.png"}
+
+    @pytest.mark.parametrize("order", [("a.png", "a.tif"), ("a.tif", "a.png")])
+    def test_names_that_differ_in_the_suffix_alone_are_kept(self, clc: Call, order: tuple[str, str]) -> None:
+        shutil.copy("b.png", "a.tif")
+        code, out, err = clc("compress", *order, "b.png", *PLAIN)
+        assert (code, len(err.splitlines())) == (0, 1)
+        assert [line.split(":")[0] for line in out.splitlines()[:-1]] == [f"{name}.clc" for name in order] + ["b.clc"]
 
     def test_one_name_in_two_folders_is_refused_for_one_folder(self, clc: Call) -> None:
         Path("other").mkdir()
@@ -320,6 +336,28 @@ class TestStandardStreams:
         decoded = in_a_process("decompress", stream, "/dev/stdout")
         assert (decoded.returncode, decoded.stderr) == (0, b"/dev/stdout: 80x64\n")
         assert Image.open(io.BytesIO(decoded.stdout)).format == "PNG"
+
+    @pytest.mark.medium
+    @pytest.mark.parametrize("command", ["compress", "decompress"])
+    def test_standard_output_under_its_other_name_may_be_a_file(self, stream: str, command: str) -> None:
+        """Which the shell opens as here for `>>`."""
+        arguments = ["b.png", "/dev/stdout", *map(str, PLAIN)] if command == "compress" else [stream, "/dev/stdout"]
+        Path("kept").write_bytes(b"before")
+        os.utime(arguments[0], ns=(0, 10**18))
+        with Path("kept").open("ab") as file:
+            process = [sys.executable, "-m", "clc", command, *arguments]
+            done = subprocess.run(process, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+        assert (done.returncode, done.stderr[:13]) == (0, "/dev/stdout: ")
+        before, made = Path("kept").read_bytes()[:6], Path("kept").read_bytes()[6:]
+        assert before == b"before"
+        assert made == Path(stream).read_bytes() if command == "compress" else made.startswith(b"\x89PNG")
+        assert Path("kept").stat().st_mtime_ns > 10**18
+
+    def test_an_output_that_is_open_and_read_from_is_refused(self, clc: Call) -> None:
+        before = contents()
+        with Path("a.png").open("ab") as file:
+            assert_refused(clc("compress", "a.png", f"/dev/fd/{file.fileno()}", *PLAIN), "would be lost")
+        assert contents() == before
 
     def test_standard_input_goes_to_a_file(self, clc: Call, given: None) -> None:
         assert clc("decompress", "-", "x.jpg") == (0, "x.jpg: 80x64\n", "")

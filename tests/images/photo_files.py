@@ -1,4 +1,4 @@
-"""Image files with everything that photos have beside their pixels, made by hand."""
+"""Image files with everything that photos have beside their pixels, made by hand; and reading them as commands do."""
 
 import io
 import struct
@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from clc.images.decode import DecodedPhoto, decode_photo
 from clc.images.icc_profile import ADOBE_GAMMA, ADOBE_RGB, SRGB, Chromaticities, matrix_profile, primaries
+from clc.images.metadata import Carry
 
 DISPLAY_P3 = matrix_profile(primaries(12))
 ADOBE = matrix_profile(ADOBE_RGB, (ADOBE_GAMMA,))
@@ -17,6 +19,11 @@ PROPHOTO = matrix_profile(
     Chromaticities((0.3457, 0.3585), (0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001)), (1.8,)
 )
 WIDE = {"Adobe RGB": ADOBE, "Display P3": DISPLAY_P3, "ProPhoto": PROPHOTO}
+
+
+def read(data: bytes, **carry: bool) -> DecodedPhoto:
+    """What `clc compress` makes of a file. carry: of `Carry`."""
+    return decode_photo(data, name="photo", carry=Carry(**carry))
 
 
 def srgb_profile() -> bytes:
@@ -135,6 +142,16 @@ def exif_with_position_at(directory: int) -> bytes:
 
 
 POSITION = struct.pack("<HHHII", 1, 2, 5, 3, 118) + bytes(4) + struct.pack("<6I", 52, 1, 31, 1, 1250, 100)
+
+
+def jpeg_xmp(xmp: bytes | None) -> list[tuple[int, bytes]]:
+    """The segment of it, if there is any."""
+    return [] if xmp is None else [(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)]
+
+
+def exif_as_text(digits: str, length: int) -> bytes:
+    """The content of a PNG file's zTXt chunk with EXIF in hexadecimal digits, as ImageMagick wrote it."""
+    return b"Raw profile type exif\0\0" + zlib.compress(f"\nexif\n{length:8}\n{digits}\n".encode())
 
 
 def xmp(inside: str = "", attributes: str = "") -> bytes:

@@ -269,6 +269,33 @@ class TestParquet:
         photos = list(open_source(f"parquet:{tmp_path}/pack.parquet?split=b").encoded())
         assert [(photo.image_id, photo.data) for photo in photos] == [("b", png(2))]
 
+    @pytest.mark.parametrize("struct", [False, True])
+    def test_a_column_of_fixed_size_is_read(self, tmp_path, struct):
+        files = [png(1), png(1)[::-1]]
+        column = pa.array(files, pa.binary(len(files[0])))
+        if struct:
+            column = pa.StructArray.from_arrays([column], ["bytes"])
+        pq.write_table(pa.table({"image": column}), tmp_path / "pack.parquet")
+        assert [photo.data for photo in open_source(f"parquet:{tmp_path}/pack.parquet").encoded()] == files
+
+    def test_a_row_of_a_path_alone_says_so(self, tmp_path):
+        images = [
+            {"bytes": png(1), "path": "one.png"},
+            {"bytes": None, "path": "two.png"},
+            {"bytes": b"", "path": "three.png"},
+            {"bytes": None, "path": None},
+        ]
+        pq.write_table(pa.table({"image": images}), tmp_path / "pack.parquet")
+        source, skipped = open_source(f"parquet:{tmp_path}/pack.parquet"), []
+        with Summary() as summary:
+            assert [photo.image_id for photo in read_photos(source, skipped)] == ["one.png"]
+        assert [photo.image_id for photo in skipped] == ["two.png", "three.png", "row-3"]
+        why = "only its path is in the file, no bytes; write the file again with its images embedded"
+        assert summary.lines() == [
+            "row-3: left out, empty, there is no image in it",
+            f"left out, {why}: 2 files (three.png, two.png)",
+        ]
+
     def test_text_that_is_not_utf8_is_refused(self, tmp_path):
         offsets = pa.py_buffer(b"\0\0\0\0\2\0\0\0")
         text = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(b"\xe9\xe8")])

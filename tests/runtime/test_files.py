@@ -3,13 +3,22 @@
 import os
 import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from clc.errors import OutputError
 from clc.runtime import files
-from clc.runtime.files import check_output, file_key, open_atomically, put_in_place, write_atomically, write_page
+from clc.runtime.files import (
+    check_output,
+    file_key,
+    is_special,
+    open_atomically,
+    put_in_place,
+    write_atomically,
+    write_page,
+)
 
 
 @pytest.fixture
@@ -155,6 +164,44 @@ def test_a_fifo_is_written_into(tmp_path: Path) -> None:
 def test_a_character_device_stays_one() -> None:
     write_atomically(Path("/dev/null"), b"new", overwrite=True)
     assert Path("/dev/null").is_char_device()
+
+
+@pytest.fixture
+def open_file(there: Path) -> Iterator[int]:
+    """A descriptor of a file that ends with `old`, at its end."""
+    descriptor = os.open(there, os.O_WRONLY | os.O_APPEND)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd", "/dev/../dev/fd"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_open_file_is_written_into_from_where_it_stands(
+    there: Path, open_file: int, folder: str, overwrite: bool
+) -> None:
+    path, before = Path(f"{folder}/{open_file}"), there.stat().st_ino
+    check_output(path, overwrite=overwrite)
+    assert there.read_text() == "old"
+    write_atomically(path, b"new", overwrite=overwrite)
+    write_atomically(path, b"newer", overwrite=overwrite)
+    assert there.read_text() == "oldnewnewer"
+    assert there.stat().st_ino == before
+    assert is_special(path)
+    assert not is_special(there)
+
+
+def test_an_open_file_is_not_replaced_by_a_finished_one(tmp_path: Path, there: Path, open_file: int) -> None:
+    (tmp_path / "finished").write_text("new")
+    with pytest.raises(OutputError, match="no ordinary file"):
+        put_in_place(tmp_path / "finished", Path(f"/dev/fd/{open_file}"), overwrite=True)
+    assert there.read_text() == "old"
+
+
+def test_a_descriptor_that_cannot_be_written_is_known_before_work_is_done_for_it(there: Path) -> None:
+    with there.open("rb") as file, pytest.raises(OutputError, match="cannot be written: it is open to be read"):
+        check_output(Path(f"/dev/fd/{file.fileno()}"), overwrite=True)
+    with pytest.raises(OutputError, match="/dev/fd/987: cannot be written: it is not open"):
+        check_output(Path("/dev/fd/987"), overwrite=True)
 
 
 def test_a_device_that_takes_nothing_is_an_output_error() -> None:

@@ -154,7 +154,7 @@ def locate_photos(dictionary: Version, photos: PhotoSource) -> dict[str, str]:
                 return found
             if (photo.image_id in expected) is likely:
                 try:
-                    sha256 = pixels_sha256(decode(photo.data, name=photo.image_id))
+                    sha256 = pixels_sha256(decode(photo.read(), name=photo.image_id))
                 except ImageError:  # whoever reads the source for its own sake says so
                     continue
                 if sha256 in names:
@@ -175,7 +175,7 @@ def _decoded(photos: PhotoSource, where: dict[str, str]) -> Iterator[tuple[str, 
     left = set(where)
     for encoded in photos.encoded():
         if encoded.image_id in names:
-            pixels = decode(encoded.data, name=encoded.image_id)
+            pixels = decode(encoded.read(), name=encoded.image_id)
             sha256 = pixels_sha256(pixels)
             if sha256 in left:
                 left.remove(sha256)

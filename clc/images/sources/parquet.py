@@ -16,13 +16,15 @@ from clc.images.sources.remote_folder import open_url, remote_failures
 REQUIRED_COLUMNS = ("image",)
 _TEXT_COLUMNS = ("image_id", "source", "licence", "split", "scene")
 
+_ONLY_A_PATH = "only its path is in the file, no bytes; write the file again with its images embedded"
 _BATCH_ROWS = 8  # photos are megabytes each: a batch stays small however large the row groups are
 
 
 class ParquetSource:
     """The rows of a Parquet file, in file order.
 
-    Required column: image, the encoded file: binary, or Hugging Face's struct of `bytes` and `path`. Optional:
+    Required column: image, the encoded file: binary (of fixed size too), or Hugging Face's struct of `bytes` and
+    `path`. Optional:
     image_id, source, licence, split, scene (strings, null where a photo has none); others are not looked at. Columns
     may be large, view or dictionary-encoded. A photo without image_id is called by its path, else by its row.
     """
@@ -34,7 +36,8 @@ class ParquetSource:
     def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
         """Raises SourceError if the file is not Parquet or lacks its column, or a column is of a wrong type.
 
-        A row without image is an empty photo, which no decoder takes.
+        A row without image is an empty photo, which no decoder takes; of a row with a path alone, that is said. The
+        path is not followed: it is one of the machine that the file was made on.
         """
         try:
             with self._open() as stored, pq.ParquetFile(stored) as file:
@@ -96,6 +99,7 @@ class ParquetSource:
             licence=row.get("licence") or "unknown",
             split=row.get("split"),
             scene=row.get("scene"),
+            missing=_ONLY_A_PATH if path and not image else None,
         )
 
 
@@ -109,7 +113,9 @@ def _is_text(type: pa.DataType) -> bool:
 
 
 def _is_binary(type: pa.DataType) -> bool:
-    return _plain(type) in (pa.binary(), pa.large_binary(), pa.binary_view())
+    plain = _plain(type)
+    known = (pa.binary(), pa.large_binary(), pa.binary_view(), pa.null())  # null: no row has any
+    return plain in known or pa.types.is_fixed_size_binary(plain)
 
 
 def _is_image(type: pa.DataType) -> bool:

@@ -1,0 +1,141 @@
+"""Samples and pictures of a photo's file that become something else, or are left out: the rows of docs/photos.md."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clc.errors import ImageError
+from clc.images.decode import decode
+from clc.images.forms import photo_from
+from clc.images.isobmff import PictureProperties, picture_properties
+from clc.images.losses import picture_losses
+from clc.images.metadata import Metadata
+from tests.images.photo_files import (
+    box,
+    chunk,
+    encoded,
+    pixels,
+    read,
+    smooth,
+    xmp,
+)
+
+
+class TestLosses:
+    def test_untagged_8_bit_pixels_stay_to_the_bit_and_nothing_is_said(self) -> None:
+        photo = read(encoded(pixels(), "PNG"))
+        np.testing.assert_array_equal(photo.pixels, pixels())
+        assert (photo.metadata, photo.remarks) == (Metadata(), ())
+
+    def test_transparency_is_said(self) -> None:
+        assert read(encoded(Image.new("RGBA", (4, 4), (1, 2, 3, 4)), "PNG")).remarks == ("transparency became white",)
+
+    @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF"])
+    def test_of_a_transparency_that_is_nowhere_nothing_is_said(self, kind: str) -> None:
+        assert read(encoded(Image.fromarray(smooth()).convert("RGBA"), kind)).remarks == ()
+
+    def test_a_transparent_level_of_16_bit_grey_is_said(self) -> None:
+        file = encoded(Image.fromarray(np.full((4, 4), 30_000, dtype=np.uint16)), "PNG", transparency=30_000)
+        assert "its transparent level is left out" in read(file).remarks
+
+    def test_a_transparent_colour_of_16_bits_is_said(self) -> None:
+        head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0))
+        level = struct.pack(">3H", 30_000, 30_000, 30_000)
+        file = head + chunk(b"tRNS", level) + chunk(b"IDAT", zlib.compress(b"\0" + 2 * level)) + chunk(b"IEND", b"")
+        assert "its transparent level is left out" in read(file).remarks
+
+    @pytest.mark.parametrize("bits", [1, 2, 4, 8])
+    def test_a_transparent_level_of_grey_is_found_at_every_depth(self, bits: int) -> None:
+        head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 1, bits, 0, 0, 0, 0))
+        row = b"\0" + bytes([0, 1, 0, 1, 1, 1, 0, 0]) if bits == 8 else b"\0" + bytes([0b00011011]) * bits
+        file = head + chunk(b"tRNS", b"\0\1") + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+        photo = read(file)
+        samples = np.unpackbits(np.frombuffer(row[1:], np.uint8)).reshape(8, bits) @ (1 << np.arange(bits)[::-1])
+        expected = np.where(samples == 1, 255, samples * 255 // (2**bits - 1))
+        assert photo.pixels[0, :, 0].tolist() == expected.tolist()
+        assert photo.remarks == ("transparency became white",)
+
+    def test_further_samples_of_tiff_are_said(self) -> None:
+        file = encoded(Image.new("RGBA", (4, 4), (10, 20, 30, 40)), "TIFF")
+        unspecified = struct.pack("<HHIHH", 338, 3, 1, 2, 0)
+        assert unspecified in file
+        photo = read(file.replace(unspecified, struct.pack("<HHIHH", 338, 3, 1, 0, 0)))
+        assert photo.pixels[0, 0].tolist() == [10, 20, 30]
+        assert photo.remarks == ("further samples of each pixel are left out",)
+
+    def test_signed_samples_are_refused_at_every_depth(self) -> None:
+        file = encoded(Image.new("L", (4, 4), 200), "TIFF", tiffinfo={339: 2})
+        with pytest.raises(ImageError, match="signed integer samples have no stated range"):
+            decode(file, name="signed")
+
+    @pytest.mark.parametrize("mode", ["La", "RGBa"])
+    def test_colours_that_alpha_is_multiplied_into_are_read(self, mode: str) -> None:
+        level = (100, 100) if mode == "La" else (100, 100, 100, 100)
+        image = Image.new("LA" if mode == "La" else "RGBA", (4, 4), level).convert(mode)
+        assert np.abs(photo_from(image).pixels.astype(int) - 194).max() <= 2
+
+    @pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
+    def test_of_an_opened_image_the_frame_that_it_shows_is_taken(self, kind: str) -> None:
+        frames = [Image.new("RGB", (8, 8), name) for name in ("red", "blue", "lime")]
+        with Image.open(io.BytesIO(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))) as image:
+            image.seek(1)
+            photo = photo_from(image)
+            assert np.abs(photo.pixels[0, 0].astype(int) - (0, 0, 255)).max() < 12
+            assert photo.remarks == ("only one of its pictures is used",)
+            assert image.tell() == 1
+
+    @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+    def test_16_bits_are_said(self, kind: str) -> None:
+        grey = Image.fromarray(np.full((4, 4), 30_000, dtype=np.uint16))
+        assert read(encoded(grey, kind)).remarks == ("16 bits a sample became 8",)
+
+    def test_16_bits_of_a_colour_ppm_are_said(self) -> None:
+        file = b"P6 2 1 65535\n" + bytes([128, 0] * 6)
+        assert read(file).remarks == ("16 bits a sample became 8",)
+
+    @pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG", "MPO"])
+    def test_further_frames_are_said(self, kind: str) -> None:
+        frames = [Image.fromarray(smooth()), Image.fromarray(smooth()[::-1].copy())]
+        photo = read(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
+        assert "only the first of its pictures is used" in photo.remarks
+        assert np.abs(photo.pixels.astype(int) - smooth()).mean() < 12
+
+    def test_a_gain_map_is_said_and_its_xmp_left_out(self) -> None:
+        described = xmp(attributes=' xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"')
+        photo = read(encoded(smooth(), "JPEG", xmp=described))
+        assert photo.remarks == ("its HDR gain map is left out", "its XMP is left out: it describes a gain map")
+        assert photo.metadata.xmp is None
+
+    def test_a_motion_photo_is_said(self) -> None:
+        attributes = ' xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:MotionPhoto="1"'
+        file = encoded(smooth(), "JPEG", xmp=xmp(attributes=attributes)) + box(b"ftyp", b"mp42") + bytes(99)
+        assert read(file).remarks == ("its video is left out",)
+
+    def test_auxiliary_pictures_are_said(self) -> None:
+        def heif(auxiliary: bytes) -> bytes:
+            properties = box(b"iprp", box(b"ipco", box(b"auxC", bytes(4) + auxiliary + b"\0")))
+            return box(b"ftyp", b"heic\0\0\0\0heic") + box(b"meta", bytes(4) + properties)
+
+        for name in (b"urn:mpeg:hevc:2015:auxid:2", b"urn:com:apple:photo:2018:aux:portraiteffectsmatte"):
+            properties = picture_properties(heif(name))
+            said = tuple(picture_losses(Image.new("RGB", (4, 4)), b"", properties))
+            assert said == ("its auxiliary pictures (such as depth) are left out",)
+        for name in (b"urn:mpeg:hevc:2015:auxid:1", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"):
+            assert picture_properties(heif(name)) == PictureProperties()
+
+
+def test_heic_without_its_decoder_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    with pytest.raises(ImageError, match=r"a\.heic: HEIC needs a decoder; run: pip install 'clc\[heif\]'"):
+        decode(struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(40), name="a.heic")
+
+
+def test_heic_is_read_with_its_decoder() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(smooth())).save(file, quality=95)
+    assert np.abs(decode(file.getvalue(), name="a.heic").astype(int) - smooth()).mean() < 4
