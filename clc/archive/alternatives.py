@@ -103,6 +103,6 @@ def _avif(photo: NDArray[np.uint8], decibels: float) -> float | None:
         file = _AVIF.encode(photo, quality)
         return len(file), psnr(photo, _AVIF.decode(file))
 
-    with suppress(ImageError), without_pixel_limit():
+    with suppress(ImageError), without_pixel_limit:
         return at_psnr(code, decibels)
     return None

@@ -25,7 +25,7 @@ def lossless_file(image: NDArray[np.uint8]) -> bytes | None:
 def read_lossless(file: bytes, height: int, width: int) -> NDArray[np.uint8]:
     """The image uint8 [height, width, 3]. Raises BitstreamError if the file is damaged or of another size."""
     try:
-        with without_pixel_limit(), Image.open(io.BytesIO(file), formats=["WEBP"]) as opened:
+        with without_pixel_limit, Image.open(io.BytesIO(file), formats=["WEBP"]) as opened:
             if opened.size != (width, height):
                 raise BitstreamError(f"section picture is {opened.width}×{opened.height}, not {width}×{height}")
             return np.asarray(opened.convert("RGB"))

@@ -28,6 +28,7 @@ from clc.images.metadata import Carry, Metadata, carried, read_exif
 from clc.images.pixel_limit import without_pixel_limit
 from clc.images.png_damage import without_damaged_chunks
 from clc.images.tiff_damage import tiff_damage
+from clc.runtime.process_setting import ProcessSetting
 from clc.runtime.remarks import remark
 
 MAX_PIXELS = 160_000_000
@@ -244,19 +245,28 @@ def _open(data: bytes, name: str) -> Iterator[Image.Image]:
             raise ImageError(f"{name}: HEIC needs a decoder; run: pip install 'clc[heif]'") from error
         pillow_heif.register_heif_opener()
         formats = ("HEIF",)
-    with without_pixel_limit(), Image.open(io.BytesIO(data), formats=formats) as image:
+    with without_pixel_limit, Image.open(io.BytesIO(data), formats=formats) as image:
         if image.format == "TIFF" and _DNG_VERSION in getattr(image, "tag_v2", {}):
             raise ImageError(f"{name}: a camera's raw file (DNG) is not a finished picture; develop it first")
         yield image
 
 
 @contextmanager
+def _ignoring_pillow() -> Iterator[None]:
+    """Damaged metadata and large sizes make Pillow warn; both are either harmless or an ImageError here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+_without_pillows_warnings = ProcessSetting(_ignoring_pillow)
+
+
+@contextmanager
 def _failures(name: str, data: bytes = b"") -> Iterator[None]:
     """What Pillow raises, as ImageError. data: the file."""
     try:
-        with warnings.catch_warnings():
-            # Damaged metadata and large sizes make Pillow warn; both are either harmless or an ImageError here.
-            warnings.simplefilter("ignore")
+        with _without_pillows_warnings:
             yield
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: refused, {error}") from error

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from clc.images.pixel_limit import without_pixel_limit
+from clc.runtime.process_setting import ProcessSetting
 
 LONGEST_SIDE = 65_500
 """Pixels along a side that the format allows."""
@@ -29,16 +30,25 @@ def jpeg_file(image: NDArray[np.uint8], quality: int, sampling: str = "4:2:0") -
 
 def read_jpeg(file: bytes) -> NDArray[np.uint8]:
     """The pixels uint8 [H, W, 3] of a file that `jpeg_file` made."""
-    with without_pixel_limit(), Image.open(io.BytesIO(file)) as picture:
+    with without_pixel_limit, Image.open(io.BytesIO(file)) as picture:
         return np.asarray(picture)
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    before = ImageFile.MAXBLOCK
+    try:
+        yield
+    finally:
+        ImageFile.MAXBLOCK = before
+
+
+_largest_block = ProcessSetting(_as_before)
 
 
 @contextmanager
 def _room_for(size: int) -> Iterator[None]:
     """Pillow gives libjpeg one buffer for a file with optimised tables, of a byte a pixel unless told otherwise."""
-    before = ImageFile.MAXBLOCK
-    ImageFile.MAXBLOCK = max(before, size)
-    try:
+    with _largest_block:
+        ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, size)
         yield
-    finally:
-        ImageFile.MAXBLOCK = before

@@ -98,7 +98,7 @@ def _cut_short(data: bytes) -> str | None:
         return "progressive with unusual sampling of its colours, which cannot be checked; save it again"
     picture = data[: segments(data)[-1][2]]
     try:
-        with without_pixel_limit(), Image.open(io.BytesIO(picture + b"\xff\x00" * 8), formats=["JPEG"]) as image:
+        with without_pixel_limit, Image.open(io.BytesIO(picture + b"\xff\x00" * 8), formats=["JPEG"]) as image:
             image.load()
     except (OSError, SyntaxError, ValueError) as error:
         return str(error)
