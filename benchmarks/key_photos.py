@@ -54,7 +54,7 @@ def main() -> None:
 def _rows(scene: str, options: argparse.Namespace) -> list[tuple[object, ...]]:
     source = open_source(f"{pack('collection-sites')}?scene={scene}&split=reference")
     photos = [each.pixels for each in read_photos(source, [])]
-    seen = resemblance([thumbnail(photo) for photo in photos])
+    left = resemblance([thumbnail(photo) for photo in photos]).among(np.arange(len(photos)))
     model = find_model(LayeredStore(options.store), options.model)
     codec = KeyCodec(read_model(model), model.short_id, aligner=PhotoAligner)
     target = Target.choose(options.quality)
@@ -68,8 +68,8 @@ def _rows(scene: str, options: argparse.Namespace) -> list[tuple[object, ...]]:
         given, used = codec.compress_to(photos[first], target, [key])
         better = psnr(photos[first], codec.decoder([key] if used else []).decompress(given.data))
         better -= psnr(photos[first], codec.decoder().decompress(alone))
-        left, share = float(seen.left[first, second]), len(given.data) / len(alone)
-        rows.append((scene, f"{first}, {second}", left, share, better, len(key) / len(plain)))
+        share = len(given.data) / len(alone)
+        rows.append((scene, f"{first}, {second}", left[first, second], share, better, len(key) / len(plain)))
     return rows
 
 

@@ -25,6 +25,7 @@ from clc.archive.resemblance import Resemblance, resemblance, thumbnail
 from clc.errors import ArchiveError, BitstreamError
 from clc.model.gain import lagrangian
 from clc.model.limits import MAX_REFERENCES, QUALITY_MAX, QUALITY_MIN
+from clc.runtime.freed_memory import give_back_freed_memory
 from clc.runtime.prefetch import in_parallel
 from clc.runtime.remarks import remark
 
@@ -76,7 +77,10 @@ def plan_for(
             thumbnails.append(small)
     if len(names) < 2:
         return NO_PLAN
-    return planned(names, resemblance(thumbnails, moved=finds_moved_cameras(), threads=threads), there)
+    seen = resemblance(thumbnails, moved=finds_moved_cameras(), threads=threads)
+    del thumbnails
+    give_back_freed_memory()
+    return planned(names, seen, there)
 
 
 def _key_photos(archive: ArchiveReader, model: str) -> Iterator[tuple[str, bytes]]:
@@ -99,31 +103,61 @@ def planned(names: Sequence[str], seen: Resemblance, there: int = 0) -> ArchiveP
 
     there: how many of them, the first, are coded already, alone: they cost nothing more, and can only be referred to.
     """
-    plan = plan_forest(_predicted(seen, there), most=MAX_REFERENCES)
-    finer = {key: steps for key, steps in _finer(plan, seen).items() if key >= there}
     result: dict[str, PlannedPhoto] = {}
-    for photo, keys in enumerate(plan.references):
-        if keys:
-            share = _LEAST + _SLOPE * float(seen.left[photo, list(keys)].min())
-            result[names[photo]] = PlannedPhoto(tuple(names[key] for key in keys), share=min(share, 1.0))
-    for key, steps in finer.items():
-        result[names[key]] = PlannedPhoto(finer=steps, share=math.exp(_RATE_PER_STEP * steps))
+    for group in _groups(seen):
+        left = seen.among(group)
+        plan = plan_forest(_predicted(seen.cost[group], left, group < there), most=MAX_REFERENCES)
+        for photo, keys in enumerate(plan.references):
+            if keys:
+                share = _LEAST + _SLOPE * float(left[photo, list(keys)].min())
+                named = tuple(names[group[key]] for key in keys)
+                result[names[group[photo]]] = PlannedPhoto(named, share=min(share, 1.0))
+        for key, steps in _finer(plan, left).items():
+            if group[key] >= there:
+                result[names[group[key]]] = PlannedPhoto(finer=steps, share=math.exp(_RATE_PER_STEP * steps))
     return ArchivePlan(result, dict(zip(names, seen.cost.tolist(), strict=True)))
 
 
-def _predicted(seen: Resemblance, there: int) -> PredictedBytes:
-    cost = seen.cost + 1e-6 * max(float(seen.cost.max()), 1.0)  # a photo of one colour still takes a file
-    explained = 1.0 - seen.left
-    rate = np.minimum(_LEAST + _SLOPE * seen.left, 1.0)
+def _groups(seen: Resemblance) -> Iterator[NDArray[np.int64]]:
+    """Photos of which each helps another, or is helped: the plans of two groups have nothing to do with each other."""
+    related: list[set[int]] = [set() for _ in seen.cost]
+    helps = _related(seen.left, seen.cost[:, None], seen.cost[seen.others])
+    for photo, place in zip(*np.nonzero(helps), strict=True):
+        other = int(seen.others[photo, place])
+        related[photo].add(other)
+        related[other].add(int(photo))
+    grouped: set[int] = set()
+    for photo, helped in enumerate(related):
+        if not helped or photo in grouped:
+            continue
+        group, coming = {photo}, [photo]
+        while coming:
+            new = related[coming.pop()] - group
+            group |= new
+            coming += new
+        grouped |= group
+        yield np.array(sorted(group))
+
+
+def _related(
+    left: NDArray[np.float64], cost: NDArray[np.float64], of_the_other: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Whether photos are helped by others; all that is given broadcasts."""
+    return (left < _RELATED) & (cost >= _LEAST_COST) & (of_the_other >= _LEAST_COST)
+
+
+def _predicted(cost: NDArray[np.float64], left: NDArray[np.float64], there: NDArray[np.bool_]) -> PredictedBytes:
+    explained = 1.0 - left
+    rate = np.minimum(_LEAST + _SLOPE * left, 1.0)
     given = rate + _DISTORTION * 10 ** (-_DECIBELS * explained / 10)
-    related = (seen.left < _RELATED) & np.outer(seen.cost >= _LEAST_COST, seen.cost >= _LEAST_COST)
-    given = np.where(related, cost[:, None] * given, np.inf)
+    given = np.where(_related(left, cost[:, None], cost), cost[:, None] * given, np.inf)
     key = math.exp(_RATE_PER_STEP * _TYPICAL) + _DISTORTION * 10 ** (-DECIBELS_PER_STEP * _TYPICAL / 10)
-    cost[:there], given[:there] = 0.0, np.inf
+    cost = np.where(there, 0.0, cost)
+    given[there] = np.inf
     return PredictedBytes(cost * (1 + _DISTORTION), cost * key, given)
 
 
-def _finer(plan: Plan, seen: Resemblance) -> Mapping[int, float]:
+def _finer(plan: Plan, left: NDArray[np.float64]) -> Mapping[int, float]:
     """Steps of quality by which each key photo is finer than the others.
 
     What is wrong in a key photo is wrong in the photos that refer to it, as far as it explains them: its own λ is that
@@ -132,7 +166,7 @@ def _finer(plan: Plan, seen: Resemblance) -> Mapping[int, float]:
     helped = dict.fromkeys(plan.keys, 0.0)
     for photo, keys in enumerate(plan.references):
         if keys:
-            helped[keys[0]] += _PASSED_ON * (1.0 - float(seen.left[photo, keys[0]]))
+            helped[keys[0]] += _PASSED_ON * (1.0 - float(left[photo, keys[0]]))
     per_step = math.log(lagrangian(QUALITY_MAX) / lagrangian(QUALITY_MIN)) / (QUALITY_MAX - QUALITY_MIN)
     return {key: min(max(round(math.log1p(photos) / per_step), 1), _MOST) for key, photos in helped.items()}
 

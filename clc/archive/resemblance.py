@@ -33,13 +33,23 @@ _STILL = np.zeros((4, 2), dtype=np.int32)
 
 @dataclass(frozen=True, eq=False)
 class Resemblance:
-    """Of N photos. cost: [N], about the bits of each alone, in units of its own.
+    """Of N photos, each compared with K others. cost: [N], about the bits of each alone, in units of its own.
 
-    left: [N, N], row i, column k: the share of photo i's cost that photo k leaves; 1 where that was not looked at.
+    others: [N, K], which photos each was compared with. left: [N, K], the share of its cost that each of them leaves.
     """
 
     cost: NDArray[np.float64]
+    others: NDArray[np.int64]
     left: NDArray[np.float64]
+
+    def among(self, photos: NDArray[np.int64]) -> NDArray[np.float64]:
+        """[n, n] for n of the photos, in ascending order: row i, column k: what k leaves of i; 1 if not compared."""
+        left = np.ones((len(photos), len(photos)))
+        others = self.others[photos]
+        columns = np.minimum(np.searchsorted(photos, others), len(photos) - 1)
+        rows, places = np.nonzero(photos[columns] == others)
+        left[rows, columns[rows, places]] = self.left[photos][rows, places]
+        return left
 
 
 def thumbnail(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -57,16 +67,12 @@ def resemblance(thumbnails: Sequence[NDArray[np.uint8]], *, moved: bool = True, 
     """
     alone = [costs_alone(each) for each in thumbnails]
     cost = np.array([each.sum() for each in alone])
-    left = np.ones((len(thumbnails), len(thumbnails)))
     comparison = _Comparison(thumbnails, alone, moved)
     nearest = _nearest(_descriptions(thumbnails))
     rows = in_parallel(
         partial(comparison.shares, nearest=nearest), iter(range(len(thumbnails))), threads=threads, prepare=lambda: None
     )
-    for photo, shares in enumerate(rows):
-        left[photo, nearest[photo]] = shares
-    np.fill_diagonal(left, 1.0)
-    return Resemblance(cost, left)
+    return Resemblance(cost, nearest, np.stack(list(rows)))
 
 
 class _Comparison:

@@ -1,5 +1,7 @@
 """Who resembles whom, and what is planned from that."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -30,17 +32,17 @@ def again(picture: NDArray[np.uint8], seed: int, noise: float = 3.0) -> NDArray[
 class TestResemblance:
     def test_the_same_camera_explains_most_and_strangers_nothing(self) -> None:
         first, other = scene(1), scene(2)
-        seen = resemblance([first, again(first, 0), other])
-        assert seen.left[0, 1] < 0.3
-        assert seen.left[1, 0] < 0.3
-        assert min(seen.left[0, 2], seen.left[2, 0], seen.left[2, 1]) > 0.8
+        left = resemblance([first, again(first, 0), other]).among(np.arange(3))
+        assert left[0, 1] < 0.3
+        assert left[1, 0] < 0.3
+        assert min(left[0, 2], left[2, 0], left[2, 1]) > 0.8
 
     def test_a_camera_that_moved_is_found_by_keypoints_alone(self) -> None:
         first = scene(3)
         corners = np.array([[200, 120], [230, 100], [180, 140], [220, 150]], dtype=np.int32)
         moved = warp(first, corners, 192, 256, (192, 256))
-        assert resemblance([first, moved]).left[1, 0] < 0.5
-        assert resemblance([first, moved], moved=False).left[1, 0] > 0.8
+        assert resemblance([first, moved]).among(np.arange(2))[1, 0] < 0.5
+        assert resemblance([first, moved], moved=False).among(np.arange(2))[1, 0] > 0.8
 
     @pytest.mark.medium
     def test_threads_change_nothing(self) -> None:
@@ -55,12 +57,17 @@ class TestResemblance:
         resemblance([small, small])
 
 
+def all_compared(cost: NDArray[np.float64], left: NDArray[np.float64]) -> Resemblance:
+    """Every photo with every other."""
+    count = len(cost)
+    others = np.array([[other for other in range(count) if other != photo] for photo in range(count)])
+    return Resemblance(cost, others, np.take_along_axis(left, others, axis=1))
+
+
 def made_up(left: float, photos: int, strangers: int = 0) -> Resemblance:
-    count = photos + strangers
-    shares = np.ones((count, count))
+    shares = np.ones((photos + strangers, photos + strangers))
     shares[:photos, :photos] = left
-    np.fill_diagonal(shares, 1.0)
-    return Resemblance(np.full(count, 100.0), shares)
+    return all_compared(np.full(photos + strangers, 100.0), shares)
 
 
 class TestPlanning:
@@ -88,7 +95,33 @@ class TestPlanning:
                 plan = planned(names, made_up(left, photos))
                 assert sum(plan[name].share for name in names) <= photos
 
+    def test_groups_are_planned_as_if_each_were_alone(self) -> None:
+        """Which photos belong together is found from either side: here, only one of two says it of the other."""
+        generator = np.random.default_rng(0)
+        shares = np.ones((9, 9))
+        for first, second in [(0, 4), (4, 7), (2, 7), (1, 8), (5, 1)]:
+            shares[first, second] = generator.uniform(0.1, 0.5)
+        cost = generator.uniform(100, 200, 9)
+        names = [str(number) for number in range(9)]
+        whole = planned(names, all_compared(cost, shares))
+        for group in ([0, 2, 4, 7], [1, 5, 8]):
+            own = planned([names[photo] for photo in group], all_compared(cost[group], shares[np.ix_(group, group)]))
+            assert {name: whole[name] for name in own.photos} == own.photos
+            assert own.photos
+        assert whole["3"].role is whole["6"].role is Role.ALONE
+
+    def test_a_large_folder_of_small_groups_takes_no_memory_for_all_pairs(self) -> None:
+        count = 1000
+        others = (np.arange(count) ^ 1)[:, None]  # in pairs
+        seen = Resemblance(np.full(count, 9.0), others, np.full((count, 1), 0.1))
+        tracemalloc.start()
+        plan = planned([str(number) for number in range(count)], seen)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 8 * count * count  # bytes: less than one number for each pair
+        assert sum(each.role is Role.REFERS for each in plan.photos.values()) == count // 2
+
     def test_photos_of_one_colour_cost_nothing_and_are_planned_all_the_same(self) -> None:
-        assert planned(["a", "b"], Resemblance(np.zeros(2), np.ones((2, 2)))).photos == {}
+        assert planned(["a", "b"], all_compared(np.zeros(2), np.ones((2, 2)))).photos == {}
         # Nothing is left of nothing: no reason to refer to it.
-        assert planned(["a", "b", "c"], Resemblance(np.array([0.0, 0, 500]), np.zeros((3, 3)))).photos == {}
+        assert planned(["a", "b", "c"], all_compared(np.array([0.0, 0, 500]), np.zeros((3, 3)))).photos == {}

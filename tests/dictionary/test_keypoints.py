@@ -13,8 +13,7 @@ NUMBER = 60
 
 
 def described(positions: NDArray[np.float64], seed: int) -> Keypoints:
-    descriptors = np.random.default_rng(seed).uniform(0, 255, (len(positions), 128))
-    return Keypoints(positions, descriptors.astype(np.float32))
+    return Keypoints(positions, np.random.default_rng(seed).integers(0, 256, (len(positions), 128), dtype=np.uint8))
 
 
 def somewhere(seed: int) -> NDArray[np.float64]:
@@ -36,7 +35,7 @@ def test_clear_matches_that_are_not_mutual_are_not_tried(monkeypatch: pytest.Mon
         pytest.fail("RANSAC takes long to find nothing")
 
     photo = described(somewhere(0), seed=1)
-    noise = np.random.default_rng(2).normal(0, 1, (NUMBER, 128)).astype(np.float32)
-    image = Keypoints(somewhere(3), photo.descriptors[:1] + noise)
+    noise = np.random.default_rng(2).integers(-2, 3, (NUMBER, 128))
+    image = Keypoints(somewhere(3), np.clip(photo.descriptors[:1] + noise, 0, 255).astype(np.uint8))
     monkeypatch.setattr(keypoints, "ransac", tried)
     assert corners_by_keypoints(image, photo, HEIGHT, WIDTH) is None

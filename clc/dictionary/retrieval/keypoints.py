@@ -28,15 +28,15 @@ _TRIALS = 500
 
 @dataclass(frozen=True)
 class Keypoints:
-    """positions: float64 [n, 2], x and y in pixels from the upper left corner; descriptors: float32 [n, 128]."""
+    """positions: float64 [n, 2], x and y in pixels from the upper left corner; descriptors: uint8 [n, 128]."""
 
     positions: NDArray[np.float64]
-    descriptors: NDArray[np.float32]
+    descriptors: NDArray[np.uint8]
 
 
 def find_keypoints(picture: NDArray[np.uint8]) -> Keypoints:
     """Of uint8 [H, W, 3]; there may be none."""
-    none = Keypoints(np.empty((0, 2)), np.empty((0, 128), dtype=np.float32))
+    none = Keypoints(np.empty((0, 2)), np.empty((0, 128), dtype=np.uint8))
     if min(picture.shape[:2]) < _LEAST_SIDE:
         return none
     detector = SIFT()
@@ -45,7 +45,7 @@ def find_keypoints(picture: NDArray[np.uint8]) -> Keypoints:
     except RuntimeError:  # that there are none
         return none
     positions = np.asarray(detector.positions)[:, ::-1] + 0.5
-    return Keypoints(positions, np.asarray(detector.descriptors, dtype=np.float32))
+    return Keypoints(positions, np.asarray(detector.descriptors))
 
 
 @contextmanager
@@ -68,9 +68,7 @@ def corners_by_keypoints(
     """
     if min(len(image.positions), len(photo.positions)) < _LEAST_MATCHES:
         return None
-    index = faiss.IndexFlatL2(photo.descriptors.shape[1])
-    index.add(photo.descriptors)
-    distances, found = index.search(image.descriptors, 2)  # squared
+    distances, found = _nearest(image.descriptors, photo.descriptors, 2)
     clear = distances[:, 0] < _RATIO**2 * distances[:, 1]
     if clear.sum() < _LEAST_MATCHES or _mutual(image, photo, clear, found[:, 0]) < _LEAST_MATCHES:
         return None
@@ -98,8 +96,13 @@ def _mutual(image: Keypoints, photo: Keypoints, clear: NDArray[np.bool_], found:
 
     Of photos that show different things some are clear by chance, and RANSAC takes longest to find nothing in them.
     """
-    index = faiss.IndexFlatL2(image.descriptors.shape[1])
-    index.add(image.descriptors)
     matched = np.flatnonzero(clear)
-    back = index.search(photo.descriptors[found[matched]], 1)[1][:, 0]
-    return int((back == matched).sum())
+    _, back = _nearest(photo.descriptors[found[matched]], image.descriptors, 1)
+    return int((back[:, 0] == matched).sum())
+
+
+def _nearest(
+    descriptors: NDArray[np.uint8], others: NDArray[np.uint8], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Squared distances to the nearest of others, and which they are, both [n, count]."""
+    return faiss.knn(descriptors.astype(np.float32), others.astype(np.float32), count)
