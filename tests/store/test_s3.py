@@ -3,13 +3,11 @@
 Needs `pip install 'moto[server]' s3fs`; without them these tests are skipped.
 """
 
-import importlib.util
 import os
-import socket
+import random
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -20,55 +18,37 @@ import pytest
 import clc
 from clc.errors import AliasConflictError
 from clc.store import Kind, Store, collect, export_version, import_version, verify_store
+from tests.s3_server import needs_s3, new_bucket, s3_server
+from tests.store.publisher import publish
 
-pytestmark = pytest.mark.skipif(
-    not all(importlib.util.find_spec(name) for name in ("moto", "s3fs")),
-    reason="needs an S3 server and client: pip install 'moto[server]' s3fs",
-)
+pytestmark = needs_s3
 
 PUBLISHER = Path(__file__).with_name("publisher.py")
 
 
 @pytest.fixture(scope="module")
 def environment() -> Iterator[dict[str, str]]:
-    """Start the server; what is in this environment talks to it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    try:
-        for _ in range(300):
-            with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert server.poll() is None, "the server did not start"
-            time.sleep(0.1)
-        yield {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-    finally:
-        server.kill()
-        server.wait()
+    with s3_server() as environment:
+        yield environment
 
 
 @pytest.fixture
 def bucket(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
-    import s3fs
+    return new_bucket(environment, monkeypatch)
 
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    name = f"clc-{uuid.uuid4().hex}"
-    s3fs.S3FileSystem().mkdir(name)
-    return f"s3://{name}/artifacts"
+
+def publisher(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(PUBLISHER), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={
+            **environment,
+            "PYTHONPATH": os.pathsep.join([str(Path(clc.__file__).parents[1]), *sys.path]),
+            "OMP_NUM_THREADS": "1",
+        },
+    )
 
 
 def test_publish_find_and_verify(bucket: str, make) -> None:
@@ -91,22 +71,10 @@ def test_only_one_of_two_creates_a_file(bucket: str) -> None:
         assert storage.read(name) == rivals[created.index(True)]
 
 
+@pytest.mark.medium
 def test_racing_publishers_all_succeed(bucket: str, environment: dict[str, str]) -> None:
     seeds = ["1", "2", "3"]
-    racers = [
-        subprocess.Popen(
-            [sys.executable, str(PUBLISHER), "many", bucket, *seeds],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={
-                **environment,
-                "PYTHONPATH": os.pathsep.join([str(Path(clc.__file__).parents[1]), *sys.path]),
-                "OMP_NUM_THREADS": "1",
-            },
-        )
-        for _ in range(2)
-    ]
+    racers = [publisher(environment, "many", bucket, *seeds) for _ in range(2)]
     try:
         for racer in racers:
             assert racer.stdout.readline() == "ready\n"
@@ -148,6 +116,7 @@ def test_a_version_travels_to_an_object_store_and_back(bucket: str, store: Store
     assert (tmp_path / "back.tar").read_bytes() == (tmp_path / "there.tar").read_bytes()
 
 
+@pytest.mark.medium
 def test_what_nothing_holds_is_collected(bucket: str, make) -> None:
     store = Store(bucket)
     old, pinned, new = (make(seed, into=store) for seed in range(3))
@@ -161,3 +130,35 @@ def test_what_nothing_holds_is_collected(bucket: str, make) -> None:
     assert debris.bytes == len(b"debris")
     assert store.pins.remove(Kind.DICTIONARY, pinned) == pinned.short_id
     assert verify_store(store) == []
+
+
+@pytest.mark.medium
+def test_a_publisher_killed_while_it_writes_leaves_nothing_that_others_see(
+    bucket: str, environment: dict[str, str]
+) -> None:
+    store = Store(bucket)
+    moments = random.Random(0)
+    for number in range(4):
+        process = publisher(environment, "endless", bucket, str(10 * number))
+        try:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(moments.uniform(0.1, 1.0))
+        finally:
+            process.kill()
+            process.communicate()
+        assert verify_store(store) == []
+    seen = set(store.versions(Kind.MODEL))
+    again = {publish(store, 10 * number + at) for number in range(4) for at in range(2)}
+    assert len(again) == 8
+    assert seen - again == {version for version in seen if version.manifest.recipe.config["seed"] % 10 > 1}
+    assert verify_store(store) == []
+
+
+@pytest.mark.medium
+def test_a_listing_that_takes_long_is_waited_for(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server(list_seconds=1.0) as environment:
+        store = Store(new_bucket(environment, monkeypatch))
+        version = make(1, into=store)
+        assert store.find(version.manifest.recipe) == version
+        assert list(store.versions(Kind.DICTIONARY)) == [version]
+        assert verify_store(store) == []
