@@ -19,6 +19,7 @@ _NAMES = (
     "fuzz",
     "large",
     "presets",
+    "runtimes",
     "safety",
     "saturation",
     "syntax",
