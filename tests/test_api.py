@@ -19,7 +19,7 @@ from PIL import Image
 
 import clc
 from clc import api
-from clc.api import StoreCodec, StoreDecoder, find_model
+from clc.api import StoreCodec, find_model
 from clc.codec.artifacts import find_latents, open_codec, other_latents, read_model, write_model
 from clc.codec.bitstream import describe, tile_count
 from clc.codec.codec import Codec
@@ -36,6 +36,7 @@ from clc.model.config import Conditioning
 from clc.model.network import CalibrationCrop, CompressionModel
 from clc.store import Kind, Recipe, Store, Version
 from clc.store.shipped import LayeredStore
+from clc.store_decoder import StoreDecoder
 from tests.conftest import World
 from tests.miniature import MINIATURE
 

@@ -19,10 +19,10 @@ from PIL import Image
 
 from benchmarks.codec import subject
 from benchmarks.printing import peak_memory, print_table
-from clc.api import StoreDecoder
 from clc.images import read_image
 from clc.store import Kind
 from clc.store.shipped import LayeredStore
+from clc.store_decoder import StoreDecoder
 
 _LIMIT = 3e9
 _WITH, _WITHOUT, _DECODE = "encode with references", "encode without", "decode"

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.codec import subject
 from benchmarks.printing import print_table
-from clc.api import StoreDecoder, load
+from clc.api import load
 from clc.codec.artifacts import reference_latents, write_model
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.retrieval.queries import RetrievalConfig
@@ -36,6 +36,7 @@ from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.presets import PRESETS
 from clc.model.tiles import TILE_SIZE, to_tensor
 from clc.store import Kind, Recipe, Store, Version
+from clc.store_decoder import StoreDecoder
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

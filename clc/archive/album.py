@@ -41,9 +41,9 @@ class StoreStreamDecoder:
             return picture
 
     def _opened(self) -> Any:
-        from clc.api import StoreDecoder  # here: listing an archive does not wait for PyTorch
         from clc.codec.size_limit import MAX_PIXELS
         from clc.store.shipped import LayeredStore
+        from clc.store_decoder import StoreDecoder  # here: listing an archive does not wait for PyTorch
 
         return StoreDecoder(LayeredStore(self._store), self._device, self._max_pixels or MAX_PIXELS)
 

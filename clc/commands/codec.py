@@ -157,9 +157,9 @@ def decompress(
 
     import numpy as np
 
-    from clc.api import StoreDecoder, metadata_of
     from clc.codec.size_limit import MAX_PIXELS
     from clc.store.shipped import LayeredStore
+    from clc.store_decoder import StoreDecoder, metadata_of
 
     def decode(decoder: StoreDecoder, task: Task) -> Finished | ClcError:
         try:

@@ -10,10 +10,10 @@ The gate before production runs it, so that a codec is judged by what another pr
 import sys
 from pathlib import Path
 
-from clc.api import StoreDecoder
 from clc.errors import ClcError
 from clc.runtime.exit import one_line_errors, run_program
 from clc.store.shipped import LayeredStore
+from clc.store_decoder import StoreDecoder
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from clc.api import StoreDecoder
 from clc.codec.artifacts import find_values, open_codec, read_model, reference_latents
 from clc.codec.bitstream import Bitstream, Scope
 from clc.codec.codec import Codec
@@ -41,6 +40,7 @@ from clc.images.psnr import psnr
 from clc.store import Kind, Store, Version, copy_version, import_version
 from clc.store.lean_export import export_references
 from clc.store.shipped import LayeredStore, shipped_store
+from clc.store_decoder import StoreDecoder
 from tests.conftest import picture
 from tests.dictionary.test_align import WHOLE
 

@@ -51,7 +51,7 @@ DECODE = """
 import sys
 from pathlib import Path
 import torch
-from clc.api import StoreDecoder
+from clc.store_decoder import StoreDecoder
 from clc.store import Store
 decoder = StoreDecoder(Store(sys.argv[1]))
 for path in Path(sys.argv[2]).glob("*.clc"):

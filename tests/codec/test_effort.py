@@ -33,7 +33,7 @@ DECODE = """
 import sys
 from pathlib import Path
 from PIL import Image
-from clc.api import StoreDecoder
+from clc.store_decoder import StoreDecoder
 from clc.store.shipped import LayeredStore
 StoreDecoder(LayeredStore(sys.argv[1])).decompress(Path(sys.argv[2]).read_bytes()).save(sys.argv[3])
 """

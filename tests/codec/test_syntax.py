@@ -42,7 +42,7 @@ MODEL_ID = "5e" * 8
 DECODE = """
 import sys
 from pathlib import Path
-from clc.api import StoreDecoder
+from clc.store_decoder import StoreDecoder
 from clc.store import Store
 import torch
 torch.set_num_threads(2)  # the encoder used one

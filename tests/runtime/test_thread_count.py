@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import clc
-from clc.api import StoreDecoder
 from clc.errors import ProfileError
 from clc.runtime.thread_count import at_most
 from clc.store.shipped import LayeredStore
+from clc.store_decoder import StoreDecoder
 from tests.conftest import picture
 
 
