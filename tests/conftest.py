@@ -79,11 +79,11 @@ def picture(seed: int, height: int = 360, width: int = 420) -> NDArray[np.uint8]
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def write_photos(folder: Path, seeds: range) -> Path:
+def write_photos(folder: Path, seeds: range, height: int = 360, width: int = 420) -> Path:
     """PNG files photo-SEED.png in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
-        Image.fromarray(picture(seed)).save(folder / f"photo-{seed}.png")
+        Image.fromarray(picture(seed, height, width)).save(folder / f"photo-{seed}.png")
     return folder
 
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import write_photos
+
 PROFILE = """
 name = "small-test"
 
@@ -21,6 +23,19 @@ backbone = "hog"
 dim = 4
 [cluster]
 entries = 8
+[model]
+preset = "tiny"
+[model.transform]
+widths = [24, 48, 64]
+hidden = [8, 16, 24]
+synthesis_hidden = [8, 12, 16]
+blocks = [1, 1, 1]
+latent_channels = 64
+[model.prior]
+hyper_channels = 16
+hyper_width = 24
+slices = [4, 12, 48]
+slice_width = 24
 [training]
 steps = 2
 batch = 2
@@ -37,6 +52,14 @@ hevc_qualities = []
 vvc_qualities = []
 panel_images = 1
 """
+
+
+def small_photos(folder: Path, number: int = 6) -> dict[str, Path]:
+    """What `PROFILE` is formatted with. Patches fit into each reference photo, two tiles cover each test photo."""
+    return {
+        "reference": write_photos(folder / "reference", range(number), height=264, width=300),
+        "test": write_photos(folder / "test-photos", range(100, 102), height=104, width=280),
+    }
 
 
 def clean_environment() -> dict[str, str]:

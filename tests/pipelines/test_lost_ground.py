@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from clc.store import Kind, Store, verify_store
-from tests.conftest import write_photos
-from tests.processes import PROFILE, clean_environment, our_line
+from tests.processes import PROFILE, clean_environment, our_line, small_photos
 
 pytestmark = pytest.mark.slow
 
@@ -37,9 +36,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """With a profile and photos of its own."""
-    reference = write_photos(tmp_path / "reference", range(4))
-    test = write_photos(tmp_path / "test-photos", range(100, 102))
-    (tmp_path / "profile.toml").write_text(PROFILE.format(reference=reference, test=test))
+    (tmp_path / "profile.toml").write_text(PROFILE.format(**small_photos(tmp_path, number=4)))
     return tmp_path
 
 

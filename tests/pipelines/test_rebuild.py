@@ -6,23 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_photos
-from tests.processes import PROFILE, our_line, run_module
+from tests.processes import PROFILE, our_line, run_module, small_photos
 
 
 @pytest.mark.slow
-def test_a_rebuild_that_stops_is_finished_by_the_next_one_and_the_third_has_nothing_to_do(
-    photos: Path, tmp_path: Path
-) -> None:
+def test_a_rebuild_that_stops_is_finished_by_the_next_one_and_the_third_has_nothing_to_do(tmp_path: Path) -> None:
     path = tmp_path / "profile.toml"
     above = f'{PROFILE}\n[drift]\nrebuild = "above"\n'
-    path.write_text(above.format(reference=photos, test=photos))
+    photos = small_photos(tmp_path)
+    path.write_text(above.format(**photos | {"test": photos["reference"]}))
     rebuild = ("pipelines.rebuild", "--profile", "profile.toml")
     assert "is the same as" in our_line(run_module(tmp_path, *rebuild))  # a test photo that was trained on
 
     # The photos are those of the last dictionary, but nothing that was made of it is in production.
-    test = write_photos(tmp_path / "test-photos", range(100, 102))
-    path.write_text(above.format(reference=photos, test=test))
+    path.write_text(above.format(**photos))
     first = run_module(tmp_path, *rebuild)
     assert first.returncode == 0, first.stderr
     versions = dict(line.split() for line in first.stdout.splitlines())
@@ -33,7 +30,7 @@ def test_a_rebuild_that_stops_is_finished_by_the_next_one_and_the_third_has_noth
         manifest = json.loads((tmp_path / "artifacts" / versions[kind] / "manifest.json").read_text())
         assert manifest["id"].startswith(versions[kind].split("/")[1])
 
-    path.write_text(PROFILE.format(reference=photos, test=test))
+    path.write_text(PROFILE.format(**photos))
     second = run_module(tmp_path, "clc", "pipeline", "run", "--profile", "profile.toml")
     assert second.returncode == 0, second.stderr
     assert dict(line.split() for line in second.stdout.splitlines()) == versions

@@ -16,8 +16,7 @@ import pytest
 
 from benchmarks.postgres import free_port, postgres_programs, running_postgres
 from clc.store import Kind, Store
-from tests.conftest import write_photos
-from tests.processes import PROFILE, clean_environment, our_line, run_module
+from tests.processes import PROFILE, clean_environment, our_line, run_module, small_photos
 
 PROGRAMS = postgres_programs()
 PATIENCE = 900.0  # seconds: what takes seconds on an idle machine takes minutes on a busy one
@@ -96,10 +95,9 @@ def stopped_afterwards(process: subprocess.Popen[bytes]) -> Iterator[subprocess.
 
 
 @pytest.fixture(scope="module")
-def server(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     assert PROGRAMS is not None
     folder = tmp_path_factory.mktemp("site")
-    test_photos = write_photos(folder / "test-photos", range(100, 102))
     port = free_port()
     with running_postgres(PROGRAMS) as database:
         environment = clean_environment() | {
@@ -113,7 +111,7 @@ def server(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         }
         site = Site(folder, environment)
-        (folder / "profile.toml").write_text(PROFILE.format(reference=photos, test=test_photos))
+        (folder / "profile.toml").write_text(PROFILE.format(**small_photos(folder)))
         with stopped_afterwards(site.start("prefect", "server", "start", "--port", str(port), log="server.log")):
             assert eventually(lambda: _answers(environment["PREFECT_API_URL"])), (folder / "server.log").read_text()
             yield site

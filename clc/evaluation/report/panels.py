@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
 from clc.codec.references.lookup import stated_alignment
 from clc.errors import CorruptArtifactError, MissingArtifactError
-from clc.evaluation.codecs.builtin import Clc, ImageCodec, encoder
+from clc.evaluation.codecs.builtin import Clc, Encoder, ImageCodec, encoder
 from clc.evaluation.measure.metrics import bits_per_pixel
 from clc.evaluation.report.reference_share import trust_map
 from clc.evaluation.results import PanelRow
@@ -45,18 +46,26 @@ def panel_rows(
     others = [codec for codec in codecs if not isinstance(codec, Clc)]
     if not ours:
         return []
+    first, *more = ours
+    encode = cache(encoder(first, photo.pixels))  # what it analyses is analysed once
     if bpp is not None:
-        quality = quality_of_size(ours[0], photo.pixels, max(1, round(bpp * photo.pixels[..., 0].size / 8)))
-    rows = [_panel_row(photo, codec, quality, patch_of) for codec in ours]
-    size = len(ours[0].encode(photo.pixels, quality))
-    shown = [(codec, quality_of_size(codec, photo.pixels, size)) for codec in others]
-    return rows + [_panel_row(photo, codec, quality, patch_of) for codec, quality in shown]
+        quality = quality_of_size(first, encode, max(1, round(bpp * photo.pixels[..., 0].size / 8)))
+    file = encode(quality)
+    rows = [_panel_row(photo, first, quality, file, patch_of)]
+    rows += [_panel_row(photo, codec, quality, codec.encode(photo.pixels, quality), patch_of) for codec in more]
+    for codec in others:
+        encode = cache(encoder(codec, photo.pixels))
+        nearest = quality_of_size(codec, encode, len(file))
+        rows.append(_panel_row(photo, codec, nearest, encode(nearest), patch_of))
+    return rows
 
 
-def quality_of_size(codec: ImageCodec, image: NDArray[np.uint8], size: int) -> float:
-    """The whole quality, within those the codec is measured at, whose file is nearest to `size` bytes."""
+def quality_of_size(codec: ImageCodec, encode: Encoder, size: int) -> float:
+    """The whole quality, within those the codec is measured at, whose file is nearest to `size` bytes.
+
+    encode: the `encoder` of this codec and an image.
+    """
     low, high = math.floor(codec.qualities[0]), math.floor(codec.qualities[-1])
-    encode = encoder(codec, image)
     sizes = {quality: len(encode(quality)) for quality in (low, high)}
     while high - low > 1:
         middle = (low + high) // 2
@@ -65,8 +74,7 @@ def quality_of_size(codec: ImageCodec, image: NDArray[np.uint8], size: int) -> f
     return float(min(sizes, key=lambda quality: abs(math.log(sizes[quality] / size))))
 
 
-def _panel_row(photo: Photo, codec: ImageCodec, quality: float, patch_of: PatchOf) -> PanelRow:
-    data = codec.encode(photo.pixels, quality)
+def _panel_row(photo: Photo, codec: ImageCodec, quality: float, data: bytes, patch_of: PatchOf) -> PanelRow:
     decoded = codec.decode(data)
     return PanelRow(
         image_id=photo.image_id,
