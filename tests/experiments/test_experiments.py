@@ -45,8 +45,8 @@ PHOTOS = DataSet(
     PhotoSources(reference="bundled?split=reference", training="bundled?split=reference", test="bundled?split=test"),
 )
 RELATED = DataSet("related", PHOTOS.sources, elsewhere="bundled?split=test")
-NONE = Variant("no references", {"model": {"conditioning": "none"}})
-PRIOR = Variant("prior", {"model": {"conditioning": "prior"}})
+NONE = Variant("no references", {"model": {"preset": NAME, "conditioning": "none"}})
+PRIOR = Variant("prior", {"model": {"preset": NAME, "conditioning": "prior"}})
 TWO = Experiment("two", "Two of them", NONE.name, lambda budget, data: [NONE, PRIOR])
 
 
@@ -200,17 +200,16 @@ def test_the_table_compares_with_the_anchor(tmp_path: Path) -> None:
 @pytest.mark.medium
 def test_all_variants_can_start_from_a_model_without_conditioning(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))
-    small = Variant(NONE.name, {"model": {"preset": NAME, "conditioning": "none"}})
-    alone = trained(variant_profile(TWO, small, PHOTOS, TINY, 0), store=store, runs=tmp_path / "runs")
+    alone = trained(variant_profile(TWO, NONE, PHOTOS, TINY, 0), store=store, runs=tmp_path / "runs")
     other = TINY.model_copy(update={"steps": 1})
     runs = {}
     learned = {"conditioning": "both", "reference_source": "learned", "references": 1}
-    for variant in (small, Variant("one", {"model": {"preset": NAME, **learned}})):
+    for variant in (NONE, Variant("one", {"model": {"preset": NAME, **learned}})):
         profile = variant_profile(TWO, variant, PHOTOS, other, 0)
         model = trained(profile, store=store, runs=tmp_path / "runs", start=alone)
         assert model.attributes["start"] == alone.id
         runs[variant.name, 0] = results(store, variant.name, 0.0)
-    two = replace(TWO, variants=lambda budget, data: [small, Variant("one", {})])
+    two = replace(TWO, variants=lambda budget, data: [NONE, Variant("one", {})])
     text = markdown(two, PHOTOS, other, combined(two, PHOTOS, other, runs, store=store, start=alone))
     assert f"qualities 10, 50, 90, each on top of {alone}." in text
 
@@ -298,6 +297,12 @@ def test_the_experiment_of_dkic_runs_whole_at_a_miniature_budget(tmp_path: Path)
     assert text.count("\n| ") == 1 + len(runs)
 
 
+def with_short_keys(budget: Budget, data: DataSet) -> list[Variant]:
+    """The variants of `drift`, for the few patches of small photos."""
+    variants = EXPERIMENTS["drift"].variants(budget, data)
+    return [replace(each, changes={**each.changes, "reduce": {"dim": 4}}) for each in variants]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("network_only")
 def test_a_model_that_is_there_is_measured_with_other_dictionaries_and_its_pictures_are_reported(
@@ -305,9 +310,13 @@ def test_a_model_that_is_there_is_measured_with_other_dictionaries_and_its_pictu
 ) -> None:
     store = Store(str(tmp_path / "store"))
     model = trained(variant_profile(TWO, PRIOR, PHOTOS, TINY, 0), store=store, runs=tmp_path / "runs")
-    drift = replace(EXPERIMENTS["drift"], pictures_at=2.0)
-    others = write_photos(tmp_path / "others", range(12))
-    related = replace(RELATED, elsewhere=f"folder:{others}")
+    drift = replace(EXPERIMENTS["drift"], pictures_at=2.0, variants=with_short_keys)
+    own, others, test = (
+        write_photos(tmp_path / name, seeds, height=264, width=300)
+        for name, seeds in (("own", range(3)), ("others", range(3, 6)), ("test", range(6, 7)))
+    )
+    sources = PHOTOS.sources.model_copy(update={"reference": f"folder:{own}", "test": f"folder:{test}"})
+    related = DataSet("related", sources, elsewhere=f"folder:{others}")
     runs = {
         (variant.name, 0): measured(model, variant_profile(drift, variant, related, TINY, 0), store=store)
         for variant in drift.variants(TINY, related)
