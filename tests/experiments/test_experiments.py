@@ -261,11 +261,20 @@ def test_curves_that_do_not_meet_are_a_stated_gap(tmp_path: Path) -> None:
     assert "none: the curves reach" in text
 
 
+@pytest.fixture
+def small(tmp_path: Path) -> DataSet:
+    """The bundled photos, tested on one of two tiles, since pictures of hardly trained networks take long to code."""
+    test = write_photos(tmp_path / "test", range(6, 7), height=104, width=280)
+    return DataSet("small", PHOTOS.sources.model_copy(update={"test": f"folder:{test}"}))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", [NONE, PRIOR], ids=lambda variant: variant.name)
-def test_a_variant_goes_from_photos_to_files_and_a_second_time_does_nothing(variant: Variant, tmp_path: Path) -> None:
+def test_a_variant_goes_from_photos_to_files_and_a_second_time_does_nothing(
+    variant: Variant, small: DataSet, tmp_path: Path
+) -> None:
     store = Store(str(tmp_path / "store"))
-    profile = variant_profile(TWO, variant, PHOTOS, TINY, 0)
+    profile = variant_profile(TWO, variant, small, TINY, 0)
 
     def run() -> Version:
         return measured(trained(profile, store=store, runs=tmp_path / "runs"), profile, store=store)
@@ -280,17 +289,17 @@ def test_a_variant_goes_from_photos_to_files_and_a_second_time_does_nothing(vari
 
 
 @pytest.mark.slow
-def test_the_experiment_of_dkic_runs_whole_at_a_miniature_budget(tmp_path: Path) -> None:
+def test_the_experiment_of_dkic_runs_whole_at_a_miniature_budget(small: DataSet, tmp_path: Path) -> None:
     store, dkic = Store(str(tmp_path / "store")), EXPERIMENTS["dkic"]
     budget = TINY.model_copy(update={"qualities": (20, 80)})
     runs = {}
-    for variant in dkic.variants(budget, PHOTOS):
-        profile = variant_profile(dkic, variant, PHOTOS, budget, 0)
+    for variant in dkic.variants(budget, small):
+        profile = variant_profile(dkic, variant, small, budget, 0)
         runs[variant.name, 0] = measured(trained(profile, store=store, runs=tmp_path), profile, store=store)
-    version = combined(dkic, PHOTOS, budget, runs, store=store)
+    version = combined(dkic, small, budget, runs, store=store)
     assert version.statistics["failures"] == []
-    assert codec_names(version) == [variant.name for variant in dkic.variants(budget, PHOTOS)]
-    text = markdown(dkic, PHOTOS, budget, version)
+    assert codec_names(version) == [variant.name for variant in dkic.variants(budget, small)]
+    text = markdown(dkic, small, budget, version)
     assert "preset dkic narrowed to a ninth of its work, crops of 128×128, 2 steps of 1 crops" in text
     assert "1 training and 1 test photos, no references" in text
     assert "keys of hog" not in text
