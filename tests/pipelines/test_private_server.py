@@ -29,6 +29,7 @@ def main():
 
 run_program(main)
 """
+_TIDY = "try: threading.Event().wait()\n            finally: print('tidied', flush=True)"
 _UNRULY = "while True:\n                try: threading.Event().wait()\n                except KeyboardInterrupt: pass"
 _PROXIED = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
 
@@ -49,20 +50,23 @@ def test_the_private_server_ends_with_a_run_that_is_killed(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("work", ["threading.Event().wait()", _UNRULY], ids=["tidy", "does not listen"])
+@pytest.mark.parametrize("work", [_TIDY, _UNRULY], ids=["tidy", "does not listen"])
 def test_it_starts_behind_a_proxy_and_its_death_ends_the_run_within_a_minute(tmp_path: Path, work: str) -> None:
     environment = clean_environment() | _PROXIED | {"PREFECT_HOME": str(tmp_path)}
     for name in ("NO_PROXY", "no_proxy"):
         environment.pop(name, None)
     command = [sys.executable, "-c", _RUN.format(work=work)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_in_background
+    ) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == "ready\n", run.stderr
         [server] = psutil.Process(run.pid).children()
         server.kill()
         start = time.monotonic()
-        _, said = run.communicate(timeout=60)
+        done, said = run.communicate(timeout=60)
     assert time.monotonic() - start < 60
+    assert ("tidied" in done) == (work is _TIDY)
     line = our_line(subprocess.CompletedProcess(command, run.returncode, stderr=said))
     assert "private server is gone (killed by SIGKILL" in line
 
@@ -76,6 +80,11 @@ def test_a_private_server_that_does_not_start_is_quoted(tmp_path: Path) -> None:
     line = our_line(run)
     assert "private server did not start" in line
     assert "Connect call failed" in line or "Connection refused" in line
+
+
+def _in_background() -> None:
+    """As a shell script starts what it does not wait for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _ends_within(seconds: float, process: psutil.Process) -> bool:
