@@ -38,5 +38,5 @@ def test_a_rollback_of_nothing_says_so(
 def test_a_dask_scheduler_that_does_not_answer_is_named_with_what_to_do(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     address = f"tcp://127.0.0.1:{free_port()}"
-    line = one_line(tmp_path, "run", "--profile", "demo", "--dask-address", address)
+    line = our_line(run_module(tmp_path, "pipelines.rebuild", "--profile", "demo", "--dask-address", address))
     assert f"no Dask scheduler answers at {address}" in line

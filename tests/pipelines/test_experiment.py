@@ -38,15 +38,18 @@ def packs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_an_experiment_leaves_its_table_under_an_alias_and_does_nothing_twice(packs: Path, tmp_path: Path) -> None:
+def test_an_experiment_leaves_its_table_under_an_alias_and_does_nothing_twice(
+    packs: Path, prefect_home: str, tmp_path: Path
+) -> None:
     store = LayeredStore(tmp_path / "artifacts")
     store.aliases.set(Kind.MODEL, "production", store.get(Kind.MODEL, "tiny"))  # quicker than the default
-    first = run_module(tmp_path, "clc", "experiment", "figure2c", **{DATA: str(packs)})
+    environment = {DATA: str(packs), "PREFECT_HOME": prefect_home}
+    first = run_module(tmp_path, "clc", "experiment", "figure2c", **environment)
     assert first.returncode == 0, first.stderr
     results = Store(tmp_path / "artifacts").aliases.resolve(Kind.RESULTS, "figure2c-kodak")
     assert f"{results}: `clc report {results.short_id}`" in first.stdout
     assert "| references |" in first.stdout
-    again = run_module(tmp_path, "clc", "experiment", "figure2c", **{DATA: str(packs)})
+    again = run_module(tmp_path, "clc", "experiment", "figure2c", **environment)
     assert again.returncode == 0, again.stderr
     assert again.stdout == first.stdout
     assert "published" not in again.stderr

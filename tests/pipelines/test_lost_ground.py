@@ -40,9 +40,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def started(folder: Path, store: Path) -> subprocess.Popen[str]:
+def started(folder: Path, store: Path, home: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "clc", "pipeline", "run", "--profile", "profile.toml", "--store", str(store)]
-    return subprocess.Popen(command, cwd=folder, env=clean_environment(), stderr=subprocess.PIPE, text=True)
+    environment = clean_environment() | {"PREFECT_HOME": home}
+    return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def last_words(process: subprocess.Popen[str]) -> str:
@@ -51,8 +52,8 @@ def last_words(process: subprocess.Popen[str]) -> str:
     return our_line(subprocess.CompletedProcess(process.args, process.returncode, stderr=log))
 
 
-def test_a_full_disk_ends_the_run_in_one_line(folder: Path, small_disk: Path) -> None:
-    line = last_words(started(folder, small_disk / "store"))
+def test_a_full_disk_ends_the_run_in_one_line(folder: Path, small_disk: Path, prefect_home: str) -> None:
+    line = last_words(started(folder, small_disk / "store", prefect_home))
     assert "No space left on device" in line
     store = Store(small_disk / "store")
     assert store.versions(Kind.PATCHES)
@@ -61,15 +62,15 @@ def test_a_full_disk_ends_the_run_in_one_line(folder: Path, small_disk: Path) ->
     assert not list(small_disk.rglob(".tmp-*"))
 
 
-def test_a_store_that_is_read_only_ends_the_run_in_one_line(folder: Path, small_disk: Path) -> None:
+def test_a_store_that_is_read_only_ends_the_run_in_one_line(folder: Path, small_disk: Path, prefect_home: str) -> None:
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    process = started(folder, small_disk / "store")
+    process = started(folder, small_disk / "store", prefect_home)
     assert "Read-only file system" in last_words(process)
     assert not list(small_disk.iterdir())
 
 
-def test_photos_that_vanish_end_the_run_in_one_line(folder: Path) -> None:
-    process = started(folder, folder / "store")
+def test_photos_that_vanish_end_the_run_in_one_line(folder: Path, prefect_home: str) -> None:
+    process = started(folder, folder / "store", prefect_home)
     assert process.stderr is not None
     for line in process.stderr:
         if "stage=crop published" in line:

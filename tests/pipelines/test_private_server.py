@@ -51,8 +51,8 @@ def test_the_private_server_ends_with_a_run_that_is_killed(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("work", [_TIDY, _UNRULY], ids=["tidy", "does not listen"])
-def test_it_starts_behind_a_proxy_and_its_death_ends_the_run_within_a_minute(tmp_path: Path, work: str) -> None:
-    environment = clean_environment() | _PROXIED | {"PREFECT_HOME": str(tmp_path)}
+def test_it_starts_behind_a_proxy_and_its_death_ends_the_run_within_a_minute(prefect_home: str, work: str) -> None:
+    environment = clean_environment() | _PROXIED | {"PREFECT_HOME": prefect_home}
     for name in ("NO_PROXY", "no_proxy"):
         environment.pop(name, None)
     command = [sys.executable, "-c", _RUN.format(work=work)]
