@@ -7,7 +7,23 @@ from pathlib import Path
 
 from tests.conftest import write_photos
 
-PROFILE = """
+NETWORK = """
+[model.transform]
+widths = [24, 48, 64]
+hidden = [8, 16, 24]
+synthesis_hidden = [8, 12, 16]
+blocks = [1, 1, 1]
+latent_channels = 64
+[model.prior]
+hyper_channels = 16
+hyper_width = 24
+slices = [4, 12, 48]
+slice_width = 24
+"""
+"""What makes preset `tiny` about as small as the network of `tests.miniature`: after the other fields of [model]."""
+
+PROFILE = (
+    """
 name = "small-test"
 
 [photos]
@@ -25,17 +41,9 @@ dim = 4
 entries = 8
 [model]
 preset = "tiny"
-[model.transform]
-widths = [24, 48, 64]
-hidden = [8, 16, 24]
-synthesis_hidden = [8, 12, 16]
-blocks = [1, 1, 1]
-latent_channels = 64
-[model.prior]
-hyper_channels = 16
-hyper_width = 24
-slices = [4, 12, 48]
-slice_width = 24
+"""
+    + NETWORK
+    + """
 [training]
 steps = 2
 batch = 2
@@ -52,10 +60,11 @@ hevc_qualities = []
 vvc_qualities = []
 panel_images = 1
 """
+)
 
 
 def small_photos(folder: Path, number: int = 6) -> dict[str, Path]:
-    """What `PROFILE` is formatted with. Patches fit into each reference photo, two tiles cover each test photo."""
+    """For `PROFILE`. Patches fit into each reference photo, two tiles cover each test photo."""
     return {
         "reference": write_photos(folder / "reference", range(number), height=264, width=300),
         "test": write_photos(folder / "test-photos", range(100, 102), height=104, width=280),

@@ -14,11 +14,13 @@ from clc.images import read_image
 from clc.store import Kind, Store
 from clc.store.shipped import ship
 from tests.conftest import World
+from tests.processes import NETWORK
 
-PROFILE = """
+PROFILE = f"""
 name = "short"
 [model]
 preset = "tiny"
+{NETWORK}
 [training]
 steps = 3
 batch = 1
@@ -55,7 +57,7 @@ def test_a_trained_model_is_ready_to_code_with_and_to_be_shipped(world: World, t
     assert "step=3" in result.stderr
     name = result.stdout.split(";")[0]
     codec = clc.load(name, store=world.store)
-    photo = read_image(world.test_photos / "photo-100.png")
+    photo = read_image(world.test_photos / "photo-100.png")[:104, :280]
     data = codec.compress(photo)
     shipped = Store(tmp_path / "shipped")
     ship(world.store.get(Kind.MODEL, name), "default", world.store, shipped)

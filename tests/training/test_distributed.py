@@ -12,13 +12,15 @@ from clc.store import Kind, Store
 from clc.training.distributed import Processes
 from clc.training.launch import TrainerConfig, run_trainer
 from tests.conftest import World
+from tests.processes import NETWORK
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-PROFILE = """
+PROFILE = f"""
 name = "two"
 [model]
 preset = "tiny"
-conditioning = "{conditioning}"
+conditioning = "prior"
+{NETWORK}
 [training]
 steps = 6
 batch = 1
@@ -33,7 +35,7 @@ learning_rate = 1e-3
 
 
 def command(world: World, folder: Path, *, processes: int, steps: str) -> list[str]:
-    (folder / "two.toml").write_text(PROFILE.format(conditioning="prior"))
+    (folder / "two.toml").write_text(PROFILE)
     launcher = [sys.executable, "-m"]
     if processes > 1:
         launcher += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
