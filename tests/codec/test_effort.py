@@ -209,7 +209,7 @@ def test_regions_cover_a_latent_once_and_start_where_they_may(size: tuple[int, i
 
 
 @pytest.mark.medium
-@pytest.mark.parametrize("effort", [2, 6])
+@pytest.mark.parametrize("effort", [2, pytest.param(6, marks=pytest.mark.slow)])
 def test_large_photos_are_searched_region_by_region(
     codec: Codec, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, effort: int
 ) -> None:

@@ -54,6 +54,7 @@ def test_rows_computed_in_parts_are_those_computed_at_once(monkeypatch: pytest.M
     assert digest() == whole
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("threads", "capability"), [("2", "default"), pytest.param("1", "avx2", marks=pytest.mark.slow)]
 )

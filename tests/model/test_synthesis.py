@@ -101,6 +101,7 @@ def test_the_picture_is_the_one_it_always_was() -> None:
     assert digest() == GOLDEN
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("threads", "capability"), [("2", "default"), pytest.param("1", "avx2", marks=pytest.mark.slow)]
 )
