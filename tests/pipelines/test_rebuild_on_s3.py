@@ -12,21 +12,20 @@ import pytest
 from clc.images.decode import read_image
 from clc.images.psnr import psnr
 from clc.store import Kind, Store, verify_store
-from tests.conftest import write_photos
-from tests.processes import PROFILE, clean_environment, run_module
+from tests.processes import PROFILE, clean_environment, run_module, small_photos
 from tests.s3_server import needs_s3, new_bucket, s3_server
 
 pytestmark = [needs_s3, pytest.mark.slow]
 
 
 def test_two_machines_rebuild_at_once_and_a_third_has_nothing_to_do(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    test_photos = write_photos(tmp_path / "test-photos", range(100, 102))
+    photos = small_photos(tmp_path)
     folders = [tmp_path / f"machine-{number}" for number in range(3)]
     for folder in folders:
         folder.mkdir()
-        (folder / "profile.toml").write_text(PROFILE.format(reference=photos, test=test_photos))
+        (folder / "profile.toml").write_text(PROFILE.format(**photos))
     with s3_server() as environment:
         url = new_bucket(environment, monkeypatch)
         command = ("pipelines.rebuild", "--profile", "profile.toml", "--store", url)
@@ -57,7 +56,7 @@ def test_two_machines_rebuild_at_once_and_a_third_has_nothing_to_do(
         assert "nothing to do" in third.stderr
         assert not any((folder / "artifacts").exists() for folder in folders)
 
-        (photo,) = sorted(test_photos.iterdir())[:1]
+        (photo,) = sorted(photos["test"].iterdir())[:1]
         for arguments in (("compress", str(photo), "photo.clc"), ("decompress", "photo.clc", "photo.png")):
             done = run_module(folders[2], "clc", *arguments, "--store", url, **environment)
             assert done.returncode == 0, done.stderr
