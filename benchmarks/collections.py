@@ -5,12 +5,13 @@ For each scene of the pack `collection-sites`, the photos of split `reference` b
 as earlier releases stored them, and alone. Beside that stands AVIF (4:4:4) of each photo at the same PSNR, and AVIF as
 a video (libaom's inter coding), and x265 where it is on PATH: what one more frame takes after the three reference
 photos nearest to it. `kept` is what a decoder has to keep beside the model, `pays after` how many photos it takes until
-all of it is less than AVIF.
+all of it is less than AVIF. With several qualities, a second table has the bytes of whole collections at three PSNRs.
 
 `--against OTHER` codes the same photos with another model, each with references of its own, and prints how much less
 the first takes at equal PSNR, over the mean curves.
 
-`--split reference` codes reference photos instead, each without the dictionary knowing it: to choose designs by.
+`--split reference` codes every third reference photo instead, and the dictionary is made of the others: to choose
+designs by.
 """
 
 import argparse
@@ -18,8 +19,9 @@ import dataclasses
 import math
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -27,16 +29,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data import pack
+from benchmarks.held_out import Part
 from benchmarks.printing import print_machine, print_table
 from benchmarks.rivals import Pictures, Rival, at_decibels, rivals
 from clc.api import DEFAULT, find_model
 from clc.codec.artifacts import open_codec, reference_latents
 from clc.codec.codec import Codec
 from clc.codec.references.artifact import ReferencesConfig, references
+from clc.codec.references.coded import shared_pictures
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.retrieval.open_encoder import open_encoder
 from clc.evaluation.compare.rate_difference import rate_difference, why_incomparable
-from clc.images import EncodedPhoto, PhotoSource, open_source, read_photos
+from clc.images import PhotoSource, open_source, read_photos
 from clc.images.psnr import psnr
 from clc.production.profile import load_profile
 from clc.store import Kind, Store, Version, copy_version
@@ -48,6 +52,7 @@ _SCENES = ("museum", "ams", "pond", "handheld")
 _VIDEO_REFERENCES = 3
 _VIDEOS = ("AVIF video", "x265")
 _RIVALS = ("AVIF", *_VIDEOS)
+_LOSSLESS = "lossless"
 _COLLECTIONS = (20, 100, 1000)  # photos
 
 
@@ -73,24 +78,6 @@ class Point:
     avif: float
     video: float
     x265: float
-
-
-@dataclass(frozen=True)
-class Without:
-    """The photos of a source but one."""
-
-    source: PhotoSource
-    image_id: str
-
-    @property
-    def spec(self) -> str:
-        """As the source's."""
-        return f"{self.source.spec} without {self.image_id}"
-
-    def encoded(self, start: int = 0, stop: int | None = None) -> Iterator[EncodedPhoto]:
-        """As the source's."""
-        others = (photo for photo in self.source.encoded() if photo.image_id != self.image_id)
-        return islice(others, start, stop)
 
 
 def main() -> None:
@@ -146,59 +133,114 @@ def _compare(own: Rows, other: Rows) -> None:
 
 
 def _measure_scene(scene: str, model: Version, store: Store, options: argparse.Namespace) -> Rows:
-    limit = f"&limit={options.reference_limit}" if options.reference_limit else ""
-    shown = open_source(f"{pack(_PACK)}?scene={scene}&split=reference{limit}")
-    coded = open_source(f"{pack(_PACK)}?scene={scene}&split={options.split}")
+    shown, coded = _parts(scene, options.split, options.reference_limit)
+    ways = _ways(shown, model, store, options)
+    pictures = [each.pixels for each in read_photos(shown, [])]
     rows: Rows = {}
-    ways: list[Way] = []
-    others: PhotoSource = shown
     number = 0
     for photo in islice(read_photos(coded, []), options.limit):
         number += 1
-        if options.split == "reference":  # a photo must not be its own reference
-            others = Without(shown, photo.image_id)
-        if options.split == "reference" or not ways:
-            ways = _ways(others, model, store, options)
-        pictures = [each.pixels for each in read_photos(others, [])]
         nearest = sorted(pictures, key=lambda each: _distance(each, photo.pixels))[:_VIDEO_REFERENCES]
+        beside = Beside(photo.pixels, nearest, options.rivals)
         for way in ways:
-            for quality in options.qualities:
-                rows.setdefault((way.name, quality), []).append(
-                    _measured(photo.pixels, way, quality, nearest, options.rivals)
-                )
-    print(f"{scene}: {number} photos of split {options.split}, model {model.short_id}\n")
+            for quality, point in zip(
+                options.qualities, _measured(photo.pixels, way, options.qualities, beside), strict=True
+            ):
+                rows.setdefault((way.name, quality), []).append(point)
+    print(
+        f"{scene}: {number} photos of split {options.split}, {len(pictures)} others as references, "
+        f"model {model.short_id}\n"
+    )
     heading = ("references", "kept", "quality", "bytes a photo", "dB", "AVIF", *_VIDEOS, "pays after")
     print_table(heading, [(name, *_row(quality, points)) for (name, quality), points in rows.items()])
     if len(options.qualities) > 1:
-        _print_totals(rows)
+        print_table(*totals(rows))
     return rows
 
 
-def _print_totals(rows: Rows) -> None:
-    """Bytes of whole collections at one PSNR, which each way's mean curve is interpolated to, in the logarithm."""
+def _parts(scene: str, split: str, limit: int | None) -> tuple[PhotoSource, PhotoSource]:
+    """The photos of a scene that the dictionary is made of, the first `limit` of them, and those that are coded."""
+    reference = open_source(f"{pack(_PACK)}?scene={scene}&split=reference")
+    if split == "reference":  # a photo must not be its own reference
+        return Part(reference, held_out=False, limit=limit), Part(reference, held_out=True)
+    few = f"&limit={limit}" if limit else ""
+    return (
+        open_source(f"{pack(_PACK)}?scene={scene}&split=reference{few}"),
+        open_source(f"{pack(_PACK)}?scene={scene}&split={split}"),
+    )
+
+
+def totals(rows: Rows) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Heading and rows of a table: bytes of whole collections at three PSNRs, and the rate against lossless references.
+
+    The PSNRs divide what all ways with references reach into four. Each way's mean curve is interpolated in the
+    logarithm of the bytes; "-" for a PSNR that it does not reach.
+    """
     means: dict[str, list[NDArray[np.float64]]] = {}
     for (way, _), points in rows.items():
         means.setdefault(way, []).append(np.mean([(each.kept, each.bytes, each.decibels) for each in points], axis=0))
     curves = {way: np.array(points).T for way, points in means.items()}
-    decibels = (max(each[2].min() for each in curves.values()) + min(each[2].max() for each in curves.values())) / 2
-    totals = []
-    for way, (kept, size, reached) in curves.items():
-        photo = math.exp(np.interp(decibels, reached, np.log(size)))
-        totals.append((way, f"{photo:,.0f}", *(f"{kept[0] + number * photo:,.0f}" for number in _COLLECTIONS)))
-    print_table((f"references, at {decibels:.2f} dB", "a photo", *(f"{n:,} photos" for n in _COLLECTIONS)), totals)
+    compared = [reached for kept, _, reached in curves.values() if kept[0]] or [each[2] for each in curves.values()]
+    common = max(each.min() for each in compared), min(each.max() for each in compared)
+    found = []
+    for decibels in np.linspace(*common, 5)[1:-1]:
+        for way, (kept, size, reached) in curves.items():
+            if reached.min() <= decibels <= reached.max():
+                photo = math.exp(np.interp(decibels, reached, np.log(size)))
+                sizes = [f"{each:,.0f}" for each in (photo, *(kept[0] + n * photo for n in _COLLECTIONS))]
+            else:
+                sizes = ["-"] * (1 + len(_COLLECTIONS))
+            against = [_against(curves[_LOSSLESS], curves[way])] if _LOSSLESS in curves else []
+            found.append((f"{decibels:.2f}", way, *sizes, *against))
+    heading = ("dB", "references", "a photo", *(f"{n:,} photos" for n in _COLLECTIONS))
+    return (*heading, *(["rate, against lossless"] if _LOSSLESS in curves else [])), found
 
 
-def _measured(
-    photo: NDArray[np.uint8], way: Way, quality: float, nearest: Sequence[NDArray[np.uint8]], names: Sequence[str]
-) -> Point:
-    data = way.codec.compress(photo, quality=quality, references=way.kept > 0)
-    decibels = psnr(photo, way.codec.decompress(data))
-    own = {rival.name: rival for rival in rivals() if rival.name in names}
-    avif = math.nan
-    if "AVIF" in own:
-        avif = at_decibels(lambda quality: own["AVIF"].code(quality, [photo]), 1, 99, [photo], decibels)
-    after = [_one_more(own[name], nearest, photo, decibels) if name in own else math.nan for name in _VIDEOS]
-    return Point(way.kept, len(data), decibels, avif, *after)
+def _against(anchor: NDArray[np.float64], own: NDArray[np.float64]) -> str:
+    difference = rate_difference(*([(size, reached) for _, size, reached in each.T.tolist()] for each in (anchor, own)))
+    return f"{100 * difference.mean:+.1f} %" if difference else "-"
+
+
+class Beside:
+    """What rivals take for one photo uint8 [H, W, 3], each quality of them coded once however many PSNRs are asked for.
+
+    before: what a video shows first; names: of the rivals that are asked for.
+    """
+
+    def __init__(self, photo: NDArray[np.uint8], before: Pictures, names: Sequence[str]) -> None:
+        self._photo = photo
+        self._before = before
+        self._rivals = {rival.name: rival for rival in rivals() if rival.name in names}
+        self._codings = {name: lru_cache(maxsize=None)(self._coding(rival)) for name, rival in self._rivals.items()}
+
+    def bytes(self, name: str, decibels: float) -> float:
+        """At a PSNR: of a file, or by how much a video grows. Not a number for a rival that is not there or asked for,
+        or does not reach it.
+        """
+        if name not in self._rivals:
+            return math.nan
+        rival = self._rivals[name]
+        return at_decibels(self._codings[name], rival.worst, rival.best, [self._photo], decibels)
+
+    def _coding(self, rival: Rival) -> Callable[[int], tuple[int, Pictures]]:
+        before = self._before if rival.name in _VIDEOS else []
+
+        def coding(quality: int) -> tuple[int, Pictures]:
+            size, shown = rival.code(quality, [*before, self._photo])
+            return max(1, size - (rival.code(quality, before)[0] if before else 0)), shown[-1:]
+
+        return coding
+
+
+def _measured(photo: NDArray[np.uint8], way: Way, qualities: Sequence[float], beside: Beside) -> list[Point]:
+    """One point a quality. References are found once."""
+    analysis = way.codec.encoder.analyse(photo, references=way.kept > 0)
+    points = []
+    for quality in qualities:
+        data = way.codec.encoder.code(analysis, quality).data
+        decibels = psnr(photo, way.codec.decompress(data))
+        points.append(Point(way.kept, len(data), decibels, *(beside.bytes(name, decibels) for name in _RIVALS)))
+    return points
 
 
 def _row(quality: float, points: Sequence[Point]) -> tuple[str, ...]:
@@ -223,11 +265,11 @@ def _ways(shown: PhotoSource, model: Version, store: Store, options: argparse.Na
     made = [Way("none", 0, open_codec(store, model))]
     for quality in options.reference_qualities:
         config = ReferencesConfig(quality=quality)
-        version = references(dictionary, model, shown, config=config, store=store).version
+        version = references(dictionary, model, shown, config=config, store=store, pictures=shared_pictures()).version
         made.append(_way(f"coded at {quality:g}", store, model, dictionary, version))
     if options.lossless:
         version = reference_latents(dictionary, model, store=store).version
-        made.append(_way("lossless", store, model, dictionary, version))
+        made.append(_way(_LOSSLESS, store, model, dictionary, version))
     return made
 
 
@@ -236,16 +278,6 @@ def _way(name: str, store: Store, model: Version, dictionary: Version, values: V
     if values.kind is Kind.LATENTS:  # a decoder also keeps the dictionary, for the pictures of its entries
         kept += sum(entry.bytes for entry in dictionary.manifest.files.values())
     return Way(name, kept, open_encoder(store, model, dictionary, values=values)[0])
-
-
-def _one_more(rival: Rival, before: Pictures, photo: NDArray[np.uint8], decibels: float) -> float:
-    """Bytes that a video takes more with the photo behind those pictures, at the photo's PSNR."""
-
-    def added(quality: int) -> tuple[int, Pictures]:
-        size, shown = rival.code(quality, [*before, photo])
-        return max(1, size - rival.code(quality, before)[0]), shown[-1:]
-
-    return at_decibels(added, rival.worst, rival.best, [photo], decibels)
 
 
 def _distance(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:

@@ -245,6 +245,19 @@ def test_a_photo_is_found_by_its_pixels_whatever_it_is_called_now_and_gives_the_
     assert again.version == made
 
 
+def test_pictures_that_were_decoded_while_references_were_made_are_not_decoded_again(
+    whole: CodedPhotos, dictionary: Version, model: Version, folder: Path, store: Store
+) -> None:
+    def never(_: bytes) -> NDArray[np.uint8]:
+        raise AssertionError("decoded again")
+
+    source, cache = open_source(f"folder:{folder}"), PictureCache(None)
+    references(dictionary, model, source, config=ReferencesConfig(), store=store, force=True, pictures=cache)
+    for number in range(len(whole)):
+        found = cache.picture(whole.stream(number), model.short_id, never)
+        assert np.array_equal(found, whole.picture(number))
+
+
 def test_references_of_another_model_are_refused(made: Version, codec: Codec) -> None:
     with pytest.raises(MissingArtifactError, match="not for model/0123456789abcdef"):
         open_coded(made, codec.model, "0123456789abcdef")

@@ -46,6 +46,16 @@ def test_a_picture_is_decoded_once() -> None:
     assert decode.decoded == len(STREAMS)
 
 
+def test_what_somebody_else_decoded_is_not_decoded_again() -> None:
+    cache, decode, shared = PictureCache(None), Decoder(), PICTURES[0].copy()
+    cache.remember(STREAMS[0], MODEL, shared)
+    shared[:] = 0
+    assert np.array_equal(cache.picture(STREAMS[0], MODEL, decode), PICTURES[0])
+    assert decode.decoded == 0
+    cache.picture(STREAMS[0], MODEL[::-1], decode)
+    assert decode.decoded == 1
+
+
 def test_nobody_can_change_what_others_get() -> None:
     shared = PICTURES[0].copy()
     cache = PictureCache(None)

@@ -17,6 +17,7 @@ from clc.codec.references.coded import can_be_coded
 from clc.codec.references.exact_decoder import ExactDecoder
 from clc.codec.references.find import references_recipe
 from clc.codec.references.lookup import ReferenceLookup
+from clc.codec.references.picture_cache import PictureCache
 from clc.codec.references.protocols import NO_REFERENCES
 from clc.codec.safety.net import Candidate
 from clc.codec.stored_quality import stored_quality
@@ -73,6 +74,7 @@ def references(
     config: ReferencesConfig,
     store: Store,
     given: GivenStreams | None = None,
+    pictures: PictureCache | None = None,
     force: bool = False,
 ) -> StageResult:
     """Stage: every photo that a dictionary has an entry of, whole, as a stream coded alone; and where its entries lie.
@@ -80,7 +82,8 @@ def references(
     Table `pictures`: photo_sha256 (of the photo), height, width, stream, pixels_sha256 (of what is decoded). Table
     `entries`, in the order of the dictionary: picture (a row of the other), x, y. Tensors `exponents`: int32 [C].
     photos: where they are found, by the SHA-256 of their pixels; there may be others. given: streams that are taken as
-    they are, whatever their quality; photos without one are coded.
+    they are, whatever their quality; photos without one are coded. pictures: where decoded ones are kept in memory, for
+    who codes with them next.
     Raises DictionaryError for a photo that is not among them, if entries are not 256×256 pixels, and for a model that
     takes no references or whose transforms are not convolutional.
     """
@@ -88,7 +91,7 @@ def references(
     quality = stored_quality(config.quality)
 
     def build(draft: Draft) -> None:
-        coder = _PictureCoder(model, quality)
+        coder = _PictureCoder(model, quality, pictures)
         entries = dictionary.table("entries", columns=["photo_sha256", "x", "y"])
         order = list(dict.fromkeys(entries["photo_sha256"].to_pylist()))
         # Before the first is coded, which takes long: whether all of them are there.
@@ -185,7 +188,7 @@ def _decoded(photos: PhotoSource, where: dict[str, str]) -> Iterator[tuple[str, 
 class _PictureCoder:
     """Codes pictures with one model at one quality, and knows how large their latents are."""
 
-    def __init__(self, model: Version, quality: float) -> None:
+    def __init__(self, model: Version, quality: float, pictures: PictureCache | None) -> None:
         network = read_model(model)
         if not network.config.takes_references:
             raise DictionaryError(f"{model} takes no references; code with it without a dictionary")
@@ -195,6 +198,7 @@ class _PictureCoder:
             )
         self._network = network
         self._quality = quality
+        self._pictures = pictures
         self._encoder = Encoder(
             FrozenModel(network, model.short_id), ReferenceLookup(network, None, None), syntax=False
         )
@@ -212,6 +216,8 @@ class _PictureCoder:
     def row(self, photo: Photo, sha256: str, stream: bytes) -> dict[str, object]:
         """Of table `pictures`. sha256: of the photo's pixels."""
         pixels = self._decoder.decompress(stream)
+        if self._pictures is not None:
+            self._pictures.remember(stream, self._decoder.model_id, pixels)
         for tile in image_tiles(pixels):
             magnitudes = self._analysis(tile).float().abs().amax(dim=(2, 3), keepdim=True)
             self._largest = torch.maximum(self._largest, magnitudes)

@@ -50,13 +50,20 @@ class PictureCache:
             pixels = decode(stream)
             if self._folder is not None:
                 self._folder.write(key, pixels)
-        # A copy of its own: a view of something larger would keep that alive.
+        return self._remember(key, pixels)
+
+    def remember(self, stream: bytes, model_id: str, pixels: NDArray[np.uint8]) -> None:
+        """In memory, what a stream decodes to with that model: uint8 [H, W, 3]."""
+        self._remember(key_of(stream, model_id), pixels)
+
+    def _remember(self, key: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture as it is kept: a copy of its own, for a view of something larger would keep that alive."""
         kept = np.array(pixels)
         kept.flags.writeable = False
-        self._remember(key, kept)
+        self._keep(key, kept)
         return kept
 
-    def _remember(self, key: str, pixels: NDArray[np.uint8]) -> None:
+    def _keep(self, key: str, pixels: NDArray[np.uint8]) -> None:
         if pixels.nbytes > self._limit:
             return
         with self._lock:
