@@ -5,7 +5,7 @@ For each scene of the pack `collection-sites`, the photos of split `reference` b
 as earlier releases stored them, and alone. Beside that stands AVIF (4:4:4) of each photo at the same PSNR, and AVIF as
 a video (libaom's inter coding), and x265 where it is on PATH: what one more frame takes after the three reference
 photos nearest to it. `kept` is what a decoder has to keep beside the model, `pays after` how many photos it takes until
-all of it is less than AVIF. With several qualities, a second table has the bytes of whole collections at three PSNRs.
+all of it is less than AVIF. With several qualities, a second table has the bytes of whole collections at some PSNRs.
 
 `--against OTHER` codes the same photos with another model, each with references of its own, and prints how much less
 the first takes at equal PSNR, over the mean curves.
@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--reference-limit", type=int, help="use the first so many reference photos only")
     parser.add_argument("--qualities", type=float, nargs="+", default=(20.0, 50.0))
     parser.add_argument("--reference-qualities", type=float, nargs="+", default=(75.0, 90.0, 100.0))
+    parser.add_argument("--decibels", type=float, nargs="+", help="of the second table; default: three that all reach")
     parser.add_argument("--rivals", nargs="*", choices=_RIVALS, default=_RIVALS, help="the others say nan")
     parser.add_argument("--lossless", action="store_true", help="also with lossless references")
     parser.add_argument("--work", type=Path, help="folder for the store that is built; default: a temporary one")
@@ -154,7 +155,7 @@ def _measure_scene(scene: str, model: Version, store: Store, options: argparse.N
     heading = ("references", "kept", "quality", "bytes a photo", "dB", "AVIF", *_VIDEOS, "pays after")
     print_table(heading, [(name, *_row(quality, points)) for (name, quality), points in rows.items()])
     if len(options.qualities) > 1:
-        print_table(*totals(rows))
+        print_table(*totals(rows, options.decibels))
     return rows
 
 
@@ -170,11 +171,11 @@ def _parts(scene: str, split: str, limit: int | None) -> tuple[PhotoSource, Phot
     )
 
 
-def totals(rows: Rows) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Heading and rows of a table: bytes of whole collections at three PSNRs, and the rate against lossless references.
+def totals(rows: Rows, at: Sequence[float] | None = None) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Heading and rows of a table: bytes of whole collections at some PSNRs, and the rate against lossless references.
 
-    The PSNRs divide what all ways with references reach into four. Each way's mean curve is interpolated in the
-    logarithm of the bytes; "-" for a PSNR that it does not reach.
+    at: those PSNRs; None for three that divide what all ways with references reach into four. Each way's mean curve is
+    interpolated in the logarithm of the bytes; "-" for a PSNR that it does not reach.
     """
     means: dict[str, list[NDArray[np.float64]]] = {}
     for (way, _), points in rows.items():
@@ -183,7 +184,7 @@ def totals(rows: Rows) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     compared = [reached for kept, _, reached in curves.values() if kept[0]] or [each[2] for each in curves.values()]
     common = max(each.min() for each in compared), min(each.max() for each in compared)
     found = []
-    for decibels in np.linspace(*common, 5)[1:-1]:
+    for decibels in np.linspace(*common, 5)[1:-1] if at is None else at:
         for way, (kept, size, reached) in curves.items():
             if reached.min() <= decibels <= reached.max():
                 photo = math.exp(np.interp(decibels, reached, np.log(size)))

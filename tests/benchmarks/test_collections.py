@@ -84,6 +84,11 @@ def test_photos_coded_alone_do_not_move_the_psnr_and_are_left_out_where_they_do_
     assert [row[2] != "-" for row in found if row[1] == "none"] == [True, True, False]
 
 
+def test_totals_are_at_the_psnrs_that_are_asked_for() -> None:
+    _, found = collections.totals(rows(coarse=(1_000, [(100, 30), (1_600, 34)])), [33, 35])
+    assert [row[:4] for row in found] == [("33.00", "coarse", "800", "17,000"), ("35.00", "coarse", "-", "-")]
+
+
 def test_the_rate_is_compared_with_lossless_references() -> None:
     heading, found = collections.totals(
         rows(coarse=(1_000, [(120, 30), (1_920, 34)]), lossless=(9_000, [(100, 30), (1_600, 34)]))
