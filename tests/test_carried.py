@@ -25,6 +25,7 @@ from clc.codec.metadata_section import MAX_METADATA, pack_metadata, read_metadat
 from clc.codec.packing import pack_number
 from clc.errors import BitstreamError, ImageError, ProfileError
 from clc.images.metadata import Carry, Metadata
+from clc.store_decoder import metadata_of
 from tests.conftest import World, picture
 from tests.images.photo_files import DISPLAY_P3, encoded, exif, pixels, smooth, xmp
 
@@ -222,7 +223,7 @@ def test_a_stream_of_this_release_is_read_by_an_older_one(codec: StoreCodec) -> 
 
 
 def codec_metadata(data: bytes) -> Metadata:
-    return clc.api.metadata_of(data)
+    return metadata_of(data)
 
 
 def test_pillow_opens_and_saves_streams(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
