@@ -7,7 +7,6 @@ defaults; `decode` lists them, and docs/photos.md has them for every property of
 import io
 import os
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from clc.images.metadata import Carry, Metadata, carried, read_exif
 from clc.images.pixel_limit import without_pixel_limit
 from clc.images.png_damage import without_damaged_chunks
 from clc.images.tiff_damage import tiff_damage
-from clc.runtime.process_setting import ProcessSetting
+from clc.runtime.library_warnings import without_library_warnings
 from clc.runtime.remarks import remark
 
 MAX_PIXELS = 160_000_000
@@ -252,21 +251,10 @@ def _open(data: bytes, name: str) -> Iterator[Image.Image]:
 
 
 @contextmanager
-def _ignoring_pillow() -> Iterator[None]:
-    """Damaged metadata and large sizes make Pillow warn; both are either harmless or an ImageError here."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
-
-
-_without_pillows_warnings = ProcessSetting(_ignoring_pillow)
-
-
-@contextmanager
 def _failures(name: str, data: bytes = b"") -> Iterator[None]:
     """What Pillow raises, as ImageError. data: the file."""
     try:
-        with _without_pillows_warnings:
+        with without_library_warnings:
             yield
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: refused, {error}") from error

@@ -3,9 +3,6 @@
 SIFT (Lowe, IJCV 2004) and RANSAC (Fischler and Bolles, CACM 1981).
 """
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import faiss
@@ -17,7 +14,7 @@ from skimage.transform import ProjectiveTransform
 
 from clc.codec.packing import MAX_DISPLACEMENT
 from clc.codec.references.warp import CORNER_STEPS
-from clc.runtime.process_setting import ProcessSetting
+from clc.runtime.library_warnings import without_library_warnings
 
 _LEAST_SIDE = 32  # of a picture with keypoints
 _RATIO = 0.8  # of the distances of a keypoint's best and second-best match; Lowe's
@@ -48,17 +45,6 @@ def find_keypoints(picture: NDArray[np.uint8]) -> Keypoints:
     return Keypoints(positions, np.asarray(detector.descriptors))
 
 
-@contextmanager
-def _ignoring_ransac() -> Iterator[None]:
-    """It warns of samples that determine nothing; what comes of it is checked."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"skimage\.measure\.fit")
-        yield
-
-
-_without_warnings_of_ransac = ProcessSetting(_ignoring_ransac)
-
-
 def corners_by_keypoints(
     image: Keypoints, photo: Keypoints, height: int, width: int, reduction: float = 1.0
 ) -> NDArray[np.int32] | None:
@@ -73,7 +59,7 @@ def corners_by_keypoints(
     if clear.sum() < _LEAST_MATCHES or _mutual(image, photo, clear, found[:, 0]) < _LEAST_MATCHES:
         return None
     pairs = reduction * image.positions[clear], reduction * photo.positions[found[clear, 0]]
-    with _without_warnings_of_ransac:
+    with without_library_warnings:
         transform, inliers = ransac(
             pairs,
             ProjectiveTransform,
