@@ -7,14 +7,15 @@ latents of `--calibration` photos that are not among them. A runtime would be wo
 PyTorch without bfloat16 and at most 0.02 dB.
 
 OpenVINO and ONNX Runtime are no dependencies of CLC: pip install openvino nncf onnx onnxruntime onnxscript, in an
-environment of their own. What is not there has no row. `ONEDNN_MAX_CPU_ISA=AVX2` shows PyTorch and OpenVINO a processor
-with AVX2 only.
+environment of their own. What is not there has no row. `ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2` shows PyTorch
+and OpenVINO a processor with AVX2 only.
 """
 
 import argparse
 import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,7 @@ def run(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         runtimes = dict(_runtimes(codec.model.g_s, calibration, options.threads, Path(folder)))
         seconds = interleaved_medians(
-            {name: (lambda synthesis=synthesis: synthesis(latents[0])) for name, synthesis in runtimes.items()},
-            options.rounds,
+            {name: partial(synthesis, latents[0]) for name, synthesis in runtimes.items()}, options.rounds
         )
         decibels = _decibels(runtimes, latents, photos)
     plain = next(iter(runtimes))
