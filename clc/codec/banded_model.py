@@ -17,14 +17,14 @@ from clc.model.gain import Rate
 from clc.model.network import CompressionModel
 from clc.model.priors.banded import Tiles, bands_of, features_in_bands, hyper_latent_in_bands
 from clc.model.streaming import Band, gathered, streamed
-from clc.model.tiles import IMAGE_MULTIPLE, LATENT_STRIDE, padded_size, to_tensor
+from clc.model.tiles import LATENT_STRIDE, padded_size, to_tensor
 from clc.model.transforms.convolutional import ConvolutionalConfig, LatentResidual
 from clc.runtime.advance import Step, advanced
 from clc.runtime.freed_memory import give_back_freed_memory
 
 BANDED_FROM = 2**22
 """Pixels of a photo from which on it is coded in bands."""
-_PIXELS_AT_ONCE = 2**19
+_PIXELS_AT_ONCE = 2**18
 
 
 def takes_bands(model: CompressionModel) -> bool:
@@ -82,7 +82,7 @@ class BandedModel:
         height = decoded.shape[2]
 
         def known() -> Iterator[Band]:
-            for rows in bands_of(height, _rows_at_once(LATENT_STRIDE * decoded.shape[3]) // LATENT_STRIDE):
+            for rows in bands_of(height, _latent_rows_at_once(decoded.shape[3])):
                 # In one layout, as the whole photo is: which kernel runs, and how it rounds, depends on that.
                 own, other = (
                     each[:, :, rows].to(torch.float32).contiguous(memory_format=torch.channels_last)
@@ -108,8 +108,8 @@ def _padded_bands(image: NDArray[np.uint8]) -> Iterator[Band]:
     """An image as `to_padded_tensor` has it."""
     height, width = image.shape[:2]
     whole = padded_size(height)
-    for rows in bands_of(whole, _rows_at_once(width)):
-        band = to_tensor(image[None, rows])
+    for rows in bands_of(whole, LATENT_STRIDE * _latent_rows_at_once(padded_size(width) // LATENT_STRIDE)):
+        band = to_tensor(image[None, min(rows.start, height - 1) : rows.stop])  # below it, the last row goes on
         beyond = (0, padded_size(width) - width, 0, rows.stop - rows.start - band.shape[2])
         yield F.pad(band, beyond, mode="replicate"), rows.stop == whole
 
@@ -123,6 +123,6 @@ def _told(bands: Iterator[Band], height: int) -> Iterator[Band]:
         advanced(Step.ANALYSIS, done / height)
 
 
-def _rows_at_once(width: int) -> int:
-    """Of pixels: a multiple of 64."""
-    return IMAGE_MULTIPLE * max(1, _PIXELS_AT_ONCE // (IMAGE_MULTIPLE * width))
+def _latent_rows_at_once(width: int) -> int:
+    """Of a latent so wide."""
+    return max(1, _PIXELS_AT_ONCE // (LATENT_STRIDE**2 * width))

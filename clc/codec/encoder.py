@@ -65,7 +65,7 @@ class Encoder:
         self._lookup = lookup
         self._retriever = retriever
         self._aligner = aligner
-        self._writes_syntax = syntax
+        self._writes_syntax = syntax and network.model.syntax is not None
         self._hyper_coder = HyperCoder(network.hyper_tables)
         self._config = network.model.config
         self._refinement = Refinement(network.model, searched)

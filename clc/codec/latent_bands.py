@@ -51,6 +51,7 @@ class WrittenBands:
         assert self._levels is not None
         self._prepared.append(self._coder.prepared(self._symbols.ravel(), self._levels.ravel()))
         self._symbols = self._levels = None
+        give_back_freed_memory()
 
     def close(self) -> bytes:
         """The stream of all blocks."""
