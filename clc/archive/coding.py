@@ -51,9 +51,12 @@ class PhotoCoder(Protocol):
     def prepare(self) -> None:
         """Make the thread that calls it ready."""
 
-    def code(self, pixels: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()) -> CodedPhoto:
+    def code(
+        self, pixels: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = (), *, effort: int = 0
+    ) -> CodedPhoto:
         """The stream of uint8 [H, W, 3], which may refer to those of key photos where that pays.
 
+        effort: of the encoder, where it is more than that of the settings.
         Raises ImageError for a photo that cannot be coded, TargetError for a target that cannot be met.
         """
 
@@ -130,9 +133,11 @@ class StoreCoder:
 
         torch.set_num_threads(1)
 
-    def code(self, pixels: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()) -> CodedPhoto:
+    def code(
+        self, pixels: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = (), *, effort: int = 0
+    ) -> CodedPhoto:
         """As the protocol says."""
-        coded, used = self._codec.compress_to(pixels, target, keys, effort=self.settings.effort)
+        coded, used = self._codec.compress_to(pixels, target, keys, effort=max(effort, self.settings.effort))
         return CodedPhoto(coded, used)
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:

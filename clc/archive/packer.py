@@ -253,13 +253,14 @@ class Packer:
         if work.target is None or work.opened.pixels is None:
             return work
         try:
+            planned, keys = self._planned(work.opened), [key.stream for key in work.keys]
             try:
-                coded = self._coder.code(work.opened.pixels, work.target, [key.stream for key in work.keys])
+                coded = self._coder.code(work.opened.pixels, work.target, keys, effort=planned.effort)
             except TargetError:
-                if work.share is not None or not self._planned(work.opened).finer:
+                if work.share is not None or not planned.finer:
                     raise
                 # A key photo that cannot be finer than asked for is as fine as asked for.
-                coded = self._coder.code(work.opened.pixels, self._coder.settings.target)
+                coded = self._coder.code(work.opened.pixels, self._coder.settings.target, effort=planned.effort)
         except (ImageError, TargetError) as error:
             return _Work(work.opened, reason=str(error), share=work.share)
         return replace(work, coded=coded)
@@ -326,12 +327,12 @@ class Packer:
         return _Work(work.opened, reason="no bytes are left for it; give a larger --size")
 
     def _label(self, opened: Opened, keys: tuple[_Key, ...] = ()) -> Label:
-        """What the stream is made of is hashed: the file, by how much it is finer, the key photos that are offered."""
+        """What the stream is made of is hashed: the file, its plan, the key photos that are offered."""
         made_of = opened.sha256
         planned = self._planned(opened)
         if keys or planned.finer:
-            finer_by = round(planned.finer * QUALITY_STEPS).to_bytes(2, "little")
-            made_of = sha256(made_of + finer_by + b"".join(sha256(key.stream) for key in keys))
+            plan = round(planned.finer * QUALITY_STEPS).to_bytes(2, "little") + bytes([planned.effort])
+            made_of = sha256(made_of + plan + b"".join(sha256(key.stream) for key in keys))
         work = sha256(self._coder.settings.digest + made_of)
         return Label(work[:WORK_KEY_BYTES], opened.photo.name)
 

@@ -46,11 +46,13 @@ class PlannedPhoto:
     """What is to become of one photo.
 
     keys: names of the key photos that it refers to. finer: by how much its quality is above the others', for a key
-    photo. share: bytes that it is predicted to take, of those that it would take alone at the others' quality.
+    photo. effort: at least, of its encoder. share: bytes that it is predicted to take, of those that it would take
+    alone at the others' quality.
     """
 
     keys: tuple[str, ...] = ()
     finer: float = 0.0
+    effort: int = 0
     share: float = 1.0
 
     @property

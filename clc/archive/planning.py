@@ -7,6 +7,7 @@ would be alone: a finer key photo also makes the photos better that refer to it.
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -37,6 +38,7 @@ _PASSED_ON = 0.9  # of what a key photo gains by being finer, to a photo that it
 _RATE_PER_STEP = math.log(2.57) / 30  # of quality
 _TYPICAL = 20.0  # steps that a key photo is finer, where it is not known yet how many will refer to it
 _MOST = 60.0
+_MOST_EFFORT = 3  # for a key photo; a step for each photo that it serves, so that the time for all hardly grows
 _LEAST_PIXELS = 64 * 64  # to refer to another photo takes some bytes, which those of a smaller one do not pay
 _LEAST_COST = 1.0  # nor those of a photo of one colour, or nearly; photos cost hundreds
 _FEW = 64  # photos of an archive that are all decoded to be compared with what is added
@@ -112,9 +114,11 @@ def planned(names: Sequence[str], seen: Resemblance, there: int = 0) -> ArchiveP
                 share = _LEAST + _SLOPE * float(left[photo, list(keys)].min())
                 named = tuple(names[group[key]] for key in keys)
                 result[names[group[photo]]] = PlannedPhoto(named, share=min(share, 1.0))
+        served = Counter(key for keys in plan.references for key in keys)
         for key, steps in _finer(plan, left).items():
             if group[key] >= there:
-                result[names[group[key]]] = PlannedPhoto(finer=steps, share=math.exp(_RATE_PER_STEP * steps))
+                share, effort = math.exp(_RATE_PER_STEP * steps), min(served[key], _MOST_EFFORT)
+                result[names[group[key]]] = PlannedPhoto(finer=steps, effort=effort, share=share)
     return ArchivePlan(result, dict(zip(names, seen.cost.tolist(), strict=True)))
 
 

@@ -88,7 +88,9 @@ class LosslessCoder:
     def prepare(self) -> None:
         """Nothing to prepare."""
 
-    def code(self, picture: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = ()) -> CodedPhoto:
+    def code(
+        self, picture: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = (), *, effort: int = 0
+    ) -> CodedPhoto:
         """The stream of a picture, which refers to all keys; one of a single pixel is refused."""
         if picture.shape == (1, 1, 3):
             raise ImageError("image is too small for this coder")

@@ -201,10 +201,10 @@ class TestReferences:
 
     def test_a_key_photo_that_cannot_be_finer_is_as_fine_as_the_others(self, album: Path, folder: Path) -> None:
         class Limited(LosslessCoder):
-            def code(self, picture, target, keys=()):
+            def code(self, picture, target, keys=(), *, effort=0):
                 if target.value > 50:
                     raise TargetError("no quality gives that")
-                return super().code(picture, target, keys)
+                return super().code(picture, target, keys, effort=effort)
 
         summary, _ = create_archive(album, find_inputs([str(folder)]), Limited(), plan=self.PLAN)
         assert summary.failed == []

@@ -14,11 +14,13 @@ from clc.archive.coding import StoreCoder
 from clc.archive.creation import add_to_archive, create_archive, part_of
 from clc.archive.describe import describe_members
 from clc.archive.inputs import InputPhoto, Inputs, find_inputs
+from clc.archive.packer import finer
 from clc.archive.planning import plan_for
 from clc.archive.records import salvage
 from clc.archive.soundness import verify_archive
 from clc.archive.writer import open_archive
 from clc.codec.decisions.targets import Target
+from clc.images import read_image
 from clc.images.psnr import psnr
 from tests.archive.samples import bundled_crops
 from tests.archive.test_creation import Stop, stop_after
@@ -60,6 +62,16 @@ def test_three_refer_to_the_fourth_and_all_come_back(album: Path, folder: Path) 
     with Album(open_archive(album), StoreStreamDecoder()) as photos:
         for name in photos:
             assert psnr(np.asarray(Image.open(folder / name)), photos.pixels(name)) > 27
+
+
+def test_the_key_photo_is_coded_with_effort(album: Path, folder: Path) -> None:
+    archive = open_archive(album)
+    plan = plan_for(find_inputs([str(folder)]), coder())
+    (key,) = (name for name in CAMERA if plan[name].finer)
+    assert plan[key].effort == 3
+    pixels, target = read_image(folder / key), finer(Target.choose(quality=40), plan[key].finer)
+    assert archive.stream(archive.stream_row(key), key) == coder().code(pixels, target, effort=3).data
+    assert archive.stream(archive.stream_row(key), key) != coder().code(pixels, target).data
 
 
 def test_it_is_much_smaller_than_with_each_alone(album: Path, folder: Path, tmp_path: Path) -> None:

@@ -88,6 +88,15 @@ class TestPlanning:
         assert finest(0.2, 3) < finest(0.2, 8) < finest(0.2, 40) <= 60
         assert finest(0.6, 8) < finest(0.2, 8)
 
+    def test_a_key_photo_is_worth_a_step_of_effort_for_each_photo_that_it_serves_up_to_three(self) -> None:
+        def efforts(photos: int) -> list[int]:
+            plan = planned([str(number) for number in range(photos)], made_up(0.2, photos))
+            return sorted(each.effort for each in plan.photos.values() if each.role is Role.KEY)
+
+        assert (efforts(3), efforts(8)) == ([2], [3])
+        refer = planned(["0", "1", "2"], made_up(0.2, 3)).photos.values()
+        assert [each.effort for each in refer if each.role is Role.REFERS] == [0, 0]
+
     def test_it_is_predicted_to_take_less_than_each_photo_alone(self) -> None:
         for photos in (2, 3, 5, 10, 30):
             for left in (0.1, 0.3, 0.6, 0.85):
