@@ -6,6 +6,7 @@ PSNR, the mean at both qualities, on the line between them (logarithm of bytes o
 """
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -72,17 +73,17 @@ def _rows(scene: str, options: argparse.Namespace) -> list[tuple[str, str, str, 
         first, second = (int(each) for each in generator.choice(len(photos), 2, replace=False))
         fine = finer(Target.choose(options.qualities[1]), options.finer)
         key = ways[0].compress_to(photos[second], fine)[0].data
-        coded = [_coded(way, photos[first], key, options.qualities) for way in ways]
-        plain, refined = (points for points, _ in coded)
+        found = [coded(way, photos[first], key, options.qualities, "displacements") for way in ways]
+        plain, refined = (points for points, _ in found)
         shown = (f"{points[-1][0]:,}, {points[-1][1]:.2f}" for points in (plain, refined))
-        rows.append((scene, f"{first}, {second}", *shown, f"{coded[1][1]:,}", _saved(plain, refined)))
+        rows.append((scene, f"{first}, {second}", *shown, f"{found[1][1]:,}", saved(plain, refined)))
     return rows
 
 
-def _coded(
-    codec: KeyCodec, photo: NDArray[np.uint8], key: bytes, qualities: tuple[float, float]
+def coded(
+    codec: KeyCodec, photo: NDArray[np.uint8], key: bytes, qualities: Sequence[float], named: str
 ) -> tuple[list[Point], int]:
-    """A point for each quality, and the bytes of the displacements."""
+    """A photo with a key photo: a point for each quality, and the bytes of a section of the last stream."""
     points, section = [], 0
     for quality in qualities:
         data = codec.compress_to(photo, Target.choose(quality), [key])[0].data
@@ -90,12 +91,12 @@ def _coded(
         points.append((len(data), psnr(photo, codec.decoder(used).decompress(data))))
         sizes = describe(data)["bytes"]
         assert isinstance(sizes, dict)
-        section = sizes["displacements"]
+        section = sizes[named]
     return points, section
 
 
-def _saved(plain: list[Point], refined: list[Point]) -> float:
-    """Of the bytes at equal PSNR."""
+def saved(plain: list[Point], refined: list[Point]) -> float:
+    """The share of bytes at equal PSNR."""
     (few, low), (many, high) = refined
     slope = np.log(many / few) / (high - low)
     logarithms = [

@@ -1,5 +1,6 @@
 """Damaged and hostile streams made from sound ones, and what a decoder may do with them."""
 
+import math
 import random
 import struct
 import zlib
@@ -22,7 +23,10 @@ from clc.codec.bitstream import (
 )
 from clc.codec.codec import Codec
 from clc.codec.packing import MAX_DISPLACEMENT, pack_number, read_number
+from clc.codec.references.displacements import Displacements, node_counts
+from clc.codec.references.light import Light
 from clc.codec.references.protocols import Alignment
+from clc.codec.references.view import View
 from clc.errors import BitstreamError, MissingArtifactError
 from tests.codec.safety_streams import safety_streams
 
@@ -86,7 +90,10 @@ def goldens(codec: Codec, photo: NDArray[np.uint8]) -> list[Golden]:
         made.append(Golden(data, codec.decompress(data)))
     for rows, columns in _GOLDEN_ALIGNED:
         corners = np.array([[(-20, 3), (15, -70), (0, 8), (300, 5)], [(0, 0)] * 4], dtype=np.int32)
-        aligned = codec.lookup.aligned(Alignment(np.arange(2), corners), rows, columns)
+        shape = (*node_counts(rows, columns, 32), 2)
+        grid = Displacements(32, np.arange(math.prod(shape), dtype=np.int32).reshape(shape))
+        views = View(corners[0], grid), View(corners[1], light=Light((48, 64, 90), (9, 0, -30)))
+        aligned = codec.lookup.aligned(Alignment(np.arange(2), views), rows, columns)
         analysis = codec.encoder.analyse(photo[:rows, :columns], references=False)
         data = codec.encoder.code_with(analysis, 40.0, aligned).data
         made.append(Golden(data, codec.decompress(data)))
@@ -190,14 +197,19 @@ def _exchange_sections(choice: random.Random, data: bytes, other: bytes) -> byte
     if donor.syntax != stream.syntax and choice.random() < 0.5:
         stream = replace(stream, syntax=donor.syntax)
     if choice.random() < 0.5:
+        stream = replace(stream, displacements=donor.displacements, light=donor.light)
+    if choice.random() < 0.5:
         stream = replace(stream, latent_checksum=donor.latent_checksum)
     return stream.to_bytes()
+
+
+_PAYLOADS = ("hyper", "latent", "blocks", "picture", "syntax", "displacements", "light")
 
 
 def _replace_payload(choice: random.Random, data: bytes, other: bytes) -> bytes:
     """Random words, or none, in place of what sections hold, with lengths that fit."""
     stream = Bitstream.from_bytes(data)
-    sections = {name: getattr(stream, name) for name in ("hyper", "latent", "blocks", "picture", "syntax")}
+    sections = {name: getattr(stream, name) for name in _PAYLOADS}
     changed: dict[str, bytes] = {}
     for name, old in sections.items():
         if old is not None and choice.random() < 0.6:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clc.codec.decisions.block_costs import costs_after, costs_alone
+from clc.codec.decisions.block_costs import costs_alone
 from clc.codec.references.warp import warp
+from clc.dictionary.retrieval.relight import in_best_light
 from clc.errors import BitstreamError
 from clc.runtime.prefetch import in_parallel
 
@@ -105,7 +106,8 @@ class _Comparison:
         own, alone = self._thumbnails[photo], self._alone[photo]
         height, width = own.shape[:2]
         seen = warp(self._thumbnails[other], corners, height, width, (height, width))
-        return float(np.minimum(costs_after(own, seen), alone).sum() / max(alone.sum(), 1e-9))
+        _, cost = in_best_light(own, seen, alone)
+        return float(np.minimum(cost, alone).sum() / max(alone.sum(), 1e-9))
 
     def _same_size(self, photo: int, other: int) -> bool:
         return self._thumbnails[photo].shape == self._thumbnails[other].shape

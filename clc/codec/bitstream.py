@@ -82,6 +82,7 @@ class SectionKind(IntEnum):
     PICTURE = 6
     SYNTAX = 7
     DISPLACEMENTS = 8
+    LIGHT = 9
     METADATA = 64
 
     @property
@@ -99,6 +100,7 @@ _SUMMARIES = {
     SectionKind.PICTURE: "the whole image as a lossless WebP file",
     SectionKind.SYNTAX: "numbers that change the end of g_s",
     SectionKind.DISPLACEMENTS: "grids of displacements that refine aligned photos",
+    SectionKind.LIGHT: "gains and offsets of the colours of aligned photos",
     SectionKind.METADATA: "EXIF, XMP and the ICC profile of the image",
 }
 _KINDS = {kind.value: kind for kind in SectionKind}
@@ -183,7 +185,7 @@ class Bitstream:
     decoder that has others notices; 0 without a latent.
     blocks: what `clc.codec.linear` codes. picture: a lossless WebP file instead of everything else.
     syntax: entropy-coded numbers that change the end of g_s; None for none.
-    displacements: what `clc.codec.references.displacement_section` packs, beside corners.
+    displacements, light: what `clc.codec.references.displacement_section` and `light` pack, beside corners.
     metadata: what `clc.codec.metadata_section` packs; no picture depends on it.
     """
 
@@ -197,6 +199,7 @@ class Bitstream:
     picture: bytes | None = None
     syntax: bytes | None = None
     displacements: bytes | None = None
+    light: bytes | None = None
     metadata: bytes | None = None
 
     def to_bytes(self) -> bytes:
@@ -226,6 +229,7 @@ class Bitstream:
             SectionKind.PICTURE: self.picture,
             SectionKind.SYNTAX: self.syntax,
             SectionKind.DISPLACEMENTS: self.displacements,
+            SectionKind.LIGHT: self.light,
             SectionKind.METADATA: self.metadata,
         }
         if header.references:
@@ -378,6 +382,7 @@ def _read(data: bytes, found: _Found) -> Bitstream:
         picture=sections.get(SectionKind.PICTURE),
         syntax=sections.get(SectionKind.SYNTAX),
         displacements=sections.get(SectionKind.DISPLACEMENTS),
+        light=sections.get(SectionKind.LIGHT),
         metadata=sections.get(SectionKind.METADATA),
     )
 
@@ -394,8 +399,8 @@ def _check_combination(kinds: set[SectionKind]) -> None:
         raise BitstreamError("references condition a latent, and the stream has none")
     if SectionKind.SYNTAX in kinds and SectionKind.Y not in kinds:
         raise BitstreamError("a syntax changes what a latent becomes, and the stream has none")
-    if SectionKind.DISPLACEMENTS in kinds and SectionKind.CORNERS not in kinds:
-        raise BitstreamError("displacements refine references that are aligned, and the stream has none")
+    if kinds & {SectionKind.DISPLACEMENTS, SectionKind.LIGHT} and SectionKind.CORNERS not in kinds:
+        raise BitstreamError("displacements and light refine references that are aligned, and the stream has none")
 
 
 def _read_entries(section: bytes | None, header: Header) -> NDArray[np.int64]:

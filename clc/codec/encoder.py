@@ -174,7 +174,9 @@ class Encoder:
         alignment = self._aligner.align(image, candidates, MAX_REFERENCES)
         if alignment is None:
             return ()
-        return (self._lookup.aligned(alignment, *image.shape[:2]),)
+        # What other light does to a prediction is only known from coding with it.
+        offered = (alignment,) if alignment.in_own_light is None else (alignment, alignment.in_own_light)
+        return tuple(self._lookup.aligned(each, *image.shape[:2]) for each in offered)
 
     def _code_safely(self, analysis: Analysis, quality: float, *, always: bool = False) -> tuple[CodedImage, bool]:
         """The image with the cheapest of its references, after the safety net; and whether that has doubts."""
@@ -282,7 +284,7 @@ class Encoder:
         latent, decoded = self._encode_latent(scaled, weight, features, rate, references.latents)
         header = self._header(analysis, quality, references)
         stream = Bitstream(header, references.entries, hyper_data, latent, 0, references.corners)
-        stream = replace(stream, displacements=references.displacements)
+        stream = replace(stream, displacements=references.displacements, light=references.light)
         return self._with_syntax(CodedLatent(stream, decoded, features, references), syntax)
 
     def _with_syntax(self, coded: CodedLatent, aim: Tensor | None) -> CodedLatent:

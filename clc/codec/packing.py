@@ -43,17 +43,27 @@ def read_number(data: bytes, position: int) -> tuple[int, int]:
     raise BitstreamError("a number in the stream has more than five bytes")
 
 
-def pack_corners(corners: NDArray[np.int32]) -> bytes:
+def pack_signed(value: int) -> bytes:
     """Zigzag: the sign becomes the lowest bit, so that what is near zero is short."""
-    return b"".join(pack_number(value << 1 ^ value >> 31) for value in corners.ravel().tolist())
+    return pack_number(value << 1 ^ value >> 31)
+
+
+def read_signed(data: bytes, position: int) -> tuple[int, int]:
+    """As `read_number`, of what `pack_signed` wrote."""
+    coded, position = read_number(data, position)
+    return coded >> 1 ^ -(coded & 1), position
+
+
+def pack_corners(corners: NDArray[np.int32]) -> bytes:
+    """One after the other."""
+    return b"".join(map(pack_signed, corners.ravel().tolist()))
 
 
 def read_corners(data: bytes, position: int, references: int) -> tuple[NDArray[np.int32], int]:
     """int32 [references, 4, 2], and where they end. Raises BitstreamError for displacements out of range."""
     values = []
     for _ in range(references * 8):
-        coded, position = read_number(data, position)
-        value = coded >> 1 ^ -(coded & 1)
+        value, position = read_signed(data, position)
         check_range("a corner's displacement", value, -MAX_DISPLACEMENT, MAX_DISPLACEMENT)
         values.append(value)
     return np.array(values, dtype=np.int32).reshape(references, 4, 2), position

@@ -1,8 +1,8 @@
 """Golden files of the codec: a very small frozen model, reference latents, streams, and what they decode to.
 
 Those of versions 4 and 5 were written by earlier releases, with the models; those of version 6, and later those with
-displacements, once, by functions of this file. Streams of one format version must decode for ever, so nobody writes
-them again.
+displacements and those in other light, once, by functions of this file. Streams of one format version must decode for
+ever, so nobody writes them again.
 """
 
 from dataclasses import replace
@@ -16,7 +16,9 @@ from safetensors.numpy import load_file
 from clc.codec.bitstream import Bitstream, tile_count
 from clc.codec.codec import Codec
 from clc.codec.references.displacements import Displacements
+from clc.codec.references.light import Light
 from clc.codec.references.protocols import Alignment, ReferenceLatents
+from clc.codec.references.view import View
 from clc.model.conditioning.attention import AttentionConfig
 from clc.model.conditioning.latent_matching import MatchingConfig
 from clc.model.config import Conditioning, ModelConfig
@@ -32,6 +34,7 @@ FOLDER = Path(__file__).parent / "golden"
 APART = FOLDER / "apart"
 VERSION_6 = FOLDER / "version-6"
 DISPLACED = FOLDER / "displacements"
+IN_OTHER_LIGHT = FOLDER / "light"
 MODEL_ID, DICTIONARY_ID = "0123456789abcdef", "fedcba9876543210"
 CONFIG = ModelConfig(
     transform=ConvolutionalConfig(widths=(12, 16, 24), hidden=(12, 16, 16), blocks=(1, 0, 1), latent_channels=24),
@@ -64,22 +67,20 @@ class Cycling:
         return (np.arange(queries)[:, None] + np.arange(number)) % self.entries
 
 
-ALIGNED = Alignment(np.array([3, 1]), np.array([[(9, -20), (40, 3), (-5, 66), (70, 10)], [(0, 0)] * 4], dtype=np.int32))
-
-
-REFINED = replace(
-    ALIGNED,
-    displacements=(
-        Displacements(
-            32,
-            np.array(
-                [[[3 * row - column, column * column - 40 * (row > 1)] for column in range(9)] for row in range(3)],
-                dtype=np.int32,
-            ),
+CORNERS = np.array([[(9, -20), (40, 3), (-5, 66), (70, 10)], [(0, 0)] * 4], dtype=np.int32)
+ALIGNED = Alignment(np.array([3, 1]), (View(CORNERS[0]), View(CORNERS[1])))
+GRIDS = (
+    Displacements(
+        32,
+        np.array(
+            [[[3 * row - column, column * column - 40 * (row > 1)] for column in range(9)] for row in range(3)],
+            dtype=np.int32,
         ),
-        Displacements(128, np.array([[[5, -17], [0, 4], [-9, 300]]], dtype=np.int32)),
     ),
+    Displacements(128, np.array([[[5, -17], [0, 4], [-9, 300]]], dtype=np.int32)),
 )
+REFINED = replace(ALIGNED, views=tuple(map(View, CORNERS, GRIDS)))
+LIT = replace(ALIGNED, views=(View(CORNERS[0], GRIDS[0], Light((40, 64, 130), (-9, 0, 70))), View(CORNERS[1])))
 
 
 class Scenes:
@@ -134,15 +135,16 @@ def _write_version_6() -> None:
         _write(name, codec, stream)
 
 
-def _write_displaced() -> None:
-    """As `aligned`, with grids."""
-    DISPLACED.mkdir(exist_ok=True)
+def _write_seen(folder: Path, name: str, alignment: Alignment) -> None:
+    """As `aligned`, with grids or in other light."""
+    folder.mkdir(exist_ok=True)
     codec, image = golden_codec(), picture(2)[:90, :280]
-    references = codec.lookup.aligned(REFINED, *image.shape[:2])
+    references = codec.lookup.aligned(alignment, *image.shape[:2])
     analysis = codec.encoder.analyse(image, references=False)
-    _write("refined", codec, codec.encoder.code_with(analysis, 60.0, references).stream, DISPLACED)
+    _write(name, codec, codec.encoder.code_with(analysis, 60.0, references).stream, folder)
 
 
 if __name__ == "__main__":
     _write_version_6()
-    _write_displaced()
+    _write_seen(DISPLACED, "refined", REFINED)
+    _write_seen(IN_OTHER_LIGHT, "lit", LIT)

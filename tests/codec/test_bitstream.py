@@ -101,12 +101,13 @@ def test_a_corner_too_far_away_is_refused(aligned: Bitstream) -> None:
         Bitstream.from_bytes(replace(aligned, corners=far).to_bytes())
 
 
-def test_displacements_come_with_corners(stream: Bitstream, aligned: Bitstream) -> None:
-    data = replace(aligned, displacements=b"grids").to_bytes()
-    assert Bitstream.from_bytes(data).displacements == b"grids"
-    assert describe(data)["bytes"]["displacements"] == 2 + 5
-    with pytest.raises(BitstreamError, match="displacements refine references that are aligned"):
-        Bitstream.from_bytes(replace(stream, displacements=b"grids").to_bytes())
+@pytest.mark.parametrize("name", ["displacements", "light"])
+def test_what_refines_corners_comes_with_them(stream: Bitstream, aligned: Bitstream, name: str) -> None:
+    data = replace(aligned, **{name: b"grids"}).to_bytes()
+    assert getattr(Bitstream.from_bytes(data), name) == b"grids"
+    assert describe(data)["bytes"][name] == 2 + 5
+    with pytest.raises(BitstreamError, match="refine references that are aligned"):
+        Bitstream.from_bytes(replace(stream, **{name: b"grids"}).to_bytes())
 
 
 def test_a_stream_without_references_aligns_none() -> None:

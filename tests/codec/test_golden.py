@@ -8,8 +8,21 @@ import pytest
 
 from clc.codec.bitstream import Bitstream, Scope
 from clc.codec.references.lookup import stated_alignment
+from clc.codec.references.protocols import Alignment
 from clc.images import read_image
-from tests.codec.golden_files import ALIGNED, APART, DISPLACED, FOLDER, IMAGES, REFINED, VERSION_6, golden_codec
+from tests.codec.golden_files import (
+    ALIGNED,
+    APART,
+    CORNERS,
+    DISPLACED,
+    FOLDER,
+    IMAGES,
+    IN_OTHER_LIGHT,
+    LIT,
+    REFINED,
+    VERSION_6,
+    golden_codec,
+)
 from tests.codec.golden_syntax_files import SYNTAX, golden_syntax_codec
 
 
@@ -61,17 +74,20 @@ def test_golden_streams_of_version_6_hold_what_their_names_say() -> None:
     assert {name for name, stream in streams.items() if stream.corners is not None} == {"aligned"}
 
 
-def test_a_golden_stream_with_displacements_decodes_to_its_picture() -> None:
-    data = (DISPLACED / "refined.clc").read_bytes()
+@pytest.mark.parametrize(("path", "made"), [(DISPLACED / "refined", REFINED), (IN_OTHER_LIGHT / "lit", LIT)])
+def test_a_golden_stream_with_views_decodes_to_its_picture(path: Path, made: Alignment) -> None:
+    data = path.with_suffix(".clc").read_bytes()
     alignment = stated_alignment(Bitstream.from_bytes(data))
     assert alignment is not None
-    for before, after in zip(REFINED.displacements, alignment.displacements, strict=True):
-        assert before is not None
-        assert after is not None
-        assert after.spacing == before.spacing
-        assert np.array_equal(after.values, before.values)
+    for before, after in zip(made.views, alignment.views, strict=True):
+        assert np.array_equal(after.corners, before.corners)
+        assert after.light == before.light
+        assert (after.displacements is None) == (before.displacements is None)
+        if before.displacements is not None and after.displacements is not None:
+            assert after.displacements.spacing == before.displacements.spacing
+            assert np.array_equal(after.displacements.values, before.displacements.values)
     decoded = golden_codec().decompress(data)  # raises if a reference differs in one bit
-    assert np.abs(decoded.astype(int) - read_image(DISPLACED / "refined.png")).max() <= 1
+    assert np.abs(decoded.astype(int) - read_image(path.with_suffix(".png"))).max() <= 1
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -87,7 +103,7 @@ def test_an_aligned_golden_stream_says_how() -> None:
     stream = Bitstream.from_bytes((FOLDER / "aligned.clc").read_bytes())
     assert stream.header.scope is Scope.ALIGNED
     assert stream.entries.tolist() == [ALIGNED.entries.tolist()]
-    assert np.array_equal(stream.corners, ALIGNED.corners)
+    assert np.array_equal(stream.corners, CORNERS)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +114,7 @@ def test_an_aligned_golden_stream_says_how() -> None:
         (VERSION_6, 6, "694a63f40941c3e608fe7a166f67e65f0cedcfa2c5e014c8216e603153610419"),
         (APART, 4, "5586cb249408765e50f2078f7d932b2c4e05d3913791b639cbf121c31f658f53"),
         (DISPLACED, 6, "0fa26994eb4c25cc0ca6eb637ae1c18dd176a07e1ac77c731607e5aad4734894"),
+        (IN_OTHER_LIGHT, 6, "bccb53c3a2bd6d95f86facf34d870759ed3359e80abf05191b54689b5483d6e4"),
         (SYNTAX, 6, "da0b237d219f2a6c67da02b6338d28c7ba1c697d79a77dce54a0f801bccb798c"),
     ],
 )

@@ -127,14 +127,14 @@ def test_a_moved_camera_is_found_to_a_fraction_of_a_pixel(whole_photos: Dictiona
     alignment = PhotoAligner(whole_photos).align(moved(scene(1)), all_entries(dictionary), 3)
     assert alignment is not None
     assert np.array_equal(whole_photos.photo(int(alignment.entries[0])), scene(1))
-    assert np.abs(alignment.corners[0] - MOVED).max() <= CORNER_STEPS
+    assert np.abs(alignment.views[0].corners - MOVED).max() <= CORNER_STEPS
     assert len(alignment.entries) == 1  # the other scenes explain nothing
 
 
 def test_a_camera_that_stood_still_is_found_exactly(whole_photos: DictionaryPhotos, dictionary: Version) -> None:
     alignment = PhotoAligner(whole_photos).align(scene(2), all_entries(dictionary), 3)
     assert alignment is not None
-    assert not alignment.corners.any()
+    assert not alignment.views[0].corners.any()
 
 
 @pytest.mark.parametrize("image", [scene(9), np.full((HEIGHT, WIDTH, 3), 90, np.uint8), scene(0)[:1, :1]])

@@ -139,7 +139,7 @@ def test_other_displacements_than_the_encoders_are_an_error(codec: KeyCodec, key
     stream = Bitstream.from_bytes(coded.data)
     alignment = stated_alignment(stream)
     assert alignment is not None
-    (grid,) = alignment.displacements
+    grid = alignment.views[0].displacements
     assert grid is not None
     decoder = codec.decoder([key])
     grid.values[0, 0] += 1

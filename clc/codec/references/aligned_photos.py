@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clc.codec.references.displacements import Displacements
-from clc.codec.references.warp import warp
+from clc.codec.references.view import View
 from clc.model.conditioning.fusion import Features
 from clc.model.exact.analysis import ExactAnalysis
 from clc.model.network import CompressionModel
@@ -51,29 +50,20 @@ class AlignedPhotos:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def analysed(
-        self,
-        key: Hashable,
-        photo: NDArray[np.uint8],
-        corners: NDArray[np.int32],
-        height: int,
-        width: int,
-        displacements: Displacements | None = None,
-    ) -> AlignedPhoto:
-        """What an image of that size, padded to whole tiles, shows of a photo uint8 [H, W, 3]; as for `warp`.
+    def analysed(self, key: Hashable, photo: NDArray[np.uint8], view: View, height: int, width: int) -> AlignedPhoto:
+        """What an image of that size, padded to whole tiles, shows of a photo uint8 [H, W, 3].
 
         key: equal for equal photos, and for those only. Raises BitstreamError for corners that make no sense.
         """
         key = (key, height, width)
-        unmoved = displacements is None and not corners.any()
-        if unmoved:
+        if view.is_plain:
             with self._lock:
                 if key in self._kept:
                     self._kept.move_to_end(key)
                     return self._kept[key]
-        seen = warp(photo, corners, height, width, (padded_size(height), padded_size(width)), displacements)
+        seen = view.of(photo, height, width, (padded_size(height), padded_size(width)))
         analysed = AlignedPhoto(self._analysis(seen).float(), self._features(seen))
-        if unmoved and analysed.bytes <= _REMEMBERED_BYTES:
+        if view.is_plain and analysed.bytes <= _REMEMBERED_BYTES:
             self._keep(key, analysed)
         return analysed
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from clc.codec.bitstream import Bitstream, tile_count
 from clc.codec.references.aligned_photos import AlignedPhoto, AlignedPhotos
 from clc.codec.references.displacement_section import pack_displacements, read_displacements
+from clc.codec.references.light import pack_lights, read_lights
 from clc.codec.references.protocols import (
     NO_REFERENCES,
     Alignment,
@@ -19,7 +20,7 @@ from clc.codec.references.protocols import (
     UsedReferences,
     dequantised_tiles,
 )
-from clc.codec.references.warp import warp
+from clc.codec.references.view import View
 from clc.errors import BitstreamError, MissingArtifactError
 from clc.model.conditioning.fusion import Features
 from clc.model.network import CompressionModel
@@ -88,16 +89,21 @@ class ReferenceLookup:
         assert self.photos is not None, "aligns"
         self._check(alignment.entries, self.latents)
         analysed = [
-            self._aligned_photos.analysed(
-                self.photos.key(entry), self.photos.photo(entry), corners, height, width, grid
-            )
-            for entry, corners, grid in alignment.views
+            self._aligned_photos.analysed(self.photos.key(entry), self.photos.photo(entry), view, height, width)
+            for entry, view in alignment.photos
         ]
         values, exponents = self.latents.quantised(torch.cat([each.latent for each in analysed]))
         tiles = torch.stack([split_latent(each[None]) for each in values], dim=1)
         latents = self._dequantised(tiles, exponents)
-        grids = pack_displacements(alignment.displacements)
-        return UsedReferences(alignment.entries[None], tiles, latents, alignment.corners, _joined(analysed), grids)
+        return UsedReferences(
+            alignment.entries[None],
+            tiles,
+            latents,
+            np.stack([view.corners for view in alignment.views]),
+            _joined(analysed),
+            pack_displacements(tuple(view.displacements for view in alignment.views)),
+            pack_lights(tuple(view.light for view in alignment.views)),
+        )
 
     def _dequantised(self, values: Tensor, exponents: Tensor) -> Tensor:
         return dequantised_tiles(values, exponents).to(self._model.device)
@@ -105,10 +111,7 @@ class ReferenceLookup:
     def pictures(self, alignment: Alignment, height: int, width: int) -> list[NDArray[np.uint8]]:
         """What is analysed, uint8 [height, width, 3] each. Raises as `aligned` does."""
         assert self.photos is not None, "aligns"
-        return [
-            warp(self.photos.photo(entry), corners, height, width, (height, width), grid)
-            for entry, corners, grid in alignment.views
-        ]
+        return [view.of(self.photos.photo(entry), height, width) for entry, view in alignment.photos]
 
     @cached_property
     def _aligned_photos(self) -> AlignedPhotos:
@@ -122,13 +125,14 @@ class ReferenceLookup:
 def stated_alignment(stream: Bitstream) -> Alignment | None:
     """What a stream says of photos that are aligned; None if none are.
 
-    Raises BitstreamError for displacements that make no sense.
+    Raises BitstreamError for displacements or light that make no sense.
     """
     header = stream.header
     if stream.corners is None:
         return None
     grids = read_displacements(stream.displacements, header.references, header.height, header.width)
-    return Alignment(stream.entries[0], stream.corners, grids)
+    lights = read_lights(stream.light, header.references)
+    return Alignment(stream.entries[0], tuple(map(View, stream.corners, grids, lights)))
 
 
 def _joined(photos: Sequence[AlignedPhoto]) -> Features | None:

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clc.codec.references.displacements import Displacements
+from clc.codec.references.view import View
 from clc.model.conditioning.fusion import Features
 from clc.model.conditioning.int8 import dequantise, quantise
 
@@ -99,21 +99,22 @@ class ReferenceLatents(EntryLatents):
 
 @dataclass(frozen=True)
 class Alignment:
-    """Photos that an image is coded with, each named by one of its entries.
-
-    entries: int64 [M]; corners: int32 [M, 4, 2], where the corners of the image lie in them (see `warp`).
-    displacements: of each, what refines that; empty if nothing does.
-    """
+    """Photos that an image is coded with, each named by one of its entries, int64 [M], and how the image shows them."""
 
     entries: NDArray[np.int64]
-    corners: NDArray[np.int32]
-    displacements: tuple[Displacements | None, ...] = ()
+    views: tuple[View, ...]
 
     @property
-    def views(self) -> list[tuple[int, NDArray[np.int32], Displacements | None]]:
-        """Entry, corners [4, 2] and displacements of each photo."""
-        displacements = self.displacements or (None,) * len(self.entries)
-        return list(zip(self.entries.tolist(), self.corners, displacements, strict=True))
+    def photos(self) -> list[tuple[int, View]]:
+        """Each with its view."""
+        return list(zip(self.entries.tolist(), self.views, strict=True))
+
+    @property
+    def in_own_light(self) -> "Alignment | None":
+        """The same, with the photos as they are; None if that makes no difference."""
+        if all(view.light is None for view in self.views):
+            return None
+        return Alignment(self.entries, tuple(replace(view, light=None) for view in self.views))
 
 
 class ReferencePhotos(Protocol):
@@ -164,7 +165,8 @@ class Aligner(Protocol):
 class UsedReferences:
     """What an image is coded with.
 
-    entries: int64 [Q, M], and, if they are aligned, `corners` int32 [M, 4, 2] and `displacements`: what a stream says.
+    entries: int64 [Q, M], and, if they are aligned, `corners` int32 [M, 4, 2], `displacements` and `light`: what a
+    stream says.
     values: int8 [Q or T, M, C, 16, 16]: what that means, for the checksum; None if nothing is transmitted.
     latents: float32 [T, M, C, 16, 16]: the same for the T tiles, or what the model learned; None without references.
     features: of aligned photos, for a model that fuses.
@@ -176,6 +178,7 @@ class UsedReferences:
     corners: NDArray[np.int32] | None = None
     features: Features | None = None
     displacements: bytes | None = None
+    light: bytes | None = None
 
 
 NO_REFERENCES = UsedReferences(np.empty((0, 0), dtype=np.int64))

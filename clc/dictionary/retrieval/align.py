@@ -6,7 +6,7 @@ does not fit; those are taken that leave the least of the image unexplained.
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from clc.codec.decisions.block_costs import costs_after, costs_alone
 from clc.codec.references.displacement_section import is_allowed, pack_displacements
-from clc.codec.references.displacements import Displacements
 from clc.codec.references.protocols import Alignment, NamedPhotos
-from clc.codec.references.warp import warp
+from clc.codec.references.view import View
+from clc.dictionary.retrieval.relight import in_best_light
 from clc.errors import BitstreamError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _EXPLAINED = 0.5  # of an image's cost: if no more is left, the camera has not m
 _REMEMBERED = 64  # photos whose keypoints are kept: a megabyte or so each
 _REDUCTION = 2  # of the pictures that are compared: a quarter of the time, and keypoints enough
 _WORTHWHILE = 0.03  # of an image's cost that another photo must save
-_BITS = 8.0  # that a unit of cost stands for, at full size and middle qualities; what displacements take is compared
+_BITS = 8.0  # that a unit of cost stands for, at full size and middle qualities; compared with those of displacements
 
 
 class PhotoAligner:
@@ -59,18 +59,17 @@ class PhotoAligner:
         reduced = _reduced(image)
         alone = costs_alone(reduced)
         still = [
-            self._offer(name, np.zeros((4, 2), dtype=np.int32), reduced)
+            self._offer(name, np.zeros((4, 2), dtype=np.int32), reduced, alone)
             for name in names
             if self._photos.size(name) == image.shape[:2]
         ]
         chosen = _chosen(still, alone, number)
         if self._looks_further and _left(chosen, alone) > _EXPLAINED * alone.sum():
-            chosen = _chosen([*still, *self._moved(image, reduced, names, still)], alone, number)
+            chosen = _chosen([*still, *self._moved(image, reduced, alone, names, still)], alone, number)
         if not chosen:
             return None
         entries = np.array([offer.name for offer in chosen], dtype=np.int64)
-        displacements = tuple(self._displacements(image, offer) for offer in chosen)
-        return Alignment(entries, np.stack([offer.corners for offer in chosen]), displacements)
+        return Alignment(entries, tuple(self._refined(image, offer) for offer in chosen))
 
     def _worth_trying(self, candidates: NDArray[np.int64]) -> list[int]:
         """Names of the photos that candidates come from, most frequent first; then others, where there are few."""
@@ -81,39 +80,48 @@ class PhotoAligner:
         shown = set(self._shown)
         return [name for name in dict.fromkeys(ranked) if name in shown][:_CANDIDATES]
 
-    def _offer(self, name: int, corners: NDArray[np.int32], reduced: NDArray[np.uint8]) -> "_Offer":
+    def _offer(
+        self, name: int, corners: NDArray[np.int32], reduced: NDArray[np.uint8], alone: NDArray[np.float64]
+    ) -> "_Offer":
         """Raises BitstreamError if no camera sees it so."""
         height, width = reduced.shape[:2]
-        shrunk = np.rint(corners / _REDUCTION).astype(np.int32)
-        seen = warp(self._reduced(name), shrunk, height, width, (height, width))
-        cost = costs_after(reduced, seen)
+        photo, view = self._reduced(name), View(np.rint(corners / _REDUCTION).astype(np.int32))
+        seen = view.of(photo, height, width)
+        light, cost = in_best_light(reduced, seen, alone)
         if self._refines and corners.any():
             from clc.dictionary.retrieval.parallax import HALVED, find_displacements
 
-            for grid in find_displacements(reduced, seen, HALVED)[-1:]:
-                seen = warp(self._reduced(name), shrunk, height, width, (height, width), grid)
+            view = replace(view, light=light)
+            for grid in find_displacements(reduced, view.of(photo, height, width), HALVED)[-1:]:
+                seen = replace(view, displacements=grid).of(photo, height, width)
                 cost = np.minimum(cost, costs_after(reduced, seen))
-        return _Offer(name, corners, cost)
+        return _Offer(name, View(corners, light=light), cost)
 
-    def _displacements(self, image: NDArray[np.uint8], offer: "_Offer") -> Displacements | None:
-        """What refines a photo, if it saves more than it takes. A camera that has not moved needs nothing."""
-        if not self._refines or not offer.corners.any():
-            return None
+    def _refined(self, image: NDArray[np.uint8], offer: "_Offer") -> View:
+        """With displacements, if these save more than they take. A camera that has not moved needs none."""
+        if not self._refines or not offer.view.corners.any():
+            return offer.view
         from clc.dictionary.retrieval.parallax import find_displacements
 
         height, width = image.shape[:2]
         photo, alone = self._photos.photo(offer.name), costs_alone(image)
+        found = find_displacements(image, offer.view.of(photo, height, width))
+        grids = (grid for grid in found if is_allowed(height, width, grid.spacing))
+        views = [offer.view, *(replace(offer.view, displacements=grid) for grid in grids)]
 
-        def seen(grid: Displacements | None) -> NDArray[np.uint8]:
-            return warp(photo, offer.corners, height, width, (height, width), grid)
+        def bits(view: View) -> float:
+            left = np.minimum(costs_after(image, view.of(photo, height, width)), alone)
+            return _BITS * float(left.sum()) + 8 * len(pack_displacements((view.displacements,)) or b"")
 
-        plain = seen(None)
-        found = [grid for grid in find_displacements(image, plain) if is_allowed(height, width, grid.spacing)]
-        options = [(None, plain), *((grid, seen(grid)) for grid in found)]
-        return min(options, key=lambda option: _bits(np.minimum(costs_after(image, option[1]), alone), option[0]))[0]
+        return min(views, key=bits)
 
     def _moved(
-        self, image: NDArray[np.uint8], reduced: NDArray[np.uint8], names: list[int], still: "list[_Offer]"
+        self,
+        image: NDArray[np.uint8],
+        reduced: NDArray[np.uint8],
+        alone: NDArray[np.float64],
+        names: list[int],
+        still: "list[_Offer]",
     ) -> "Iterator[_Offer]":
         """As keypoints tell: of the photos that are nearest as they lie, and of those that the search found most of."""
         from clc.dictionary.retrieval.keypoints import corners_by_keypoints, find_keypoints  # takes long to import
@@ -125,7 +133,7 @@ class PhotoAligner:
             corners = corners_by_keypoints(own, self._keypoints(name), image.shape[0], image.shape[1], _REDUCTION)
             if corners is not None:
                 with suppress(BitstreamError):
-                    yield self._offer(name, corners, reduced)
+                    yield self._offer(name, corners, reduced, alone)
 
     def _find_keypoints(self, name: int) -> "Keypoints":
         from clc.dictionary.retrieval.keypoints import find_keypoints
@@ -135,10 +143,10 @@ class PhotoAligner:
 
 @dataclass(frozen=True)
 class _Offer:
-    """A photo in a place. cost: float64 [rows, columns] of the blocks of an image that it would predict."""
+    """A photo, seen so. cost: float64 [rows, columns] of the blocks of an image that it would predict."""
 
     name: int
-    corners: NDArray[np.int32]
+    view: View
     cost: NDArray[np.float64]
 
 
@@ -157,11 +165,6 @@ def _chosen(offers: list[_Offer], alone: NDArray[np.float64], number: int) -> li
         chosen.append(offers[place])
         best = np.minimum(best, offers[place].cost)
     return chosen
-
-
-def _bits(cost: NDArray[np.float64], grid: Displacements | None) -> float:
-    """About what an image takes, by the cost of its blocks, with the displacements themselves."""
-    return _BITS * float(cost.sum()) + 8 * len(pack_displacements((grid,)) or b"")
 
 
 def _left(chosen: list[_Offer], alone: NDArray[np.float64]) -> float:

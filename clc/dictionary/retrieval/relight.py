@@ -1,0 +1,76 @@
+"""The light in which a reference photo is nearest to an image: the encoder's side of `clc.codec.references.light`.
+
+For each channel, gain and offset are fitted by least squares, weighted anew after each step: what stands out, as things
+do that moved, counts little.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clc.codec.decisions.block_costs import costs_after
+from clc.codec.references.light import GAIN_STEPS, LEAST_GAIN, MOST_GAIN, MOST_OFFSET, Light
+
+_LEVELS = 256
+_MIDDLE = 128
+_STEPS = 8
+_NOISE = 36.0  # as in `clc.codec.decisions.block_costs`
+_HARDLY = 2  # levels, and steps of the gain
+_SAVES = 0.1  # of an image's cost, to be worth a trial: the prior copes with a little other light
+
+Costs = NDArray[np.float64]
+
+
+def in_best_light(image: NDArray[np.uint8], seen: NDArray[np.uint8], alone: Costs) -> tuple[Light | None, Costs]:
+    """The light for what is seen of a photo, both uint8 [H, W, 3], and the cost of the image's blocks in it.
+
+    alone: their cost without it. None where that saves too little.
+    """
+    cost = costs_after(image, seen)
+    light = find_light(image, seen)
+    if light is None:
+        return None, cost
+    lit = costs_after(image, light.on(seen))
+    if np.minimum(lit, alone).sum() > (1 - _SAVES) * np.minimum(cost, alone).sum():
+        return None, cost
+    return light, lit
+
+
+def find_light(image: NDArray[np.uint8], seen: NDArray[np.uint8]) -> Light | None:
+    """What brings what is seen of a photo nearest to an image, both uint8 [H, W, 3]; None if it is hardly other."""
+    gains, offsets = [], []
+    for channel in range(3):
+        pairs = seen[..., channel].astype(np.int64) * _LEVELS + image[..., channel]
+        gain, offset = _fitted(np.bincount(pairs.ravel(), minlength=_LEVELS**2).reshape(_LEVELS, _LEVELS))
+        gains.append(int(np.clip(np.rint(gain * GAIN_STEPS), LEAST_GAIN, MOST_GAIN)))
+        offsets.append(int(np.clip(np.rint(offset), -MOST_OFFSET, MOST_OFFSET)))
+    if max(abs(gain - GAIN_STEPS) for gain in gains) <= _HARDLY and max(map(abs, offsets)) <= _HARDLY:
+        return None
+    return Light((gains[0], gains[1], gains[2]), (offsets[0], offsets[1], offsets[2]))
+
+
+def _fitted(pairs: NDArray[np.int64]) -> tuple[float, float]:
+    """Gain and offset of pairs [seen, image], counted by their levels; both levels count from the middle."""
+    of, to = np.arange(_LEVELS) - float(_MIDDLE), np.arange(_LEVELS) - float(_MIDDLE)
+    weight = pairs.astype(np.float64)
+    gain, offset = _moments(weight, of, to)
+    for _ in range(_STEPS):
+        missing = to - (gain * of + offset)[:, None]
+        weight = pairs / (_NOISE + missing**2)
+        total = weight.sum()
+        before, after = float(weight.sum(axis=1) @ of / total), float(weight.sum(axis=0) @ to / total)
+        spread = float(weight.sum(axis=1) @ (of - before) ** 2)
+        if spread <= 0:
+            return 1.0, after - before
+        gain = float((of - before) @ weight @ (to - after)) / spread
+        offset = after - gain * before
+    return gain, offset
+
+
+def _moments(weight: NDArray[np.float64], of: NDArray[np.float64], to: NDArray[np.float64]) -> tuple[float, float]:
+    """What brings mean and spread of the levels into line: a start that things which moved hardly change."""
+    total = weight.sum()
+    before, after = weight.sum(axis=1), weight.sum(axis=0)
+    means = before @ of / total, after @ to / total
+    spreads = before @ (of - means[0]) ** 2, after @ (to - means[1]) ** 2
+    gain = float(np.sqrt(spreads[1] / spreads[0])) if spreads[0] > 0 else 1.0
+    return gain, float(means[1] - gain * means[0])
