@@ -27,6 +27,7 @@ from clc.images.metadata import Carry, Metadata, carried, read_exif
 from clc.images.pixel_limit import without_pixel_limit
 from clc.images.png_damage import without_damaged_chunks
 from clc.images.tiff_damage import tiff_damage
+from clc.images.tiff_planes import UnreadPlanesError, read_planes
 from clc.runtime.library_warnings import without_library_warnings
 from clc.runtime.remarks import remark
 
@@ -179,6 +180,11 @@ def _jpeg_by_name(name: str | bytes) -> bytes:
 
 def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, damage: str | None) -> DecodedPhoto:
     properties = picture_properties(data)
+    if image.format == "TIFF":
+        try:
+            read_planes(image)
+        except UnreadPlanesError as error:
+            raise ImageError(f"{name}: cannot be decoded: {error}") from error
     if image.format == "GIF" and (described := gif_blocks(data).xmp) is not None:
         image.info.setdefault("xmp", described)
     read_exif(image)

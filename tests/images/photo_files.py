@@ -209,6 +209,43 @@ def gif_with(application: bytes, content: bytes, *, parts: bool = True) -> bytes
     return b"GIF89a" + file[6:colours] + b"\x21\xff\x0b" + application + content + file[colours:]
 
 
+def tiff_in_planes(
+    samples: NDArray[Any], photometric: int, *, order: str = "<", packed: bool = False, alpha: bool = False
+) -> bytes:
+    """A TIFF file of uint8 or uint16 [H, W, C] whose samples lie in planes, one a strip. alpha: the last one is."""
+    height, width, count = samples.shape
+    sample = samples.dtype.newbyteorder(order)
+    planes = [np.ascontiguousarray(samples[..., index]).astype(sample).tobytes() for index in range(count)]
+    planes = [zlib.compress(plane) for plane in planes] if packed else planes
+    starts = np.cumsum([8, *map(len, planes)])
+    tags: dict[int, list[int]] = {
+        256: [width],
+        257: [height],
+        258: [8 * samples.itemsize] * count,
+        259: [8 if packed else 1],
+        262: [photometric],
+        273: starts[:-1].tolist(),
+        277: [count],
+        278: [height],
+        279: [len(plane) for plane in planes],
+        284: [2],
+    } | ({338: [2]} if alpha else {})
+    directory = int(starts[-1]) + int(starts[-1]) % 2
+    behind = directory + 2 + 12 * len(tags) + 4
+    entries = values = b""
+    for tag, numbers in tags.items():
+        packed_numbers = struct.pack(f"{order}{len(numbers)}I", *numbers)
+        entries += struct.pack(order + "HHI", tag, 4, len(numbers))
+        if len(numbers) == 1:
+            entries += packed_numbers
+        else:
+            entries += struct.pack(order + "I", behind + len(values))
+            values += packed_numbers
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", directory)
+    body = b"".join(planes) + bytes(int(starts[-1]) % 2)
+    return head + body + struct.pack(order + "H", len(tags)) + entries + bytes(4) + values
+
+
 def box(kind: bytes, content: bytes) -> bytes:
     """A box of ISO/IEC 14496-12."""
     return struct.pack(">I", 8 + len(content)) + kind + content

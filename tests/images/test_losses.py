@@ -21,6 +21,7 @@ from tests.images.photo_files import (
     pixels,
     read,
     smooth,
+    tiff_in_planes,
     xmp,
 )
 
@@ -66,6 +67,29 @@ class TestLosses:
         photo = read(file.replace(unspecified, struct.pack("<HHIHH", 338, 3, 1, 0, 0)))
         assert photo.pixels[0, 0].tolist() == [10, 20, 30]
         assert photo.remarks == ("further samples of each pixel are left out",)
+
+    @pytest.mark.parametrize("order", "<>")
+    @pytest.mark.parametrize("packed", [False, True])
+    @pytest.mark.parametrize("bits", [8, 16])
+    def test_planes_of_tiff_are_read_at_every_depth(self, bits: int, packed: bool, order: str) -> None:
+        samples = np.random.default_rng(1).integers(0, 2**bits, (6, 8, 3)).astype(np.uint8 if bits == 8 else np.uint16)
+        file = tiff_in_planes(samples, 2, order=order, packed=packed)
+        np.testing.assert_array_equal(read(file).pixels, samples >> (bits - 8))
+        with Image.open(io.BytesIO(file)) as image:
+            for _ in range(2):
+                np.testing.assert_array_equal(photo_from(image).pixels, samples >> (bits - 8))
+
+    def test_planes_that_pillow_reads_as_something_else_are_refused(self) -> None:
+        samples = np.random.default_rng(1).integers(0, 256, (6, 8, 4)).astype(np.uint8)
+        with pytest.raises(ImageError, match="grey and alpha lie in planes that are compressed; save it"):
+            read(tiff_in_planes(samples[..., :2], 1, packed=True, alpha=True))
+        file = tiff_in_planes(samples.astype(np.uint16), 5)
+        with pytest.raises(ImageError, match="samples of 16 bits lie in planes; save it"):
+            read(file)
+        with Image.open(io.BytesIO(tiff_in_planes(samples[..., :3].astype(np.uint16), 2))) as image:
+            image.load()
+            with pytest.raises(ImageError, match="which Pillow has read as 8; give the file itself"):
+                photo_from(image)
 
     def test_signed_samples_are_refused_at_every_depth(self) -> None:
         file = encoded(Image.new("L", (4, 4), 200), "TIFF", tiffinfo={339: 2})
