@@ -22,10 +22,11 @@ from clc.images.further_data import further_data
 from clc.images.gif import gif_blocks
 from clc.images.isobmff import is_avif, is_heif, picture_properties
 from clc.images.jpeg_damage import DamagedJpegError, is_jpeg, without_damage
-from clc.images.losses import LIES_BEHIND, comment_losses, picture_losses, sample_bits
+from clc.images.losses import LIES_BEHIND, comment_losses, frames, picture_losses, sample_bits
 from clc.images.metadata import Carry, Metadata, carried, read_exif
 from clc.images.pixel_limit import without_pixel_limit
 from clc.images.png_damage import without_damaged_chunks
+from clc.images.sources.recognise import FIRST_BYTES, is_raw
 from clc.images.tiff_damage import tiff_damage
 from clc.images.tiff_planes import UnreadPlanesError, read_planes
 from clc.runtime.library_warnings import without_library_warnings
@@ -61,11 +62,16 @@ DECODER_FAILURES = (
 )
 """What Pillow's decoders raise on damaged input. MemoryError: a header that claims more than there is memory for."""
 
+_TIFF_NEW_KIND, _TIFF_KIND, _TIFF_BELOW = 254, 255, 330  # NewSubfileType, SubfileType, SubIFDs
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC = 262
 _TIFF_SAMPLE_FORMAT, _SIGNED = 339, 2
 _DNG_VERSION = 50706
 _SOLID = 255
+_RAW = "a camera's raw file is not a finished picture; develop it to TIFF or JPEG first"
+_RAW_OR_SMALL = (
+    "its first picture is a small version of another, as in cameras' raw files; develop it, or save that one alone"
+)
 _OPAQUE_MODES = ("L", "RGB", "CMYK", "LAB")
 
 
@@ -107,6 +113,8 @@ def decode_photo(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS, carry:
     """
     if not data:
         raise ImageError(f"{name}: empty, there is no image in it")
+    if is_raw(data[:FIRST_BYTES]):
+        raise ImageError(f"{name}: {_RAW}")
     data, damage = without_damaged_chunks(data)
     with _failures(name, data):
         with _open(data, name) as image:
@@ -145,6 +153,7 @@ def opened_photo(
     """
     _check_size(image, name, max_pixels)
     with _failures(name):
+        _check_finished(image, name)
         data, damage = _file_of(image), None
         if image.format in ("JPEG", "MPO") and data:
             damage = _sound_jpeg(data, name)[1]
@@ -251,9 +260,20 @@ def _open(data: bytes, name: str) -> Iterator[Image.Image]:
         pillow_heif.register_heif_opener()
         formats = ("HEIF",)
     with without_pixel_limit, Image.open(io.BytesIO(data), formats=formats) as image:
-        if image.format == "TIFF" and _DNG_VERSION in getattr(image, "tag_v2", {}):
-            raise ImageError(f"{name}: a camera's raw file (DNG) is not a finished picture; develop it first")
+        _check_finished(image, name)
         yield image
+
+
+def _check_finished(image: Image.Image, name: str) -> None:
+    """Refuse a TIFF file whose first picture is but a small version of the one that matters, as in raw files."""
+    if image.format != "TIFF" or image.tell() != 0:
+        return
+    tags = getattr(image, "tag_v2", {})
+    if _DNG_VERSION in tags:
+        raise ImageError(f"{name}: {_RAW}")
+    is_small = tags.get(_TIFF_NEW_KIND, 0) & 1 or tags.get(_TIFF_KIND) == 2
+    if is_small and (_TIFF_BELOW in tags or frames(image) > 1):
+        raise ImageError(f"{name}: {_RAW_OR_SMALL}")
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def picture_losses(image: Image.Image, data: bytes, properties: PicturePropertie
         yield f"{bits} bits a sample became 8"
     if _has_gain_map(image, data, properties):
         yield LIES_BEHIND[0]
-    elif _frames(image) > 1:
+    elif frames(image) > 1:
         yield "only the first of its pictures is used" if image.tell() == 0 else "only one of its pictures is used"
     if any(name in (xmp_of(image) or b"") for name in _MOTION):
         yield LIES_BEHIND[1]
@@ -48,7 +48,8 @@ def _is_xmp(key: object) -> bool:
     return key in ("XML:com.adobe.xmp", EXIF_AS_TEXT)
 
 
-def _frames(image: Image.Image) -> int:
+def frames(image: Image.Image) -> int:
+    """How many pictures an opened file has."""
     shown = image.tell()
     try:
         return int(getattr(image, "n_frames", 1))

@@ -91,6 +91,26 @@ class TestLosses:
             with pytest.raises(ImageError, match="which Pillow has read as 8; give the file itself"):
                 photo_from(image)
 
+    @pytest.mark.parametrize("tags", [{50706: b"\1\4\0\0"}, {254: 1, 330: 8}, {255: 2, 330: 8}], ids=str)
+    def test_raw_files_that_begin_as_a_small_tiff_picture_are_refused(self, tags: dict[int, object]) -> None:
+        file = encoded(smooth(), "TIFF", tiffinfo=tags)
+        with pytest.raises(ImageError, match=r"^a: .*raw file.*; develop it"):
+            decode(file, name="a")
+        with Image.open(io.BytesIO(file)) as image, pytest.raises(ImageError, match="raw file"):
+            photo_from(image)
+
+    def test_a_small_first_page_is_refused_and_a_small_last_one_said(self) -> None:
+        small, whole = Image.new("L", (4, 4)), Image.new("L", (8, 8))
+        with pytest.raises(ImageError, match="its first picture is a small version of another"):
+            read(encoded(small, "TIFF", save_all=True, append_images=[whole], tiffinfo={254: 1}))
+        assert read(encoded(whole, "TIFF", save_all=True, append_images=[small])).pixels.shape == (8, 8, 3)
+        assert read(encoded(small, "TIFF", tiffinfo={254: 1})).pixels.shape == (4, 4, 3)
+
+    @pytest.mark.parametrize("head", [b"II*\0\x10\0\0\0CR\2\0", b"FUJIFILMCCD-RAW", b"IIU\0"])
+    def test_raw_files_are_called_so_by_whatever_name(self, head: bytes) -> None:
+        with pytest.raises(ImageError, match=r"^a: a camera's raw file is not a finished picture; develop it"):
+            decode(head + bytes(60), name="a")
+
     def test_signed_samples_are_refused_at_every_depth(self) -> None:
         file = encoded(Image.new("L", (4, 4), 200), "TIFF", tiffinfo={339: 2})
         with pytest.raises(ImageError, match="signed integer samples have no stated range"):
