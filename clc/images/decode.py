@@ -21,7 +21,7 @@ from clc.images.colour import to_srgb
 from clc.images.further_data import further_data
 from clc.images.gif import gif_blocks
 from clc.images.isobmff import is_avif, is_heif, picture_properties
-from clc.images.jpeg_damage import DamagedJpegError, is_jpeg, without_damage
+from clc.images.jpeg_damage import DamagedJpegError, UncheckedJpegError, is_jpeg, without_damage
 from clc.images.losses import LIES_BEHIND, comment_losses, frames, picture_losses, sample_bits
 from clc.images.metadata import Carry, Metadata, carried, read_exif
 from clc.images.pixel_limit import without_pixel_limit
@@ -232,6 +232,9 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
 def _sound_jpeg(data: bytes, name: str) -> tuple[bytes, str | None]:
     try:
         return without_damage(data)
+    except UncheckedJpegError as error:
+        kind = f"it is of a kind of JPEG that cannot be checked for damage ({error})"
+        raise ImageError(f"{name}: {kind}; save it as an ordinary one") from error
     except DamagedJpegError as error:
         raise _damaged(name, str(error)) from error
 

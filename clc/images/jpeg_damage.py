@@ -2,7 +2,8 @@
 
 libjpeg fills what is missing with grey and only warns, and Pillow passes no warning on. simplejpeg does; it decodes at
 an eighth of the size here, which takes little more than reading the Huffman codes. libjpeg does not even warn of a file
-that ends after some of its scans; those are looked up in the scans' headers (ITU-T T.81, B.2.3).
+that ends after some of its scans; those are looked up in the scans' headers (ITU-T T.81, B.2.3). Nor does it warn of
+arithmetic coding that ends early, where zeros may follow for ever (D.1.8): such files are refused.
 """
 
 import io
@@ -18,6 +19,7 @@ _START, _END = b"\xff\xd8", b"\xff\xd9"
 _START_OF_SCAN, _END_OF_IMAGE, _PROFILE_SEGMENT = 0xDA, 0xD9, 0xE2
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_ARITHMETIC = {0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _COEFFICIENTS = 64
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
@@ -32,6 +34,10 @@ class DamagedJpegError(Exception):
     """A JPEG file lacks part of its picture, or some of it cannot be read."""
 
 
+class UncheckedJpegError(DamagedJpegError):
+    """A JPEG file is of a kind of which nobody can tell whether it is whole."""
+
+
 def is_jpeg(data: bytes) -> bool:
     """Whether these are the first bytes of a JPEG file."""
     return data[:3] == b"\xff\xd8\xff"
@@ -41,8 +47,11 @@ def without_damage(data: bytes) -> tuple[bytes, str | None]:
     """A JPEG file that a decoder reads without a warning, and what is remarkable about it.
 
     Of a file that lacks nothing but the marker at its end, the file with the marker.
-    Raises DamagedJpegError if part of the picture is missing or cannot be read.
+    Raises DamagedJpegError if part of the picture is missing or cannot be read, UncheckedJpegError if that cannot be
+    told.
     """
+    if any(marker in _ARITHMETIC for marker, *_ in segments(data)):
+        raise UncheckedJpegError("arithmetic coding")
     found, remark = _complaint(data), None
     if found is not None and _CUT in found:
         data, remark = data + _END, "the JPEG file lacks its end marker"
@@ -95,7 +104,7 @@ def _cut_short(data: bytes) -> str | None:
     code begins with, let it look ahead.
     """
     if any(marker in _PROGRESSIVE for marker, *_ in segments(data)):
-        return "progressive with unusual sampling of its colours, which cannot be checked; save it again"
+        raise UncheckedJpegError("progressive, with unusual sampling of its colours")
     picture = data[: segments(data)[-1][2]]
     try:
         with without_pixel_limit, Image.open(io.BytesIO(picture + b"\xff\x00" * 8), formats=["JPEG"]) as image:

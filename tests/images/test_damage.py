@@ -75,6 +75,18 @@ class TestJpegDamage:
         with pytest.raises(ImageError, match="truncated"):
             decode(bytes(file[: len(file) // 4]) + b"\xff\xd9", name="half")
 
+    @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=str)
+    def test_what_cannot_be_checked_is_refused(self, options: dict) -> None:
+        """libjpeg warns of no arithmetic coding that ends early."""
+        plain, arithmetic = (b"\xff\xc2", b"\xff\xca") if options else (b"\xff\xc0", b"\xff\xc9")
+        file = encoded(smooth(), "JPEG", **options).replace(plain, arithmetic, 1)
+        with pytest.raises(ImageError, match=r"^a\.jpg: .* cannot be checked for damage \(arithmetic"):
+            decode(file, name="a.jpg")
+        file = bytearray(encoded(smooth(), "JPEG", subsampling="4:4:4", progressive=True))
+        file[file.index(b"\xff\xc2") + 11] = 0x31
+        with pytest.raises(ImageError, match=r"cannot be checked for damage \(progressive, with unusual sampling"):
+            decode(bytes(file), name="a.jpg")
+
     def test_an_opened_image_is_checked_too(self, tmp_path: Path) -> None:
         file = encoded(smooth(), "JPEG")
         (tmp_path / "half.jpg").write_bytes(file[: len(file) // 2] + b"\xff\xd9")
