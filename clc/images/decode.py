@@ -26,9 +26,11 @@ from clc.images.losses import LIES_BEHIND, comment_losses, frames, picture_losse
 from clc.images.metadata import Carry, Metadata, carried, read_exif
 from clc.images.pixel_limit import without_pixel_limit
 from clc.images.png_damage import without_damaged_chunks
+from clc.images.repeated import EXIF, PROFILE, XMP, read_first_exif, repeated
 from clc.images.sources.recognise import FIRST_BYTES, is_raw
 from clc.images.tiff_damage import tiff_damage
 from clc.images.tiff_planes import UnreadPlanesError, read_planes
+from clc.images.webp import read_unannounced
 from clc.runtime.library_warnings import without_library_warnings
 from clc.runtime.remarks import remark
 
@@ -196,9 +198,13 @@ def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, d
             raise ImageError(f"{name}: cannot be decoded: {error}") from error
     if image.format == "GIF" and (described := gif_blocks(data).xmp) is not None:
         image.info.setdefault("xmp", described)
+    elif image.format == "WEBP":
+        read_unannounced(image, data)
+    elif image.format in ("JPEG", "MPO"):
+        read_first_exif(image, data)
     read_exif(image)
     remarks = [] if damage is None else [damage]
-    remarks += picture_losses(image, data, properties)
+    remarks += (*picture_losses(image, data, properties), *repeated(image, data, [PROFILE]))
     upright = ImageOps.exif_transpose(image)
     transparent_level = _fit_transparent_level(upright, data) if image.format == "PNG" else True
     opaque, alpha = _opaque(image, upright, name)
@@ -213,6 +219,7 @@ def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, d
         return DecodedPhoto(np.asarray(shown), Metadata(), tuple(remarks))
     metadata, left = carried(image, carry, size=shown.size, profile=converted.profile, to_srgb=converted.from_profile)
     if not carry.strip:
+        remarks += repeated(image, data, [EXIF, XMP])
         remarks += (*comment_losses(image), *further_data(image, data, behind=not {*remarks} & {*LIES_BEHIND}))
     return DecodedPhoto(np.asarray(shown), metadata, (*remarks, *left))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from clc.images.isobmff import PictureProperties
-from clc.images.metadata import EXIF_AS_TEXT, GAIN_MAP_NAMES, xmp_of
+from clc.images.metadata import EXIF_AS_TEXT, GAIN_MAP_NAMES, PNG_XMP, xmp_of
 
 LIES_BEHIND = ("its HDR gain map is left out", "its video is left out")
 """What is said of what lies behind the picture in a JPEG file."""
@@ -45,7 +45,7 @@ def comment_losses(image: Image.Image) -> Iterator[str]:
 
 
 def _is_xmp(key: object) -> bool:
-    return key in ("XML:com.adobe.xmp", EXIF_AS_TEXT)
+    return key in (PNG_XMP, EXIF_AS_TEXT)
 
 
 def frames(image: Image.Image) -> int:

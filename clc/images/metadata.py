@@ -26,6 +26,8 @@ _GPS_ATTRIBUTE = re.compile(rb"\s" + _POSITION + rb"""\s*=\s*("[^"]*"|'[^']*')""
 _GPS_ELEMENT = re.compile(rb"<(" + _POSITION + rb")(?=[\s/>])[^>]*?(/>|>.*?</\1\s*>)", re.IGNORECASE | re.DOTALL)
 _GPS_TRACE = re.compile(rb"gps|latitude|longitude", re.IGNORECASE)
 _ORIENTATION = re.compile(rb"""(tiff:Orientation\s*=\s*["']|<tiff:Orientation>\s*)\d""")
+PNG_XMP = "XML:com.adobe.xmp"
+"""The text chunk of a PNG file in which XMP is."""
 EXIF_AS_TEXT = "Raw profile type exif"
 """The text chunk of a PNG file in which programs put EXIF before there was a chunk for it."""
 GAIN_MAP_NAMES = (b"hdr-gain-map", b"hdrgainmap", b"HDRGainMap")
@@ -113,7 +115,7 @@ def read_exif(image: Image.Image) -> None:
     if image.format == "PNG":
         image.load()  # its text may lie behind the picture
         if isinstance(text := image.info.get(EXIF_AS_TEXT), str):
-            image.info.setdefault("exif", _exif_of_text(text))
+            image.info.setdefault("exif", exif_of_text(text))
     if "exif" in image.info:
         with suppress(SyntaxError, ValueError, struct.error):  # Pillow raises for it only once
             image.getexif()
@@ -129,7 +131,7 @@ def exif_of(image: Image.Image) -> bytes | None:
 
 def xmp_of(image: Image.Image) -> bytes | None:
     """The XMP of an opened file; None without any."""
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    xmp = image.info.get("xmp") or image.info.get(PNG_XMP)
     if xmp is None and image.format == "TIFF":
         xmp = getattr(image, "tag_v2", {}).get(TIFF_XMP)
     if isinstance(xmp, str):
@@ -142,8 +144,8 @@ def refers_to_further_xmp(xmp: bytes) -> bool:
     return b"HasExtendedXMP" in xmp
 
 
-def _exif_of_text(text: str) -> bytes:
-    """From its kind, its length and its bytes in hexadecimal digits; damaged text as it is, which is no EXIF."""
+def exif_of_text(text: str) -> bytes:
+    """EXIF from its kind, its length and its bytes in hexadecimal digits; damaged text as it is, which is no EXIF."""
     try:
         _, length, digits = text.split(maxsplit=2)
         exif = bytes.fromhex(digits)

@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from clc.images.metadata import NESTED, TIFF_EXIF, TIFF_XMP, Metadata
+from clc.images.metadata import NESTED, PNG_XMP, TIFF_EXIF, TIFF_XMP, Metadata
 
 _JPEG_SEGMENT = 65_533  # bytes that a segment holds
 _EXIF_PREFIX = b"Exif\0\0"
@@ -48,7 +48,7 @@ def writing_options(metadata: Metadata, format: PictureFormat) -> tuple[dict[str
 def _of_png(xmp: bytes, left_out: list[str]) -> dict[str, Any]:
     chunks = PngImagePlugin.PngInfo()
     try:
-        chunks.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        chunks.add_itxt(PNG_XMP, xmp.decode())
     except UnicodeDecodeError:
         left_out.append("XMP that is not UTF-8")
         return {}

@@ -172,10 +172,31 @@ def jpeg_with(*segments: tuple[int, bytes]) -> bytes:
     return file[:2] + b"".join(packed) + file[2:]
 
 
-def webp_with(kind: bytes, content: bytes) -> bytes:
-    """A WebP file with another chunk of an even size at its end."""
-    file = encoded(smooth(), "WEBP") + kind + struct.pack("<I", len(content)) + content
+def webp_with(kind: bytes, *contents: bytes) -> bytes:
+    """A WebP file with further chunks at its end, which its flags do not announce."""
+    file = encoded(smooth(), "WEBP")
+    for content in contents:
+        file += kind + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
     return file[:4] + struct.pack("<I", len(file) - 8) + file[8:]
+
+
+def png_xmp(xmp: bytes) -> bytes:
+    """The content of a PNG file's iTXt chunk with XMP."""
+    return b"XML:com.adobe.xmp\0\0\0\0\0" + xmp
+
+
+def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG file with these chunks, each a kind and a content, behind its header."""
+    file = encoded(smooth(), "PNG")
+    return file[:33] + b"".join(chunk(kind, content) for kind, content in chunks) + file[33:]
+
+
+def gif_with_all(first: bytes, second: bytes) -> bytes:
+    """A GIF file with two XMP."""
+    file, other = (gif_with(b"XMP DataXMP", each, parts=False) for each in (first, second))
+    start = file.index(b"\x21\xff\x0bXMP")
+    end = other.index(second) + len(second) + 258
+    return file[:start] + other[start:end] + file[start:]
 
 
 def bmp_with(profile: bytes, image: NDArray[np.uint8]) -> bytes:

@@ -1,6 +1,7 @@
 """Colours that a photo's file states: the rows of docs/photos.md."""
 
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -27,9 +28,11 @@ from tests.images.photo_files import (
     jpeg_with,
     pixels,
     png,
+    png_with,
     read,
     smooth,
     srgb_profile,
+    webp_with,
 )
 
 SRGB_PROFILES = {"LittleCMS": srgb_profile(), "matrix": matrix_profile(SRGB), "camera": camera_srgb()}
@@ -181,6 +184,12 @@ class TestProfile:
         tagged = read(gif_with(b"ICCRGBG1012", ADOBE))
         assert np.abs(tagged.pixels - to_srgb(plain, "Adobe RGB")).max() < 3
         assert tagged.remarks == ()
+
+    def test_several_profiles_are_said_unless_they_are_equal(self) -> None:
+        packed = [b"name\0\0" + zlib.compress(profile) for profile in (ADOBE, DISPLAY_P3)]
+        for file in (png_with(*((b"iCCP", each) for each in packed)), webp_with(b"ICCP", ADOBE, DISPLAY_P3)):
+            assert read(file, strip=True).remarks == ("only one of its several colour profiles is used",)
+        assert read(png_with(*[(b"iCCP", packed[0])] * 2)).remarks == ()
 
     def test_a_profile_of_bmp_in_another_file_is_one_remark(self) -> None:
         photo = read(bmp_with(DISPLAY_P3, smooth()).replace(b"DEBM", b"KNIL"))

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -20,9 +21,12 @@ from tests.images.photo_files import (
     exif_with_position_at,
     exif_with_thumbnail,
     gif_with,
+    gif_with_all,
     jpeg_with,
     jpeg_xmp,
     png,
+    png_with,
+    png_xmp,
     read,
     smooth,
     webp_with,
@@ -72,11 +76,50 @@ class TestMetadata:
         assert (photo.metadata.xmp, photo.remarks) == (main, ("the further part of its XMP is left out",))
         assert read(file, strip=True).remarks == ()
 
-    def test_several_xmp_of_a_jpeg_file_are_said_unless_they_are_equal(self) -> None:
+    @pytest.mark.parametrize(
+        "file_of",
+        [
+            lambda *xmp: jpeg_with(*(segment for each in xmp for segment in jpeg_xmp(each))),
+            lambda *xmp: png_with(*((b"iTXt", png_xmp(each)) for each in xmp)),
+            lambda *xmp: webp_with(b"XMP ", *xmp),
+            lambda *xmp: gif_with_all(*xmp),
+        ],
+        ids=["JPEG", "PNG", "WebP", "GIF"],
+    )
+    def test_several_xmp_are_said_unless_they_are_equal(self, file_of: Callable[..., bytes]) -> None:
         other = xmp(attributes=' xmp:Label="red"')
-        photo = read(jpeg_with(*jpeg_xmp(xmp()), *jpeg_xmp(other)))
-        assert (photo.metadata.xmp, photo.remarks) == (other, ("only one of its several XMP is used",))
-        assert read(jpeg_with(*jpeg_xmp(xmp()), *jpeg_xmp(xmp()))).remarks == ()
+        photo = read(file_of(xmp(), other))
+        assert photo.metadata.xmp in (xmp(), other)
+        assert photo.remarks == ("only one of its several XMP is used",)
+        assert read(file_of(xmp(), other), strip=True).remarks == ()
+        photo = read(file_of(xmp(), xmp()))
+        assert (photo.metadata.xmp, photo.remarks) == (xmp(), ())
+
+    @pytest.mark.parametrize(
+        "file_of",
+        [
+            lambda *exif: jpeg_with(*((0xE1, each) for each in exif)),
+            lambda *exif: png_with(*((b"eXIf", each[6:]) for each in exif)),
+            lambda one, two: png_with((b"zTXt", exif_as_text(one.hex(), len(one))), (b"eXIf", two[6:])),
+            lambda *exif: webp_with(b"EXIF", *exif),
+        ],
+        ids=["JPEG", "PNG", "text of PNG", "WebP"],
+    )
+    def test_several_exif_are_said_unless_they_are_equal(self, file_of: Callable[..., bytes]) -> None:
+        photo = read(file_of(exif(), exif(gps=True)))
+        assert photo.metadata.exif in (read(file_of(each, each)).metadata.exif for each in (exif(), exif(gps=True)))
+        assert photo.remarks == ("only one of its several EXIF is used",)
+        photo = read(file_of(exif(), exif()))
+        assert (photo.metadata, photo.remarks) == (read(png_with((b"eXIf", exif()[6:]))).metadata, ())
+
+    @pytest.mark.parametrize("kind", [b"EXIF", b"XMP ", b"ICCP"])
+    def test_what_no_flag_of_a_webp_file_announces_is_used(self, kind: bytes) -> None:
+        content = {b"EXIF": exif(orientation=6)[6:], b"XMP ": xmp(), b"ICCP": DISPLAY_P3}[kind]
+        announced = {b"EXIF": {"exif": content}, b"XMP ": {"xmp": content}, b"ICCP": {"icc_profile": content}}[kind]
+        photo = read(webp_with(kind, content), keep_profile=True)
+        whole = read(encoded(smooth(), "WEBP", **announced), keep_profile=True)
+        assert (photo.metadata, photo.remarks) == (whole.metadata, ())
+        np.testing.assert_array_equal(photo.pixels, whole.pixels)
 
     def test_exif_in_the_text_of_a_png_file_is_carried_byte_for_byte(self) -> None:
         profile = b"Exif\0\0" + exif(orientation=6)[6:]
@@ -193,6 +236,7 @@ class TestLeftOut:
         ("file", "said"),
         [
             (jpeg_with((0xE5, b"?"), (0xE2, b"FPXR\0")), "segments (APP2, APP5)"),
+            (jpeg_with((0xE1, b"Exif\0\xff" + exif()[6:])), "segments (APP1)"),
             (png(smooth(), abCd=b"?"), "chunks (abCd)"),
             (webp_with(b"abCd", b"??"), "chunks (abCd)"),
             (gif_with(b"PROGRAM 1.0", b"??"), "blocks (PROGRAM 1.0)"),
@@ -200,7 +244,7 @@ class TestLeftOut:
             (encoded(smooth(), "AVIF") + box(b"mpvd", bytes(16)), "boxes (mpvd)"),
             (encoded(smooth(), "TIFF", tiffinfo={269: "a scan"}), "TIFF tags (269)"),
         ],
-        ids=["JPEG", "PNG", "WebP", "GIF", "JPEG 2000", "AVIF", "TIFF"],
+        ids=["JPEG", "EXIF of another kind", "PNG", "WebP", "GIF", "JPEG 2000", "AVIF", "TIFF"],
     )
     def test_blocks_of_single_programs_are_said(self, file: bytes, said: str) -> None:
         assert read(file).remarks == (f"its further {said} are left out",)
