@@ -27,7 +27,19 @@ from clc.errors import BitstreamError, ImageError, ProfileError
 from clc.images.metadata import Carry, Metadata
 from clc.store_decoder import metadata_of
 from tests.conftest import World, picture
-from tests.images.photo_files import DISPLAY_P3, encoded, exif, pixels, smooth, xmp
+from tests.images.photo_files import (
+    DISPLAY_P3,
+    encoded,
+    exif,
+    exif_as_text,
+    gif_with,
+    pixels,
+    png_with,
+    png_xmp,
+    smooth,
+    webp_with,
+    xmp,
+)
 
 Run = Callable[..., str]
 
@@ -259,6 +271,27 @@ def test_what_pillow_is_told_to_save_beside_a_picture_is_carried(
     with Image.open(path) as image:
         assert "exif" not in image.info
     assert source.info == {"exif": exif()}
+    pillow_plugin._codec.cache_clear()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "text of PNG", "TIFF", "GIF", "WebP"])
+def test_pillow_is_told_to_save_nothing_beside_a_picture(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("CLC_STORE", world.store.url)
+    pillow_plugin._codec.cache_clear()
+    file = {
+        "PNG": png_with((b"iTXt", png_xmp(xmp())), (b"eXIf", exif()[6:])),
+        "text of PNG": png_with((b"zTXt", exif_as_text(exif().hex(), len(exif())))),
+        "TIFF": encoded(smooth(), "TIFF", tiffinfo={700: xmp(), 271: "Lantern"}, icc_profile=DISPLAY_P3),
+        "GIF": gif_with(b"XMP DataXMP", xmp(), parts=False),
+        "WebP": webp_with(b"EXIF", exif()[6:]),
+    }[kind]
+    (tmp_path / "photo").write_bytes(file)
+    with Image.open(tmp_path / "photo") as image:
+        image.save(tmp_path / "a.clc", exif=b"", xmp=None, icc_profile=None, keep_profile=True, references=False)
+    with Image.open(tmp_path / "a.clc") as image:
+        assert not {"exif", "xmp", "icc_profile"} & {*image.info}
     pillow_plugin._codec.cache_clear()
 
 

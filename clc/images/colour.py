@@ -127,11 +127,13 @@ def _tone_mapped(image: Image.Image, code: int, transfer: Transfer, keep: bool) 
 
 
 def _stated(image: Image.Image, data: bytes, properties: PictureProperties) -> _Stated:
+    if image.info.get("icc_profile") == b"":
+        return _Stated()  # so Pillow is told that there is nothing to state
     chunk = _png_codes(data) if image.format == "PNG" else None
     codes = None if chunk is None else (chunk.primaries, chunk.transfer)
     profile = image.info.get("icc_profile") or properties.profile or bmp_profile(data)
     if image.format == "GIF":
-        profile = gif_blocks(data).profile
+        profile = profile or gif_blocks(data).profile
     if profile and (codes is None or not _are_known(codes)):
         transfer = cicp_of(profile)
         if transfer is not None and transfer[1] in tuple(Transfer):

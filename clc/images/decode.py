@@ -21,7 +21,7 @@ from clc.images.colour import to_srgb
 from clc.images.further_data import further_data
 from clc.images.gif import gif_blocks
 from clc.images.isobmff import is_avif, is_heif, picture_properties
-from clc.images.jpeg_damage import DamagedJpegError, UncheckedJpegError, is_jpeg, without_damage
+from clc.images.jpeg_damage import DamagedJpegError, UncheckedJpegError, without_damage
 from clc.images.losses import LIES_BEHIND, comment_losses, frames, picture_losses, sample_bits
 from clc.images.metadata import Carry, Metadata, carried, read_exif
 from clc.images.pixel_limit import without_pixel_limit
@@ -165,14 +165,15 @@ def opened_photo(
 
 
 def _file_of(image: Image.Image) -> bytes:
-    """The file that an image comes from: of one whose pixels were read, only a JPEG file by its name.
+    """The file that an image comes from; nothing if it is not there any more.
 
-    Pillow reads the pixels before it saves an image, and fills what is missing of JPEG files.
+    Pillow closes it once it has read the pixels, as it does before it saves an image; then it is looked for by its
+    name, as much of what it says of its colours is in the file alone, and damage of JPEG files too.
     """
     file = getattr(image, "fp", None)
-    if file is None and image.format in ("JPEG", "MPO"):
-        return _jpeg_by_name(getattr(image, "filename", ""))
-    if file is None or not file.seekable():
+    if file is None:
+        return _file_by_name(image)
+    if not file.seekable():
         return b""
     position = file.tell()
     file.seek(0)
@@ -181,12 +182,15 @@ def _file_of(image: Image.Image) -> bytes:
     return data
 
 
-def _jpeg_by_name(name: str | bytes) -> bytes:
+def _file_by_name(image: Image.Image) -> bytes:
+    if not (name := getattr(image, "filename", "")):
+        return b""
     try:
         data = Path(os.fsdecode(name)).read_bytes()
-    except (OSError, ValueError):  # it never had one, or is gone
+        with without_pixel_limit, Image.open(io.BytesIO(data)) as found:
+            return data if found.format == image.format else b""
+    except DECODER_FAILURES:  # it is gone, or another file has its name
         return b""
-    return data if is_jpeg(data) else b""
 
 
 def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, damage: str | None) -> DecodedPhoto:

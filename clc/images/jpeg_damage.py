@@ -38,11 +38,6 @@ class UncheckedJpegError(DamagedJpegError):
     """A JPEG file is of a kind of which nobody can tell whether it is whole."""
 
 
-def is_jpeg(data: bytes) -> bool:
-    """Whether these are the first bytes of a JPEG file."""
-    return data[:3] == b"\xff\xd8\xff"
-
-
 def without_damage(data: bytes) -> tuple[bytes, str | None]:
     """A JPEG file that a decoder reads without a warning, and what is remarkable about it.
 

@@ -1,5 +1,6 @@
 """What of a photo's file no stream carries, each in a few words."""
 
+import re
 from collections.abc import Iterator
 
 from PIL import Image
@@ -15,6 +16,8 @@ _MOTION = (b"MotionPhoto", b"MicroVideo")
 _TIFF_BITS, _TIFF_SAMPLES, _IPTC = 258, 277, 33723
 _JPEG_HEAD = 2**17  # where segments that announce a gain map lie
 _PNG_DEPTH = 24  # where in a PNG file the bits of a sample stand
+_GAP = rb"(?:\s|#[^\n]*\n)+"
+_NETPBM_HEADER = re.compile(rb"P[2356]" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(\d{1,9})")  # the highest level
 _CODESTREAM_SIZE = b"\xff\x4f\xff\x51"  # how a JPEG 2000 codestream begins
 
 
@@ -88,14 +91,8 @@ def _sample_bits(image: Image.Image, data: bytes, properties: PictureProperties)
         size = data.find(_CODESTREAM_SIZE)
         return (data[size + 42] & 0x7F) + 1 if 0 <= size < len(data) - 42 else 8
     if image.format == "PPM":
-        return 16 if image.mode == "I" or _ppm_maximum(image) > 255 else 8
+        header = _NETPBM_HEADER.match(data)
+        return 16 if image.mode == "I" or (header is not None and int(header[1]) > 255) else 8
     if properties.bits is not None:
         return properties.bits
     return 16 if image.mode.startswith("I;16") else 8
-
-
-def _ppm_maximum(image: Image.Image) -> int:
-    tiles = getattr(image, "tile", [])
-    arguments = tiles[0].args if tiles else ()
-    last = arguments[-1] if isinstance(arguments, tuple) and arguments else 0
-    return last if isinstance(last, int) else 0

@@ -122,16 +122,16 @@ def read_exif(image: Image.Image) -> None:
 
 
 def exif_of(image: Image.Image) -> bytes | None:
-    """The EXIF of an opened file, a TIFF structure; None without any."""
-    if image.format == "TIFF":
+    """The EXIF of an opened file, a TIFF structure; None without any. What `image.info` has counts, also if empty."""
+    if image.format == "TIFF" and "exif" not in image.info:
         return _exif_of_tiff(image)
     exif = image.info.get("exif")
     return bytes(exif).removeprefix(b"Exif\0\0") or None if isinstance(exif, bytes) else None
 
 
 def xmp_of(image: Image.Image) -> bytes | None:
-    """The XMP of an opened file; None without any."""
-    xmp = image.info.get("xmp") or image.info.get(PNG_XMP)
+    """The XMP of an opened file; None without any. What `image.info` has counts, also if empty."""
+    xmp = image.info.get("xmp", image.info.get(PNG_XMP))
     if xmp is None and image.format == "TIFF":
         xmp = getattr(image, "tag_v2", {}).get(TIFF_XMP)
     if isinstance(xmp, str):

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +14,16 @@ from clc.images.decode import decode
 from clc.images.forms import photo_from
 from clc.images.isobmff import PictureProperties, picture_properties
 from clc.images.losses import picture_losses
-from clc.images.metadata import Metadata
+from clc.images.metadata import Carry, Metadata
 from tests.images.photo_files import (
+    DISPLAY_P3,
+    bmp_with,
     box,
     chunk,
     encoded,
+    gif_with,
     pixels,
+    png,
     read,
     smooth,
     tiff_in_planes,
@@ -131,6 +136,38 @@ class TestLosses:
             assert np.abs(photo.pixels[0, 0].astype(int) - (0, 0, 255)).max() < 12
             assert photo.remarks == ("only one of its pictures is used",)
             assert image.tell() == 1
+
+    @pytest.mark.parametrize(
+        ("kind", "file"),
+        [
+            ("PNG of Display P3", png(smooth(), cICP=bytes([12, 13, 0, 1]))),
+            ("PNG of HDR", png(smooth(), cICP=bytes([9, 16, 0, 1]))),
+            ("PNG with text", png(smooth(), abCd=b"?") + b"SEFT" * 9),
+            ("BMP with a profile", bmp_with(DISPLAY_P3, smooth())),
+            ("GIF with a profile", gif_with(b"ICCRGBG1012", DISPLAY_P3)),
+            ("GIF with XMP", gif_with(b"XMP DataXMP", xmp(), parts=False)),
+            ("AVIF", encoded(smooth(), "AVIF")),
+            ("PPM of 10 bits", b"P6 # a\n2 1\n1023 " + bytes([2, 0] * 6)),
+            ("TIFF", encoded(smooth(), "TIFF", tiffinfo={319: (0.68, 0.32, 0.265, 0.69, 0.15, 0.06), 700: xmp()})),
+        ],
+    )
+    def test_an_image_whose_pixels_are_read_is_what_its_file_says(self, kind: str, file: bytes, tmp_path: Path) -> None:
+        """Pillow reads them, and closes the file, before it saves an image."""
+        path = tmp_path / "photo"
+        path.write_bytes(file)
+        with Image.open(path) as image:
+            image.load()
+            photo, expected = photo_from(image, carry=Carry()), read(file)
+        np.testing.assert_array_equal(photo.pixels, expected.pixels)
+        assert (photo.metadata, photo.remarks) == (expected.metadata, expected.remarks)
+
+    def test_an_image_whose_file_is_another_one_by_now_is_taken_as_it_is(self, tmp_path: Path) -> None:
+        path = tmp_path / "photo"
+        path.write_bytes(encoded(smooth(), "PNG"))
+        with Image.open(path) as image:
+            image.load()
+            path.write_bytes(bmp_with(DISPLAY_P3, smooth()))
+            np.testing.assert_array_equal(photo_from(image).pixels, smooth())
 
     @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
     def test_16_bits_are_said(self, kind: str) -> None:
