@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from clc.errors import ImageError
 from clc.images.colour import to_srgb
@@ -23,7 +23,7 @@ from clc.images.gif import gif_blocks
 from clc.images.isobmff import is_avif, is_heif, picture_properties
 from clc.images.jpeg_damage import DamagedJpegError, UncheckedJpegError, without_damage
 from clc.images.losses import LIES_BEHIND, comment_losses, frames, picture_losses, sample_bits
-from clc.images.metadata import Carry, Metadata, carried, read_exif
+from clc.images.metadata import Carry, Metadata, carried, orientation_of, read_exif
 from clc.images.pixel_limit import without_pixel_limit
 from clc.images.png_damage import without_damaged_chunks
 from clc.images.repeated import EXIF, PROFILE, XMP, read_first_exif, repeated
@@ -49,12 +49,12 @@ _BEGINNINGS: dict[str, bytes | tuple[bytes, ...]] = {
 }
 
 DECODER_FAILURES = (
-    OSError,
+    ArithmeticError,
+    AttributeError,
     EOFError,
-    IndexError,
-    KeyError,
+    LookupError,
     MemoryError,
-    OverflowError,
+    OSError,
     RuntimeError,
     SyntaxError,
     TypeError,
@@ -64,6 +64,16 @@ DECODER_FAILURES = (
 )
 """What Pillow's decoders raise on damaged input. MemoryError: a header that claims more than there is memory for."""
 
+_TURNS: dict[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF's orientation."""
 _TIFF_NEW_KIND, _TIFF_KIND, _TIFF_BELOW = 254, 255, 330  # NewSubfileType, SubfileType, SubIFDs
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC = 262
@@ -209,7 +219,7 @@ def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, d
     read_exif(image)
     remarks = [] if damage is None else [damage]
     remarks += (*picture_losses(image, data, properties), *repeated(image, data, [PROFILE]))
-    upright = ImageOps.exif_transpose(image)
+    upright = _upright(image)
     transparent_level = _fit_transparent_level(upright, data) if image.format == "PNG" else True
     opaque, alpha = _opaque(image, upright, name)
     converted = to_srgb(opaque, image, data, properties, keep_profile=carry is not None and carry.keep_profile)
@@ -226,6 +236,13 @@ def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, d
         remarks += repeated(image, data, [EXIF, XMP])
         remarks += (*comment_losses(image), *further_data(image, data, behind=not {*remarks} & {*LIES_BEHIND}))
     return DecodedPhoto(np.asarray(shown), metadata, (*remarks, *left))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """A copy. Pillow's own function writes EXIF anew, which fails where that is damaged."""
+    image.load()  # which turns TIFF files, and forgets their orientation
+    turn = _TURNS.get(orientation_of(image))
+    return image.copy() if turn is None else image.transpose(turn)
 
 
 def _said(photo: DecodedPhoto, name: str) -> DecodedPhoto:
@@ -304,7 +321,8 @@ def _failures(name: str, data: bytes = b"") -> Iterator[None]:
             raise ImageError(f"{name}: cannot be decoded: {damaged}") from error
         raise ImageError(f"{name}: not an image in a known format ({', '.join((*_FORMATS, 'HEIC'))})") from error
     except DECODER_FAILURES as error:
-        raise ImageError(f"{name}: cannot be decoded: {error or type(error).__name__}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{name}: cannot be decoded: {reason}") from error
 
 
 def _opaque(image: Image.Image, upright: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:

@@ -9,6 +9,20 @@ from PIL import Image
 
 from clc.images.exif import edited_exif
 
+_ORIENTATION_TAG = 0x0112
+_EXIF_FAILURES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What Pillow raises of damaged EXIF."""
+
 MAX_EXIF = 2**16
 MAX_XMP = 2**20
 MAX_PROFILE = 2**22
@@ -117,8 +131,15 @@ def read_exif(image: Image.Image) -> None:
         if isinstance(text := image.info.get(EXIF_AS_TEXT), str):
             image.info.setdefault("exif", exif_of_text(text))
     if "exif" in image.info:
-        with suppress(SyntaxError, ValueError, struct.error):  # Pillow raises for it only once
+        with suppress(*_EXIF_FAILURES):  # Pillow raises for it only once
             image.getexif()
+
+
+def orientation_of(image: Image.Image) -> object:
+    """The orientation that an opened file states, in EXIF or XMP: 2 to 8 if it is to be turned."""
+    with suppress(*_EXIF_FAILURES):
+        return image.getexif().get(_ORIENTATION_TAG)
+    return None
 
 
 def exif_of(image: Image.Image) -> bytes | None:

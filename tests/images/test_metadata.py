@@ -1,6 +1,7 @@
 """What a photo's file says beside its picture: carried, left out and given back, the rows of docs/photos.md."""
 
 import io
+import re
 import struct
 from collections.abc import Callable
 
@@ -24,6 +25,7 @@ from tests.images.photo_files import (
     gif_with_all,
     jpeg_with,
     jpeg_xmp,
+    pixels,
     png,
     png_with,
     png_xmp,
@@ -219,6 +221,19 @@ class TestMetadata:
         photo = read(png(smooth(), eXIf=damaged))
         assert photo.metadata.exif is None
         assert photo.remarks == ("its EXIF is damaged and left out",)
+
+    @pytest.mark.parametrize("type", [1, 2, 3, 7, 10, 12])
+    def test_exif_that_pillow_cannot_write_anew_takes_no_picture(self, type: int) -> None:
+        """Each tag in turn is of a type that it does not have; the picture is read, turned and written all the same."""
+        whole = exif(orientation=6, gps=True)[6:]
+        entries = re.finditer(rb"(?s)[\x00\x01\x82-\xa4][\x00-\xff]\0[\1-\x0c]\0\0\0[\1-\x20]", whole)
+        starts = [entry.start() for entry in entries]
+        assert len(starts) > 8
+        for start in starts:
+            photo = read(png(pixels(), eXIf=whole[: start + 3] + bytes([type]) + whole[start + 4 :]))
+            for format in (PictureFormat.PNG, PictureFormat.JPEG, PictureFormat.TIFF, PictureFormat.WEBP):
+                written = encode(photo.pixels, format, name="out", metadata=photo.metadata)
+                assert decode(written, name="out").shape == photo.pixels.shape
 
 
 class TestLeftOut:
