@@ -159,6 +159,8 @@ def _stated(image: Image.Image, data: bytes, properties: PictureProperties) -> _
         return _Stated(remark="its colour profile is in another file, numbers are taken as they are")
     if profile is None and names_adobe_rgb(exif_of(image) or b""):
         profile = matrix_profile(ADOBE_RGB, (ADOBE_GAMMA,))
+    if profile is None and (space := properties.unknown_space) is not None:
+        return _Stated(remark=f"its colours are not known, numbers are taken as they are (JPEG 2000 space {space})")
     return _Stated(profile)
 
 

@@ -21,15 +21,16 @@ from clc.images.colour import to_srgb
 from clc.images.further_data import further_data
 from clc.images.gif import gif_blocks
 from clc.images.isobmff import is_avif, is_heif, picture_properties
+from clc.images.jpeg_2000 import component_bits
 from clc.images.jpeg_damage import DamagedJpegError, UncheckedJpegError, without_damage
-from clc.images.losses import LIES_BEHIND, comment_losses, frames, picture_losses, sample_bits
+from clc.images.losses import LIES_BEHIND, comment_losses, picture_losses, sample_bits
 from clc.images.metadata import Carry, Metadata, carried, orientation_of, read_exif
 from clc.images.pixel_limit import without_pixel_limit
 from clc.images.png_damage import without_damaged_chunks
 from clc.images.repeated import EXIF, PROFILE, XMP, read_first_exif, repeated
-from clc.images.sources.recognise import FIRST_BYTES, is_raw
 from clc.images.tiff_damage import tiff_damage
 from clc.images.tiff_planes import UnreadPlanesError, read_planes
+from clc.images.unfinished import why_not_finished, why_not_whole
 from clc.images.webp import read_unannounced
 from clc.runtime.library_warnings import without_library_warnings
 from clc.runtime.remarks import remark
@@ -74,16 +75,10 @@ _TURNS: dict[object, Image.Transpose] = {
     8: Image.Transpose.ROTATE_90,
 }
 """By EXIF's orientation."""
-_TIFF_NEW_KIND, _TIFF_KIND, _TIFF_BELOW = 254, 255, 330  # NewSubfileType, SubfileType, SubIFDs
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC = 262
 _TIFF_SAMPLE_FORMAT, _SIGNED = 339, 2
-_DNG_VERSION = 50706
 _SOLID = 255
-_RAW = "a camera's raw file is not a finished picture; develop it to TIFF or JPEG first"
-_RAW_OR_SMALL = (
-    "its first picture is a small version of another, as in cameras' raw files; develop it, or save that one alone"
-)
 _OPAQUE_MODES = ("L", "RGB", "CMYK", "LAB")
 
 
@@ -125,8 +120,8 @@ def decode_photo(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS, carry:
     """
     if not data:
         raise ImageError(f"{name}: empty, there is no image in it")
-    if is_raw(data[:FIRST_BYTES]):
-        raise ImageError(f"{name}: {_RAW}")
+    if (reason := why_not_finished(data)) is not None:
+        raise ImageError(f"{name}: {reason}")
     data, damage = without_damaged_chunks(data)
     with _failures(name, data):
         with _open(data, name) as image:
@@ -165,7 +160,7 @@ def opened_photo(
     """
     _check_size(image, name, max_pixels)
     with _failures(name):
-        _check_finished(image, name)
+        _check_whole(image, name)
         data, damage = _file_of(image), None
         if image.format in ("JPEG", "MPO") and data:
             damage = _sound_jpeg(data, name)[1]
@@ -221,7 +216,7 @@ def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, d
     remarks += (*picture_losses(image, data, properties), *repeated(image, data, [PROFILE]))
     upright = _upright(image)
     transparent_level = _fit_transparent_level(upright, data) if image.format == "PNG" else True
-    opaque, alpha = _opaque(image, upright, name)
+    opaque, alpha = _opaque(image, upright, data, name)
     converted = to_srgb(opaque, image, data, properties, keep_profile=carry is not None and carry.keep_profile)
     shown = converted.image if alpha is None else _on_white(converted.image, alpha)
     if not transparent_level or (alpha is None and image.has_transparency_data):
@@ -277,6 +272,8 @@ def _kind_of(data: bytes) -> str | None:
         return "WebP"
     if is_avif(data):
         return "AVIF"
+    if is_heif(data):
+        return "HEIC"
     return next((kind for kind, beginnings in _BEGINNINGS.items() if data.startswith(beginnings)), None)
 
 
@@ -291,20 +288,13 @@ def _open(data: bytes, name: str) -> Iterator[Image.Image]:
         pillow_heif.register_heif_opener()
         formats = ("HEIF",)
     with without_pixel_limit, Image.open(io.BytesIO(data), formats=formats) as image:
-        _check_finished(image, name)
+        _check_whole(image, name)
         yield image
 
 
-def _check_finished(image: Image.Image, name: str) -> None:
-    """Refuse a TIFF file whose first picture is but a small version of the one that matters, as in raw files."""
-    if image.format != "TIFF" or image.tell() != 0:
-        return
-    tags = getattr(image, "tag_v2", {})
-    if _DNG_VERSION in tags:
-        raise ImageError(f"{name}: {_RAW}")
-    is_small = tags.get(_TIFF_NEW_KIND, 0) & 1 or tags.get(_TIFF_KIND) == 2
-    if is_small and (_TIFF_BELOW in tags or frames(image) > 1):
-        raise ImageError(f"{name}: {_RAW_OR_SMALL}")
+def _check_whole(image: Image.Image, name: str) -> None:
+    if (reason := why_not_whole(image)) is not None:
+        raise ImageError(f"{name}: {reason}")
 
 
 @contextmanager
@@ -325,14 +315,14 @@ def _failures(name: str, data: bytes = b"") -> Iterator[None]:
         raise ImageError(f"{name}: cannot be decoded: {reason}") from error
 
 
-def _opaque(image: Image.Image, upright: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
+def _opaque(image: Image.Image, upright: Image.Image, data: bytes, name: str) -> tuple[Image.Image, Image.Image | None]:
     """The image in one of `_OPAQUE_MODES`, 8 bits a sample, and its alpha, if it has any."""
-    if upright.mode.startswith("I;16"):
+    signed = _is_signed(image, data)
+    if upright.mode.startswith("I;16") and not signed:
         return _grey(np.asarray(upright), *_tiff_grey_scale(image)), None
     if upright.mode == "I" and image.format == "PPM":
         # Pillow widens PGM to this mode and scales it to 16 bits, whatever its maximum.
         return _grey(np.asarray(upright), white=65535, inverted=False), None
-    signed = image.format == "TIFF" and _SIGNED in getattr(image, "tag_v2", {}).get(_TIFF_SAMPLE_FORMAT, ())
     if upright.mode in ("I", "F") or signed:
         kind = "floating-point" if upright.mode == "F" else "32-bit or signed integer"
         raise ImageError(f"{name}: {kind} samples have no stated range; convert it to 8 or 16 bits")
@@ -345,6 +335,12 @@ def _opaque(image: Image.Image, upright: Image.Image, name: str) -> tuple[Image.
     if upright.mode in _OPAQUE_MODES:
         return upright, None
     return upright.convert("L" if upright.mode == "1" else "RGB"), None
+
+
+def _is_signed(image: Image.Image, data: bytes) -> bool:
+    if image.format == "JPEG2000":
+        return any(signed for _, signed in component_bits(data))
+    return image.format == "TIFF" and _SIGNED in getattr(image, "tag_v2", {}).get(_TIFF_SAMPLE_FORMAT, ())
 
 
 def _fit_transparent_level(image: Image.Image, data: bytes) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from clc.images.isobmff import PictureProperties
+from clc.images.jpeg_2000 import component_bits
 from clc.images.metadata import EXIF_AS_TEXT, GAIN_MAP_NAMES, PNG_XMP, xmp_of
 
 LIES_BEHIND = ("its HDR gain map is left out", "its video is left out")
@@ -18,7 +19,6 @@ _JPEG_HEAD = 2**17  # where segments that announce a gain map lie
 _PNG_DEPTH = 24  # where in a PNG file the bits of a sample stand
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _NETPBM_HEADER = re.compile(rb"P[2356]" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(\d{1,9})")  # the highest level
-_CODESTREAM_SIZE = b"\xff\x4f\xff\x51"  # how a JPEG 2000 codestream begins
 
 
 def picture_losses(image: Image.Image, data: bytes, properties: PictureProperties) -> Iterator[str]:
@@ -88,8 +88,7 @@ def _sample_bits(image: Image.Image, data: bytes, properties: PictureProperties)
     if image.format == "TIFF":
         return int(max(getattr(image, "tag_v2", {}).get(_TIFF_BITS, (8,))))
     if image.format == "JPEG2000":
-        size = data.find(_CODESTREAM_SIZE)
-        return (data[size + 42] & 0x7F) + 1 if 0 <= size < len(data) - 42 else 8
+        return max((bits for bits, _ in component_bits(data)), default=8)
     if image.format == "PPM":
         header = _NETPBM_HEADER.match(data)
         return 16 if image.mode == "I" or (header is not None and int(header[1]) > 255) else 8

@@ -270,3 +270,12 @@ def tiff_in_planes(
 def box(kind: bytes, content: bytes) -> bytes:
     """A box of ISO/IEC 14496-12."""
     return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def jpeg_2000_with(colours: bytes) -> bytes:
+    """A JPEG 2000 file of `pixels()` with these boxes in place of the one that states its colours."""
+    file = encoded(pixels(), "JPEG2000")
+    start, header = file.index(b"colr") - 4, file.index(b"jp2h") - 4
+    length, whole = (int.from_bytes(file[at : at + 4], "big") for at in (start, header))
+    grown = struct.pack(">I", whole + len(colours) - length)
+    return file[:header] + grown + file[header + 4 : start] + colours + file[start + length :]

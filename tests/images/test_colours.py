@@ -17,6 +17,7 @@ from tests.images.photo_files import (
     LIGHT_OF_CMYK,
     WIDE,
     bmp_with,
+    box,
     calibrated_bmp,
     camera_srgb,
     chunk,
@@ -25,6 +26,7 @@ from tests.images.photo_files import (
     exif,
     gif_with,
     grey_profile,
+    jpeg_2000_with,
     jpeg_with,
     pixels,
     png,
@@ -164,15 +166,17 @@ class TestProfile:
         np.testing.assert_allclose(photo.pixels[0, 0], LIGHT_OF_CMYK, atol=3)
         assert photo.metadata.profile is None
 
-    def test_a_profile_of_jpeg_2000_is_found(self) -> None:
-        file = encoded(pixels(), "JPEG2000")
-        colour = file.index(b"colr") - 4
-        length = int.from_bytes(file[colour : colour + 4], "big")
-        box = struct.pack(">I", 11 + len(ADOBE)) + b"colr\2\0\0" + ADOBE
-        header = file.index(b"jp2h") - 4
-        grown = int.from_bytes(file[header : header + 4], "big") + len(box) - length
-        file = file[:header] + struct.pack(">I", grown) + file[header + 4 : colour] + box + file[colour + length :]
+    @pytest.mark.parametrize("method", [b"\2", b"\3"])
+    @pytest.mark.parametrize("before", [b"", box(b"colr", b"\1\0\0\0\0\0\x15")], ids=["alone", "behind ROMM"])
+    def test_a_profile_of_jpeg_2000_is_found(self, before: bytes, method: bytes) -> None:
+        file = jpeg_2000_with(before + box(b"colr", method + b"\0\0" + ADOBE))
         assert np.abs(decode(file, name="jp2") - to_srgb(pixels(), "Adobe RGB")).max() < 3
+
+    def test_a_space_of_jpeg_2000_that_is_not_known_is_one_remark(self) -> None:
+        photo = read(jpeg_2000_with(box(b"colr", b"\1\0\0\0\0\0\x15")))
+        np.testing.assert_array_equal(photo.pixels, pixels())
+        assert photo.remarks == ("its colours are not known, numbers are taken as they are (JPEG 2000 space 21)",)
+        assert read(jpeg_2000_with(box(b"colr", b"\1\0\0\0\0\0\x10"))).remarks == ()
 
     def test_a_profile_of_bmp_is_found(self) -> None:
         plain = read(encoded(smooth(), "PNG", icc_profile=DISPLAY_P3))

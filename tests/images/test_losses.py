@@ -116,10 +116,14 @@ class TestLosses:
         with pytest.raises(ImageError, match=r"^a: a camera's raw file is not a finished picture; develop it"):
             decode(head + bytes(60), name="a")
 
-    def test_signed_samples_are_refused_at_every_depth(self) -> None:
-        file = encoded(Image.new("L", (4, 4), 200), "TIFF", tiffinfo={339: 2})
-        with pytest.raises(ImageError, match="signed integer samples have no stated range"):
-            decode(file, name="signed")
+    @pytest.mark.parametrize("bits", [8, 16])
+    def test_signed_samples_are_refused_at_every_depth(self, bits: int) -> None:
+        grey = Image.fromarray(np.full((4, 4), 200, dtype=np.uint8 if bits == 8 else np.uint16))
+        codestream = bytearray(encoded(grey, "JPEG2000", no_jp2=True))
+        codestream[42] |= 0x80  # of the first component
+        for file in (encoded(grey, "TIFF", tiffinfo={339: 2}), bytes(codestream)):
+            with pytest.raises(ImageError, match="signed integer samples have no stated range"):
+                decode(file, name="signed")
 
     @pytest.mark.parametrize("mode", ["La", "RGBa"])
     def test_colours_that_alpha_is_multiplied_into_are_read(self, mode: str) -> None:
@@ -213,6 +217,18 @@ def test_heic_without_its_decoder_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
     with pytest.raises(ImageError, match=r"a\.heic: HEIC needs a decoder; run: pip install 'clc\[heif\]'"):
         decode(struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(40), name="a.heic")
+
+
+def test_damaged_heic_is_called_heic() -> None:
+    pytest.importorskip("pillow_heif")
+    with pytest.raises(ImageError, match="it begins as HEIC, but is damaged"):
+        decode(struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(40), name="a.heic")
+
+
+@pytest.mark.parametrize("head", [b"CLC\6", b"\x93CLCA\r\n\x1a"])
+def test_what_is_compressed_already_is_called_so(head: bytes) -> None:
+    with pytest.raises(ImageError, match=r"^a: a stream or an archive of clc; `clc decompress` or `clc unpack`"):
+        decode(head + bytes(99), name="a")
 
 
 def test_heic_is_read_with_its_decoder() -> None:
