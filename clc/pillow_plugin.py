@@ -30,13 +30,14 @@ class ClcImageFile(ImageFile.ImageFile):
 
     format = _FORMAT
     format_description = "Conditional Latent Coding"
+    _stream: bytes | None = None  # until it is decoded; never of a copy, which has pixels
 
     def _open(self) -> None:
         from clc.codec.bitstream import Bitstream
         from clc.codec.metadata_section import read_metadata
 
         assert self.fp is not None
-        self._stream: bytes | None = self.fp.read()
+        self._stream = self.fp.read()
         try:
             stream = Bitstream.from_bytes(self._stream)
         except ClcError as error:

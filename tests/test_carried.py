@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import struct
 import subprocess
 import sys
@@ -130,6 +131,8 @@ def test_every_form_of_a_photo_gives_the_same_stream(codec: StoreCodec, tmp_path
         ([[0]], "no image can be read from list"),
         (io.StringIO("text"), "open it in binary mode"),
         (torch.zeros(3, 4, 4, dtype=torch.uint8, device="meta"), "holds no numbers"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8).to_sparse(), "the tensor is sparse; give a dense one"),
+        (np.ma.masked_equal(np.zeros((4, 4, 3), np.uint8), 0), "values are masked; fill them first"),
         (torch.zeros(3, 4, 4), r"a tensor is uint8 \[3, H, W\], not torch.float32"),
         (np.zeros((4, 4, 3)), r"an image is uint8 \[H, W, 3\], not float64"),
         (b"", "empty"),
@@ -250,6 +253,9 @@ def test_pillow_opens_and_saves_streams(world: World, tmp_path: Path, monkeypatc
         assert image.getexif()[0x010F] == "Lantern"
         decoded = clc.api.load(store=world.store).decompress((tmp_path / "a.clc").read_bytes())
         np.testing.assert_array_equal(np.asarray(image), np.asarray(decoded))
+    with Image.open(tmp_path / "a.clc") as image:
+        copied = pickle.loads(pickle.dumps(image))
+        np.testing.assert_array_equal(np.asarray(copied), np.asarray(decoded))
     pillow_plugin._codec.cache_clear()
 
 
