@@ -21,6 +21,7 @@ from clc.images.metadata import (
     refers_to_further_xmp,
     xmp_of,
 )
+from clc.images.netpbm import netpbm_header
 from clc.images.png_damage import png_chunks
 from clc.images.webp import webp_chunks
 
@@ -61,6 +62,7 @@ _TIFF_TAGS = frozenset(
         *TIFF_EXIF, *NESTED
     ]
 )  # fmt: skip
+_BMP_PLAIN = (0, 3)  # compressions that are none
 _GEOTIFF = frozenset([33550, 33922, 34264, 34735, 34736, 34737])
 _LAYERS = 37724
 
@@ -86,6 +88,11 @@ def further_data(image: Image.Image, data: bytes, *, behind: bool = True) -> Ite
         if blocks.further:
             yield f"its further blocks ({', '.join(blocks.further)}) are left out"
         yield from _behind(data, blocks.end)
+    elif image.format == "PPM":
+        header = netpbm_header(data)
+        yield from _behind(data, len(data) if header is None or header.end is None else header.end)
+    elif image.format == "BMP":
+        yield from _behind(data, _bmp_end(image, data))
     elif boxes := further_boxes(data):
         yield f"its further boxes ({', '.join(boxes)}) are left out"
 
@@ -130,6 +137,14 @@ def _named(kind: str, credentials: str, found: Iterable[bytes], known: frozenset
         yield _CREDENTIALS
     if others := sorted(further - {credentials}):
         yield f"its further {kind} ({', '.join(others)}) are left out"
+
+
+def _bmp_end(image: Image.Image, data: bytes) -> int:
+    """Where a BMP file says that it ends; where its rows do, if that lies behind: some programs state too little."""
+    stated, start = (int.from_bytes(data[at : at + 4], "little") for at in (2, 10))
+    bits, compression = (int.from_bytes(data[at : at + 2], "little") for at in (28, 30))
+    row = -(-image.width * bits // 32) * 4 if compression in _BMP_PLAIN else 0
+    return max(stated, start + row * image.height)
 
 
 def _behind(data: bytes, end: int) -> Iterator[str]:

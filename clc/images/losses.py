@@ -1,6 +1,5 @@
 """What of a photo's file no stream carries, each in a few words."""
 
-import re
 from collections.abc import Iterator
 
 from PIL import Image
@@ -8,6 +7,7 @@ from PIL import Image
 from clc.images.isobmff import PictureProperties
 from clc.images.jpeg_2000 import component_bits
 from clc.images.metadata import EXIF_AS_TEXT, GAIN_MAP_NAMES, PNG_XMP, xmp_of
+from clc.images.netpbm import netpbm_header
 
 LIES_BEHIND = ("its HDR gain map is left out", "its video is left out")
 """What is said of what lies behind the picture in a JPEG file."""
@@ -17,8 +17,6 @@ _MOTION = (b"MotionPhoto", b"MicroVideo")
 _TIFF_BITS, _TIFF_SAMPLES, _IPTC = 258, 277, 33723
 _JPEG_HEAD = 2**17  # where segments that announce a gain map lie
 _PNG_DEPTH = 24  # where in a PNG file the bits of a sample stand
-_GAP = rb"(?:\s|#[^\n]*\n)+"
-_NETPBM_HEADER = re.compile(rb"P[2356]" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(\d{1,9})")  # the highest level
 
 
 def picture_losses(image: Image.Image, data: bytes, properties: PictureProperties) -> Iterator[str]:
@@ -90,8 +88,8 @@ def _sample_bits(image: Image.Image, data: bytes, properties: PictureProperties)
     if image.format == "JPEG2000":
         return max((bits for bits, _ in component_bits(data)), default=8)
     if image.format == "PPM":
-        header = _NETPBM_HEADER.match(data)
-        return 16 if image.mode == "I" or (header is not None and int(header[1]) > 255) else 8
+        header = netpbm_header(data)
+        return 16 if image.mode == "I" or (header is not None and header.highest > 255) else 8
     if properties.bits is not None:
         return properties.bits
     return 16 if image.mode.startswith("I;16") else 8

@@ -271,9 +271,11 @@ class TestLeftOut:
         said = ("its place on a map (GeoTIFF) is left out", "its layers are left out")
         assert read(encoded(smooth(), "TIFF", tiffinfo=tags)).remarks == said
 
-    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
-    def test_data_behind_a_picture_is_said(self, kind: str) -> None:
-        file = encoded(smooth(), kind)
+    @pytest.mark.parametrize("mode", ["RGB", "L", "1"])
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "PPM"])
+    def test_data_behind_a_picture_is_said(self, kind: str, mode: str) -> None:
+        file = encoded(Image.fromarray(smooth()).convert(mode), kind)
+        assert read(file).remarks == ()
         assert read(file + b"SEFT" * 9).remarks == ("data behind its picture is left out",)
         assert read(file + bytes(9)).remarks == ()
 
