@@ -312,7 +312,7 @@ def _failures(name: str, data: bytes = b"") -> Iterator[None]:
         raise ImageError(f"{name}: not an image in a known format ({', '.join((*_FORMATS, 'HEIC'))})") from error
     except DECODER_FAILURES as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{name}: cannot be decoded: {reason}") from error
+        raise ImageError(f"{name}: cannot be decoded: {reason}; save it again, or use another copy") from error
 
 
 def _opaque(image: Image.Image, upright: Image.Image, data: bytes, name: str) -> tuple[Image.Image, Image.Image | None]:
