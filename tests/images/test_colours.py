@@ -160,6 +160,17 @@ class TestProfile:
         (remark,) = read(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "TIFF")).remarks
         assert "CMYK without a profile" in remark
 
+    def test_cmyk_with_a_profile_of_rgb_is_a_remark_as_without(self) -> None:
+        inks = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+        plain = read(encoded(inks, "TIFF"))
+        photo = read(encoded(inks, "TIFF", icc_profile=ADOBE))
+        np.testing.assert_array_equal(photo.pixels, plain.pixels)
+        assert photo.remarks == (
+            "its colour profile cannot be used, converted as if inks were ideal (it is of RGB, the numbers are CMYK)",
+        )
+        photo = read(encoded(inks, "JPEG", exif=exif(interoperability=b"R03")))
+        assert photo.remarks == ("it has CMYK without a profile: converted as if inks were ideal",)
+
     def test_cmyk_with_a_profile_is_converted(self) -> None:
         photo = read(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "TIFF", icc_profile=cmyk_profile()))
         assert photo.remarks == ()
