@@ -24,7 +24,9 @@ def repeated(image: Image.Image, data: bytes, kinds: Collection[str]) -> Iterato
     """What of these kinds there are several of that differ. data: the file that was opened."""
     found: dict[str, set[bytes]] = defaultdict(set)
     for kind, content in _descriptions(image, data):
-        found[kind].add(content.removeprefix(_EXIF))
+        content = content.removeprefix(_EXIF)
+        if kind != EXIF or content.startswith(_TIFF):  # else it is the rest of the one before, or damaged
+            found[kind].add(content)
     return (f"only one of its several {kind} is used" for kind in kinds if len(found[kind]) > 1)
 
 

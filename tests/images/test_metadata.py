@@ -114,6 +114,14 @@ class TestMetadata:
         photo = read(file_of(exif(), exif()))
         assert (photo.metadata, photo.remarks) == (read(png_with((b"eXIf", exif()[6:]))).metadata, ())
 
+    def test_exif_of_several_segments_is_one(self) -> None:
+        """As JPEG holds what is longer than a segment."""
+        made = Image.Exif()
+        made[0x010F], made[0x010E] = "Lantern", "?" * 70_000
+        whole = made.tobytes()
+        photo = read(jpeg_with((0xE1, whole[:65_000]), (0xE1, b"Exif\0\0" + whole[65_000:])))
+        assert (photo.metadata.exif, photo.remarks) == (None, ("its EXIF is left out: more than 65,536 bytes",))
+
     @pytest.mark.parametrize("kind", [b"EXIF", b"XMP ", b"ICCP"])
     def test_what_no_flag_of_a_webp_file_announces_is_used(self, kind: bytes) -> None:
         content = {b"EXIF": exif(orientation=6)[6:], b"XMP ": xmp(), b"ICCP": DISPLAY_P3}[kind]
