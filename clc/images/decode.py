@@ -128,8 +128,8 @@ def decode_photo(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS, carry:
             _check_size(image, name, max_pixels)  # before anything of that size is allocated
             if image.format in ("JPEG", "MPO"):
                 data, damage = _sound_jpeg(data, name)
-            elif image.format == "TIFF" and (missing := tiff_damage(image, data)) is not None:
-                raise _damaged(name, missing)
+            elif image.format == "TIFF":
+                _check_tiff(image, data, name)
         with _open(data, name) as image:
             return _said(_photo_of(image, name, data, carry, damage), name)
 
@@ -164,8 +164,8 @@ def opened_photo(
         data, damage = _file_of(image), None
         if image.format in ("JPEG", "MPO") and data:
             damage = _sound_jpeg(data, name)[1]
-        elif image.format == "TIFF" and data and (missing := tiff_damage(image, data)) is not None:
-            raise _damaged(name, missing)
+        elif image.format == "TIFF" and data:
+            _check_tiff(image, data, name)
         return _said(_photo_of(image, name, data, carry, damage), name)
 
 
@@ -256,10 +256,23 @@ def _sound_jpeg(data: bytes, name: str) -> tuple[bytes, str | None]:
     try:
         return without_damage(data)
     except UncheckedJpegError as error:
-        kind = f"it is of a kind of JPEG that cannot be checked for damage ({error})"
-        raise ImageError(f"{name}: {kind}; save it as an ordinary one") from error
+        raise _unchecked(name, error) from error
     except DamagedJpegError as error:
         raise _damaged(name, str(error)) from error
+
+
+def _check_tiff(image: Image.Image, data: bytes, name: str) -> None:
+    try:
+        missing = tiff_damage(image, data)
+    except UncheckedJpegError as error:
+        raise _unchecked(name, error) from error
+    if missing is not None:
+        raise _damaged(name, missing)
+
+
+def _unchecked(name: str, kind: UncheckedJpegError) -> ImageError:
+    what = f"it is of a kind of JPEG that cannot be checked for damage ({kind})"
+    return ImageError(f"{name}: {what}; save it as an ordinary one")
 
 
 def _damaged(name: str, what: str) -> ImageError:

@@ -238,33 +238,49 @@ def tiff_in_planes(
     sample = samples.dtype.newbyteorder(order)
     planes = [np.ascontiguousarray(samples[..., index]).astype(sample).tobytes() for index in range(count)]
     planes = [zlib.compress(plane) for plane in planes] if packed else planes
-    starts = np.cumsum([8, *map(len, planes)])
+    starts = np.cumsum([8, *map(len, planes)])[:-1].tolist()
     tags: dict[int, list[int]] = {
         256: [width],
         257: [height],
         258: [8 * samples.itemsize] * count,
         259: [8 if packed else 1],
         262: [photometric],
-        273: starts[:-1].tolist(),
+        273: starts,
         277: [count],
         278: [height],
         279: [len(plane) for plane in planes],
         284: [2],
     } | ({338: [2]} if alpha else {})
-    directory = int(starts[-1]) + int(starts[-1]) % 2
+    return tiff(tags, b"".join(planes), order)
+
+
+def old_jpeg_tiff(jpeg: bytes, *, inside: bool) -> bytes:
+    """A TIFF file of section 22 with this JPEG file of `smooth()`, whose strip lies inside it or is what is coded."""
+    height, width, _ = smooth().shape
+    scan = jpeg.index(b"\xff\xda")
+    scan += 2 + int.from_bytes(jpeg[scan + 2 : scan + 4], "big")
+    place, length = (8, len(jpeg)) if inside else (8 + scan, scan)
+    tags = {256: [width], 257: [height], 258: [8, 8, 8], 259: [6], 262: [6], 273: [place], 277: [3], 278: [height]}
+    return tiff(tags | {279: [8 + len(jpeg) - place], 284: [1], 513: [8], 514: [length], 530: [2, 2]}, jpeg)
+
+
+def tiff(tags: dict[int, list[int]], content: bytes, order: str = "<") -> bytes:
+    """A TIFF file with these tags, of 32 bits but for those of samples; the content lies from byte 8 on."""
+    content += bytes(len(content) % 2)
+    directory = 8 + len(content)
     behind = directory + 2 + 12 * len(tags) + 4
     entries = values = b""
     for tag, numbers in tags.items():
-        packed_numbers = struct.pack(f"{order}{len(numbers)}I", *numbers)
-        entries += struct.pack(order + "HHI", tag, 4, len(numbers))
-        if len(numbers) == 1:
-            entries += packed_numbers
+        kind, letter = (3, "H") if tag in (258, 530) else (4, "I")
+        packed = struct.pack(f"{order}{len(numbers)}{letter}", *numbers)
+        entries += struct.pack(order + "HHI", tag, kind, len(numbers))
+        if len(packed) <= 4:
+            entries += packed.ljust(4, b"\0")
         else:
             entries += struct.pack(order + "I", behind + len(values))
-            values += packed_numbers
+            values += packed
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", directory)
-    body = b"".join(planes) + bytes(int(starts[-1]) % 2)
-    return head + body + struct.pack(order + "H", len(tags)) + entries + bytes(4) + values
+    return head + content + struct.pack(order + "H", len(tags)) + entries + bytes(4) + values
 
 
 def box(kind: bytes, content: bytes) -> bytes:

@@ -20,6 +20,7 @@ from tests.images.photo_files import (
     chunk,
     encoded,
     exif,
+    old_jpeg_tiff,
     pixels,
     png,
     read,
@@ -152,6 +153,17 @@ class TestTiffDamage:
             decode(damaged, name="photo")
         with Image.open(io.BytesIO(damaged)) as image, pytest.raises(ImageError, match="missing or damaged"):
             photo_from(image)
+
+    @pytest.mark.parametrize("inside", [True, False])
+    def test_damage_of_old_jpeg_data_in_tiff_is_refused(self, inside: bool) -> None:
+        jpeg = encoded(smooth(), "JPEG", quality=95)
+        whole = decode(old_jpeg_tiff(jpeg, inside=inside), name="whole")
+        assert np.abs(whole.astype(int) - decode(jpeg, name="jpeg")).mean() < 2
+        half = jpeg[: len(jpeg) * 2 // 3].ljust(len(jpeg) - 2, b"\0") + b"\xff\xd9"
+        with pytest.raises(ImageError, match="part of the picture is missing or damaged"):
+            decode(old_jpeg_tiff(half, inside=inside), name="half")
+        with pytest.raises(ImageError, match=r"cannot be checked for damage \(tables and strips of TIFF's old JPEG\)"):
+            decode(old_jpeg_tiff(b"\0\0" + jpeg, inside=inside), name="of tables")
 
     @pytest.mark.parametrize("compression", [None, "tiff_lzw", "jpeg"])
     def test_missing_strips_are_refused(self, compression: str | None) -> None:
