@@ -9,6 +9,8 @@ arithmetic coding that ends early, where zeros may follow for ever (D.1.8): such
 import io
 import re
 import struct
+from collections.abc import Iterator
+from itertools import takewhile
 
 from PIL import Image
 
@@ -45,7 +47,7 @@ def without_damage(data: bytes) -> tuple[bytes, str | None]:
     Raises DamagedJpegError if part of the picture is missing or cannot be read, UncheckedJpegError if that cannot be
     told.
     """
-    if any(marker in _ARITHMETIC for marker, *_ in segments(data)):
+    if any(marker in _ARITHMETIC for marker, *_ in head_segments(data)):
         raise UncheckedJpegError("arithmetic coding")
     found, remark = _complaint(data), None
     if found is not None and _CUT in found:
@@ -89,7 +91,7 @@ def _without_profile(data: bytes) -> bytes:
 
 
 def _components(data: bytes) -> int:
-    return next((content[5] for marker, content, _ in segments(data) if marker in _FRAMES and len(content) > 5), 0)
+    return next((content[5] for marker, content, _ in head_segments(data) if marker in _FRAMES and len(content) > 5), 0)
 
 
 def _cut_short(data: bytes) -> str | None:
@@ -138,15 +140,24 @@ def segments(data: bytes) -> list[tuple[int, bytes, int]]:
 
     The last one is the end marker, or what there is instead of it: marker 0 at the end of the data.
     """
-    segments: list[tuple[int, bytes, int]] = []
+    return [*_walk(data)]
+
+
+def head_segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Those before the first scan, which are found without going through what is coded."""
+    return takewhile(lambda segment: segment[0] != _START_OF_SCAN, _walk(data))
+
+
+def _walk(data: bytes) -> Iterator[tuple[int, bytes, int]]:
     position = len(_START)
     while (found := _MARKER.search(data, position)) is not None:
         marker, position = data[found.end() - 1], found.end()
         if marker == _END_OF_IMAGE:
-            return [*segments, (marker, b"", found.start())]
+            yield marker, b"", found.start()
+            return
         if marker in _WITHOUT_LENGTH or position + 2 > len(data):
             continue
         (length,) = struct.unpack_from(">H", data, position)
-        segments.append((marker, data[position + 2 : position + length], found.start()))
+        yield marker, data[position + 2 : position + length], found.start()
         position += length
-    return [*segments, (0, b"", len(data))]
+    yield 0, b"", len(data)

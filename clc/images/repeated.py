@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from PIL import Image
 
 from clc.images.gif import gif_blocks
-from clc.images.jpeg_damage import segments
+from clc.images.jpeg_damage import head_segments
 from clc.images.metadata import EXIF_AS_TEXT, PNG_XMP, exif_of_text
 from clc.images.png_damage import png_chunks
 from clc.images.webp import webp_chunks
@@ -43,15 +43,14 @@ def read_first_exif(image: Image.Image, data: bytes) -> None:
 
 def _descriptions(image: Image.Image, data: bytes) -> Iterator[tuple[str, bytes]]:
     if image.format in ("JPEG", "MPO"):
-        found = (content for marker, content, _ in segments(data) if marker == _APP1)
+        found = (content for marker, content, _ in head_segments(data) if marker == _APP1)
         yield from ((EXIF if each.startswith(_EXIF) else XMP, each) for each in found if each.startswith((_EXIF, _XMP)))
     elif image.format == "PNG":
         for kind, start, end in png_chunks(data):
-            content = data[start + 8 : end - 4]
-            if kind in _TEXTS and content.startswith(PNG_XMP.encode() + b"\0"):
-                yield XMP, content
+            if kind in _TEXTS and data.startswith(PNG_XMP.encode() + b"\0", start + 8):
+                yield XMP, data[start + 8 : end - 4]
             elif kind in _KINDS:
-                yield _KINDS[kind], content
+                yield _KINDS[kind], data[start + 8 : end - 4]
         if isinstance(text := image.info.get(EXIF_AS_TEXT), str):
             yield EXIF, exif_of_text(text)
     elif image.format == "WEBP":
