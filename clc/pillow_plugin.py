@@ -30,13 +30,14 @@ class ClcImageFile(ImageFile.ImageFile):
 
     format = _FORMAT
     format_description = "Conditional Latent Coding"
+    _stream: bytes | None = None  # until it is decoded; never of a copy, which has pixels
 
     def _open(self) -> None:
         from clc.codec.bitstream import Bitstream
         from clc.codec.metadata_section import read_metadata
 
         assert self.fp is not None
-        self._stream: bytes | None = self.fp.read()
+        self._stream = self.fp.read()
         try:
             stream = Bitstream.from_bytes(self._stream)
         except ClcError as error:
@@ -81,12 +82,12 @@ def _save_all(image: Image.Image, file: IO[bytes], filename: str | bytes) -> Non
 
 @contextmanager
 def _described(image: Image.Image, said: Mapping[str, Any]) -> Iterator[None]:
-    """The image as if its file had said what the caller does; nothing of what is given empty."""
+    """The image as if its file had said what the caller does: of what is given empty, nothing."""
     before = image.info
     given = {name: said[name] for name in _DESCRIBES if name in said}
     if isinstance(given.get("exif"), Image.Exif):
         given["exif"] = given["exif"].tobytes()
-    image.info = {name: value for name, value in (before | given).items() if value or name not in given}
+    image.info = before | {name: value or b"" for name, value in given.items()}
     try:
         yield
     finally:

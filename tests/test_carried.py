@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import struct
 import subprocess
 import sys
@@ -27,7 +28,19 @@ from clc.errors import BitstreamError, ImageError, ProfileError
 from clc.images.metadata import Carry, Metadata
 from clc.store_decoder import metadata_of
 from tests.conftest import World, picture
-from tests.images.photo_files import DISPLAY_P3, encoded, exif, pixels, smooth, xmp
+from tests.images.photo_files import (
+    DISPLAY_P3,
+    encoded,
+    exif,
+    exif_as_text,
+    gif_with,
+    pixels,
+    png_with,
+    png_xmp,
+    smooth,
+    webp_with,
+    xmp,
+)
 
 Run = Callable[..., str]
 
@@ -118,6 +131,8 @@ def test_every_form_of_a_photo_gives_the_same_stream(codec: StoreCodec, tmp_path
         ([[0]], "no image can be read from list"),
         (io.StringIO("text"), "open it in binary mode"),
         (torch.zeros(3, 4, 4, dtype=torch.uint8, device="meta"), "holds no numbers"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8).to_sparse(), "the tensor is sparse; give a dense one"),
+        (np.ma.masked_equal(np.zeros((4, 4, 3), np.uint8), 0), "values are masked; fill them first"),
         (torch.zeros(3, 4, 4), r"a tensor is uint8 \[3, H, W\], not torch.float32"),
         (np.zeros((4, 4, 3)), r"an image is uint8 \[H, W, 3\], not float64"),
         (b"", "empty"),
@@ -238,6 +253,9 @@ def test_pillow_opens_and_saves_streams(world: World, tmp_path: Path, monkeypatc
         assert image.getexif()[0x010F] == "Lantern"
         decoded = clc.api.load(store=world.store).decompress((tmp_path / "a.clc").read_bytes())
         np.testing.assert_array_equal(np.asarray(image), np.asarray(decoded))
+    with Image.open(tmp_path / "a.clc") as image:
+        copied = pickle.loads(pickle.dumps(image))
+        np.testing.assert_array_equal(np.asarray(copied), np.asarray(decoded))
     pillow_plugin._codec.cache_clear()
 
 
@@ -259,6 +277,27 @@ def test_what_pillow_is_told_to_save_beside_a_picture_is_carried(
     with Image.open(path) as image:
         assert "exif" not in image.info
     assert source.info == {"exif": exif()}
+    pillow_plugin._codec.cache_clear()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "text of PNG", "TIFF", "GIF", "WebP"])
+def test_pillow_is_told_to_save_nothing_beside_a_picture(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("CLC_STORE", world.store.url)
+    pillow_plugin._codec.cache_clear()
+    file = {
+        "PNG": png_with((b"iTXt", png_xmp(xmp())), (b"eXIf", exif()[6:])),
+        "text of PNG": png_with((b"zTXt", exif_as_text(exif().hex(), len(exif())))),
+        "TIFF": encoded(smooth(), "TIFF", tiffinfo={700: xmp(), 271: "Lantern"}, icc_profile=DISPLAY_P3),
+        "GIF": gif_with(b"XMP DataXMP", xmp(), parts=False),
+        "WebP": webp_with(b"EXIF", exif()[6:]),
+    }[kind]
+    (tmp_path / "photo").write_bytes(file)
+    with Image.open(tmp_path / "photo") as image:
+        image.save(tmp_path / "a.clc", exif=b"", xmp=None, icc_profile=None, keep_profile=True, references=False)
+    with Image.open(tmp_path / "a.clc") as image:
+        assert not {"exif", "xmp", "icc_profile"} & {*image.info}
     pillow_plugin._codec.cache_clear()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from clc.archive.names import check_name, printable
 from clc.errors import ArchiveError, ImageError, SourceError
 from clc.images.photo import EncodedPhoto
+from clc.images.sources.folder import LINKED_FOLDER
 from clc.images.sources.recognise import FIRST_BYTES, why_not_a_photo
 from clc.images.sources.specification import open_source
 from clc.runtime.remarks import leave_out
@@ -141,6 +142,8 @@ def _files(root: Path, inputs: Inputs) -> Iterator[Path]:
 
     for parent, folders, names in os.walk(root, onerror=unlistable):
         folders.sort()
+        for linked in (path for path in map(Path(parent).joinpath, folders) if path.is_symlink()):
+            leave_out(linked.relative_to(root).as_posix(), LINKED_FOLDER, os.fspath(root))
         for name in sorted(names):
             path = Path(parent) / name
             if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(inside):

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from clc.commands.batch import Batch, Finished, naming
-from clc.commands.options import BackboneOption, JobsOption, OverwriteOption, QuietOption, StoreOption, StrictOption
+from clc.commands.options import (
+    BackboneOption,
+    JobsOption,
+    OverwriteOption,
+    QuietOption,
+    StoreOption,
+    StrictOption,
+    named_folder,
+)
 from clc.commands.standard import STANDARD, StandardInput, read_standard_input
 from clc.commands.tasks import Task, check, plan
 from clc.errors import BitstreamError, ClcError, OutputError, ProfileError
@@ -25,7 +33,14 @@ MaxPixelsOption = Annotated[
     int | None, typer.Option(min=1, help="Refuse larger images, before memory is allocated for them. Default: 2^27.")
 ]
 FolderOption = Annotated[
-    Path | None, typer.Option("--output-folder", "-O", help="Write into this folder; it is made if it is not there.")
+    Path | None,
+    typer.Option(
+        "--output-folder",
+        "-O",
+        parser=named_folder,
+        metavar="FOLDER",
+        help="Write into this folder; it is made if it is not there.",
+    ),
 ]
 
 _STREAM_SUFFIX = ".clc"

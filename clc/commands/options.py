@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,13 @@ def _make_strict(strict: bool) -> bool:
     if strict:
         os.environ[STRICT_VARIABLE] = "1"
     return strict
+
+
+def named_folder(name: str) -> Path:
+    """The folder of that name. An empty one, of a shell's variable that is not set, would be the current folder."""
+    if not name:
+        raise typer.BadParameter("the name is empty; write . for the current folder")
+    return Path(name)
 
 
 StoreOption = Annotated[

@@ -85,13 +85,14 @@ def plan(
 
 
 def _named(places: Sequence[_Place], suffix: str) -> list[Task]:
+    folders = {folder: os.path.realpath(folder) for folder in {place.folder for place in places}}
     names: dict[str, set[str]] = defaultdict(set)  # in each folder, which may have several names itself
     for place in places:
-        names[os.path.realpath(place.folder)].add(place.name)
+        names[folders[place.folder]].add(place.name)
     chosen = {folder: file_names(sorted(inside), suffix) for folder, inside in names.items()}
     tasks = []
     for place in places:
-        output = place.folder / chosen[os.path.realpath(place.folder)][place.name]
+        output = place.folder / chosen[folders[place.folder]][place.name]
         usual = Path(place.name).stem + suffix
         tasks.append(Task(place.source, str(output), keeps_suffix=output.name != usual))
     return tasks

@@ -42,6 +42,7 @@ _PROBE = 9  # levels of each colour that are compared
 _SRGB_CODES = ((1, 13), (1, 1), (1, 6))  # those with BT.709's curve mean its display, which is sRGB's
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 _UNSTATED = 2
+_IDEAL_INKS = "converted as if inks were ideal"
 _SRGB_GAMMA = 0.45, 0.46  # what files of sRGB numbers have in their gAMA chunk
 _CHROMATICITY_STEP = 0.002
 _MODE_SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}
@@ -87,13 +88,14 @@ def to_srgb(
         return _tone_mapped(image, *stated.hdr, keep_profile)
     if stated.profile is None:
         if image.mode == "CMYK":
-            remarks += ("it has CMYK without a profile: converted as if inks were ideal",)
+            remarks += (f"it has CMYK without a profile: {_IDEAL_INKS}",)
         return Converted(image.convert("RGB"), remarks=remarks)
     try:
         return _converted(image, stated.profile, keep_profile, remarks)
     except (ImageCms.PyCMSError, ValueError, OSError, TypeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        broken = f"its colour profile cannot be used, numbers are taken as they are ({reason})"
+        instead = _IDEAL_INKS if image.mode == "CMYK" else "numbers are taken as they are"
+        broken = f"its colour profile cannot be used, {instead} ({reason})"
         return Converted(image.convert("RGB"), remarks=(*remarks, broken))
 
 
@@ -127,11 +129,13 @@ def _tone_mapped(image: Image.Image, code: int, transfer: Transfer, keep: bool) 
 
 
 def _stated(image: Image.Image, data: bytes, properties: PictureProperties) -> _Stated:
+    if image.info.get("icc_profile") == b"":
+        return _Stated()  # so Pillow is told that there is nothing to state
     chunk = _png_codes(data) if image.format == "PNG" else None
     codes = None if chunk is None else (chunk.primaries, chunk.transfer)
     profile = image.info.get("icc_profile") or properties.profile or bmp_profile(data)
     if image.format == "GIF":
-        profile = gif_blocks(data).profile
+        profile = profile or gif_blocks(data).profile
     if profile and (codes is None or not _are_known(codes)):
         transfer = cicp_of(profile)
         if transfer is not None and transfer[1] in tuple(Transfer):
@@ -155,8 +159,10 @@ def _stated(image: Image.Image, data: bytes, properties: PictureProperties) -> _
         return _Stated(remark=f"its chromaticities cannot be used, numbers are taken as they are ({error})")
     if profile is None and links_profile(data):
         return _Stated(remark="its colour profile is in another file, numbers are taken as they are")
-    if profile is None and names_adobe_rgb(exif_of(image) or b""):
+    if profile is None and image.mode != "CMYK" and names_adobe_rgb(exif_of(image) or b""):
         profile = matrix_profile(ADOBE_RGB, (ADOBE_GAMMA,))
+    if profile is None and (space := properties.unknown_space) is not None:
+        return _Stated(remark=f"its colours are not known, numbers are taken as they are (JPEG 2000 space {space})")
     return _Stated(profile)
 
 

@@ -14,19 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from clc.errors import ImageError
 from clc.images.colour import to_srgb
 from clc.images.further_data import further_data
 from clc.images.gif import gif_blocks
 from clc.images.isobmff import is_avif, is_heif, picture_properties
-from clc.images.jpeg_damage import DamagedJpegError, is_jpeg, without_damage
+from clc.images.jpeg_2000 import component_bits
+from clc.images.jpeg_damage import DamagedJpegError, UncheckedJpegError, without_damage
 from clc.images.losses import LIES_BEHIND, comment_losses, picture_losses, sample_bits
-from clc.images.metadata import Carry, Metadata, carried, read_exif
+from clc.images.metadata import Carry, Metadata, carried, orientation_of, read_exif
 from clc.images.pixel_limit import without_pixel_limit
 from clc.images.png_damage import without_damaged_chunks
+from clc.images.repeated import EXIF, PROFILE, XMP, read_first_exif, repeated
 from clc.images.tiff_damage import tiff_damage
+from clc.images.tiff_planes import UnreadPlanesError, read_planes
+from clc.images.unfinished import why_not_finished, why_not_whole
+from clc.images.webp import read_unannounced
 from clc.runtime.library_warnings import without_library_warnings
 from clc.runtime.remarks import remark
 
@@ -45,12 +50,12 @@ _BEGINNINGS: dict[str, bytes | tuple[bytes, ...]] = {
 }
 
 DECODER_FAILURES = (
-    OSError,
+    ArithmeticError,
+    AttributeError,
     EOFError,
-    IndexError,
-    KeyError,
+    LookupError,
     MemoryError,
-    OverflowError,
+    OSError,
     RuntimeError,
     SyntaxError,
     TypeError,
@@ -60,10 +65,19 @@ DECODER_FAILURES = (
 )
 """What Pillow's decoders raise on damaged input. MemoryError: a header that claims more than there is memory for."""
 
+_TURNS: dict[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF's orientation."""
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC = 262
 _TIFF_SAMPLE_FORMAT, _SIGNED = 339, 2
-_DNG_VERSION = 50706
 _SOLID = 255
 _OPAQUE_MODES = ("L", "RGB", "CMYK", "LAB")
 
@@ -106,14 +120,16 @@ def decode_photo(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS, carry:
     """
     if not data:
         raise ImageError(f"{name}: empty, there is no image in it")
+    if (reason := why_not_finished(data)) is not None:
+        raise ImageError(f"{name}: {reason}")
     data, damage = without_damaged_chunks(data)
     with _failures(name, data):
         with _open(data, name) as image:
             _check_size(image, name, max_pixels)  # before anything of that size is allocated
             if image.format in ("JPEG", "MPO"):
                 data, damage = _sound_jpeg(data, name)
-            elif image.format == "TIFF" and (missing := tiff_damage(image, data)) is not None:
-                raise _damaged(name, missing)
+            elif image.format == "TIFF":
+                _check_tiff(image, data, name)
         with _open(data, name) as image:
             return _said(_photo_of(image, name, data, carry, damage), name)
 
@@ -144,23 +160,25 @@ def opened_photo(
     """
     _check_size(image, name, max_pixels)
     with _failures(name):
+        _check_whole(image, name)
         data, damage = _file_of(image), None
         if image.format in ("JPEG", "MPO") and data:
             damage = _sound_jpeg(data, name)[1]
-        elif image.format == "TIFF" and data and (missing := tiff_damage(image, data)) is not None:
-            raise _damaged(name, missing)
+        elif image.format == "TIFF" and data:
+            _check_tiff(image, data, name)
         return _said(_photo_of(image, name, data, carry, damage), name)
 
 
 def _file_of(image: Image.Image) -> bytes:
-    """The file that an image comes from: of one whose pixels were read, only a JPEG file by its name.
+    """The file that an image comes from; nothing if it is not there any more.
 
-    Pillow reads the pixels before it saves an image, and fills what is missing of JPEG files.
+    Pillow closes it once it has read the pixels, as it does before it saves an image; then it is looked for by its
+    name, as much of what it says of its colours is in the file alone, and damage of JPEG files too.
     """
     file = getattr(image, "fp", None)
-    if file is None and image.format in ("JPEG", "MPO"):
-        return _jpeg_by_name(getattr(image, "filename", ""))
-    if file is None or not file.seekable():
+    if file is None:
+        return _file_by_name(image)
+    if not file.seekable():
         return b""
     position = file.tell()
     file.seek(0)
@@ -169,24 +187,36 @@ def _file_of(image: Image.Image) -> bytes:
     return data
 
 
-def _jpeg_by_name(name: str | bytes) -> bytes:
+def _file_by_name(image: Image.Image) -> bytes:
+    if not (name := getattr(image, "filename", "")):
+        return b""
     try:
         data = Path(os.fsdecode(name)).read_bytes()
-    except (OSError, ValueError):  # it never had one, or is gone
+        with without_pixel_limit, Image.open(io.BytesIO(data)) as found:
+            return data if found.format == image.format else b""
+    except DECODER_FAILURES:  # it is gone, or another file has its name
         return b""
-    return data if is_jpeg(data) else b""
 
 
 def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, damage: str | None) -> DecodedPhoto:
     properties = picture_properties(data)
+    if image.format == "TIFF":
+        try:
+            read_planes(image)
+        except UnreadPlanesError as error:
+            raise ImageError(f"{name}: cannot be decoded: {error}") from error
     if image.format == "GIF" and (described := gif_blocks(data).xmp) is not None:
         image.info.setdefault("xmp", described)
+    elif image.format == "WEBP":
+        read_unannounced(image, data)
+    elif image.format in ("JPEG", "MPO"):
+        read_first_exif(image, data)
     read_exif(image)
     remarks = [] if damage is None else [damage]
-    remarks += picture_losses(image, data, properties)
-    upright = ImageOps.exif_transpose(image)
+    remarks += (*picture_losses(image, data, properties), *repeated(image, data, [PROFILE]))
+    upright = _upright(image)
     transparent_level = _fit_transparent_level(upright, data) if image.format == "PNG" else True
-    opaque, alpha = _opaque(image, upright, name)
+    opaque, alpha = _opaque(image, upright, data, name)
     converted = to_srgb(opaque, image, data, properties, keep_profile=carry is not None and carry.keep_profile)
     shown = converted.image if alpha is None else _on_white(converted.image, alpha)
     if not transparent_level or (alpha is None and image.has_transparency_data):
@@ -198,8 +228,16 @@ def _photo_of(image: Image.Image, name: str, data: bytes, carry: Carry | None, d
         return DecodedPhoto(np.asarray(shown), Metadata(), tuple(remarks))
     metadata, left = carried(image, carry, size=shown.size, profile=converted.profile, to_srgb=converted.from_profile)
     if not carry.strip:
+        remarks += repeated(image, data, [EXIF, XMP])
         remarks += (*comment_losses(image), *further_data(image, data, behind=not {*remarks} & {*LIES_BEHIND}))
     return DecodedPhoto(np.asarray(shown), metadata, (*remarks, *left))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """A copy. Pillow's own function writes EXIF anew, which fails where that is damaged."""
+    image.load()  # which turns TIFF files, and forgets their orientation
+    turn = _TURNS.get(orientation_of(image))
+    return image.copy() if turn is None else image.transpose(turn)
 
 
 def _said(photo: DecodedPhoto, name: str) -> DecodedPhoto:
@@ -217,8 +255,24 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
 def _sound_jpeg(data: bytes, name: str) -> tuple[bytes, str | None]:
     try:
         return without_damage(data)
+    except UncheckedJpegError as error:
+        raise _unchecked(name, error) from error
     except DamagedJpegError as error:
         raise _damaged(name, str(error)) from error
+
+
+def _check_tiff(image: Image.Image, data: bytes, name: str) -> None:
+    try:
+        missing = tiff_damage(image, data)
+    except UncheckedJpegError as error:
+        raise _unchecked(name, error) from error
+    if missing is not None:
+        raise _damaged(name, missing)
+
+
+def _unchecked(name: str, kind: UncheckedJpegError) -> ImageError:
+    what = f"it is of a kind of JPEG that cannot be checked for damage ({kind})"
+    return ImageError(f"{name}: {what}; save it as an ordinary one")
 
 
 def _damaged(name: str, what: str) -> ImageError:
@@ -231,6 +285,8 @@ def _kind_of(data: bytes) -> str | None:
         return "WebP"
     if is_avif(data):
         return "AVIF"
+    if is_heif(data):
+        return "HEIC"
     return next((kind for kind, beginnings in _BEGINNINGS.items() if data.startswith(beginnings)), None)
 
 
@@ -245,9 +301,13 @@ def _open(data: bytes, name: str) -> Iterator[Image.Image]:
         pillow_heif.register_heif_opener()
         formats = ("HEIF",)
     with without_pixel_limit, Image.open(io.BytesIO(data), formats=formats) as image:
-        if image.format == "TIFF" and _DNG_VERSION in getattr(image, "tag_v2", {}):
-            raise ImageError(f"{name}: a camera's raw file (DNG) is not a finished picture; develop it first")
+        _check_whole(image, name)
         yield image
+
+
+def _check_whole(image: Image.Image, name: str) -> None:
+    if (reason := why_not_whole(image)) is not None:
+        raise ImageError(f"{name}: {reason}")
 
 
 @contextmanager
@@ -264,17 +324,18 @@ def _failures(name: str, data: bytes = b"") -> Iterator[None]:
             raise ImageError(f"{name}: cannot be decoded: {damaged}") from error
         raise ImageError(f"{name}: not an image in a known format ({', '.join((*_FORMATS, 'HEIC'))})") from error
     except DECODER_FAILURES as error:
-        raise ImageError(f"{name}: cannot be decoded: {error or type(error).__name__}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{name}: cannot be decoded: {reason}; save it again, or use another copy") from error
 
 
-def _opaque(image: Image.Image, upright: Image.Image, name: str) -> tuple[Image.Image, Image.Image | None]:
+def _opaque(image: Image.Image, upright: Image.Image, data: bytes, name: str) -> tuple[Image.Image, Image.Image | None]:
     """The image in one of `_OPAQUE_MODES`, 8 bits a sample, and its alpha, if it has any."""
-    if upright.mode.startswith("I;16"):
+    signed = _is_signed(image, data)
+    if upright.mode.startswith("I;16") and not signed:
         return _grey(np.asarray(upright), *_tiff_grey_scale(image)), None
     if upright.mode == "I" and image.format == "PPM":
         # Pillow widens PGM to this mode and scales it to 16 bits, whatever its maximum.
         return _grey(np.asarray(upright), white=65535, inverted=False), None
-    signed = image.format == "TIFF" and _SIGNED in getattr(image, "tag_v2", {}).get(_TIFF_SAMPLE_FORMAT, ())
     if upright.mode in ("I", "F") or signed:
         kind = "floating-point" if upright.mode == "F" else "32-bit or signed integer"
         raise ImageError(f"{name}: {kind} samples have no stated range; convert it to 8 or 16 bits")
@@ -287,6 +348,12 @@ def _opaque(image: Image.Image, upright: Image.Image, name: str) -> tuple[Image.
     if upright.mode in _OPAQUE_MODES:
         return upright, None
     return upright.convert("L" if upright.mode == "1" else "RGB"), None
+
+
+def _is_signed(image: Image.Image, data: bytes) -> bool:
+    if image.format == "JPEG2000":
+        return any(signed for _, signed in component_bits(data))
+    return image.format == "TIFF" and _SIGNED in getattr(image, "tag_v2", {}).get(_TIFF_SAMPLE_FORMAT, ())
 
 
 def _fit_transparent_level(image: Image.Image, data: bytes) -> bool:

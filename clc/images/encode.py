@@ -1,7 +1,8 @@
 """Pixels → encoded image bytes: the formats that decoded pictures are written in, and how."""
 
 import io
-from dataclasses import dataclass, field
+import struct
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,21 @@ from clc.errors import OutputError
 from clc.images.metadata import Metadata
 from clc.images.metadata_writing import PictureFormat, writing_options
 from clc.runtime.files import is_special
+from clc.runtime.library_warnings import without_library_warnings
 from clc.runtime.remarks import remark
+
+_FAILURES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What Pillow raises of a picture that a format does not hold, and of EXIF that it cannot write."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +92,35 @@ def encode(
     """
     assert pixels.dtype == np.uint8, pixels.dtype
     assert pixels.shape[2:] == (3,), pixels.shape
-    said, left_out = writing_options(metadata or Metadata(), format)
-    for what in left_out:
-        remark(name, f"{what} cannot be held by {format.upper()} and is left out")
+    metadata = metadata or Metadata()
     options = dict(_WRITING[format].options)
     if quality is not None and options:
         options |= {"quality": quality, "lossless": False}
-    encoded = io.BytesIO()
     try:
+        encoded, left_out = _written(pixels, format, options, metadata)
+    except _FAILURES as error:
+        if metadata.exif is None:
+            raise _unwritten(name, format, error) from error
+        try:
+            # EXIF that is sound as far as we look, but not as far as Pillow does.
+            encoded, left_out = _written(pixels, format, options, replace(metadata, exif=None))
+        except _FAILURES as failure:
+            raise _unwritten(name, format, failure) from failure
+        left_out = ["EXIF of this form", *left_out]
+    for what in left_out:
+        remark(name, f"{what} cannot be held by {format.upper()} and is left out")
+    return encoded
+
+
+def _written(
+    pixels: np.ndarray, format: PictureFormat, options: dict[str, Any], metadata: Metadata
+) -> tuple[bytes, list[str]]:
+    encoded = io.BytesIO()
+    with without_library_warnings:
+        said, left_out = writing_options(metadata, format)
         Image.fromarray(pixels).save(encoded, format.upper(), **options, **said)
-    except (KeyError, OSError, RuntimeError, ValueError) as error:
-        raise OutputError(f"{name}: cannot be written as {format.upper()}: {error}; use another format") from error
-    return encoded.getvalue()
+    return encoded.getvalue(), left_out
+
+
+def _unwritten(name: str, format: PictureFormat, error: Exception) -> OutputError:
+    return OutputError(f"{name}: cannot be written as {format.upper()}: {error}; use another format")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 _PREFIX = b"Exif\0\0"
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _SHORT, _LONG = 3, 4
+_MAGIC = 42
 _ENTRY = 12
 
 _ORIENTATION = 0x0112
@@ -56,6 +57,8 @@ class _Editor:
         if order is None or len(self._data) < 8:
             raise ValueError("EXIF does not begin as TIFF")
         self._order = order
+        if self._number(_SHORT, 2) != _MAGIC:
+            raise ValueError("EXIF does not begin as TIFF")
         self._first = self._number(_LONG, 4)
 
     def edited(self, width: int, height: int, to_srgb: bool, without_gps: bool) -> bytes:

@@ -55,11 +55,15 @@ def _array(image: object) -> NDArray[np.uint8]:
     if torch is not None and isinstance(image, torch.Tensor):
         if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
             raise ImageError(f"a tensor is uint8 [3, H, W], not {image.dtype} {list(image.shape)}")
+        if image.layout is not torch.strided:
+            raise ImageError("the tensor is sparse; give a dense one: to_dense()")
         try:
             array: NDArray[np.uint8] = image.detach().cpu().permute(1, 2, 0).contiguous().numpy()
         except NotImplementedError as error:
             raise ImageError("the tensor holds no numbers (device meta); give one that does") from error
         return array
+    if isinstance(image, np.ma.MaskedArray) and np.ma.is_masked(image):
+        raise ImageError("some of the array's values are masked; fill them first: filled()")
     if isinstance(image, np.ndarray):
         return np.ascontiguousarray(image)
     raise ImageError(

@@ -4,7 +4,6 @@ Told by the containers alone: JPEG segments (ITU-T T.81, B.1.1.3), PNG chunks (1
 chunks of WebP, boxes of JPEG 2000.
 """
 
-import struct
 from collections.abc import Iterable, Iterator
 
 from PIL import Image
@@ -22,13 +21,16 @@ from clc.images.metadata import (
     refers_to_further_xmp,
     xmp_of,
 )
+from clc.images.netpbm import netpbm_header
+from clc.images.png_damage import png_chunks
+from clc.images.webp import webp_chunks
 
 _CREDENTIALS = "its content credentials (C2PA) are left out"
 
 # Application segments of JPEG that are used, or told of elsewhere, by their number and what they begin with.
 _JPEG_SEGMENTS = (
     (0, (b"JFIF", b"JFXX")),
-    (1, (b"Exif\0", b"http://ns.adobe.com/")),
+    (1, (b"Exif\0\0", b"http://ns.adobe.com/")),
     (2, (b"ICC_PROFILE\0", b"MPF\0", b"urn:iso:std:iso:ts:21496")),
     (12, (b"Ducky",)),  # the quality that a program saved with
     (13, (b"Photoshop ",)),
@@ -37,7 +39,7 @@ _JPEG_SEGMENTS = (
 _FIRST_APPLICATION, _LAST_APPLICATION, _END_OF_IMAGE = 0xE0, 0xEF, 0xD9
 _JUMBF = 11, b"JP"
 _APP1 = 0xE1
-_XMP, _XMP_EXTENSION = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"  # XMP, part 3, 1.1.3
+_XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"  # XMP, part 3, 1.1.3
 
 _PNG_CHUNKS = frozenset(
     [
@@ -60,6 +62,7 @@ _TIFF_TAGS = frozenset(
         *TIFF_EXIF, *NESTED
     ]
 )  # fmt: skip
+_BMP_PLAIN = (0, 3)  # compressions that are none
 _GEOTIFF = frozenset([33550, 33922, 34264, 34735, 34736, 34737])
 _LAYERS = 37724
 
@@ -73,11 +76,11 @@ def further_data(image: Image.Image, data: bytes, *, behind: bool = True) -> Ite
         yield from _xmp_of_jpeg(data, xmp_of(image) or b"")
         yield from _of_jpeg(data, behind=behind and image.format == "JPEG")
     elif image.format == "PNG":
-        chunks, end = _png_chunks(data)
-        yield from _named("chunks", _PNG_CREDENTIALS, chunks, _PNG_CHUNKS)
-        yield from _behind(data, end)
+        chunks = [*png_chunks(data)]
+        yield from _named("chunks", _PNG_CREDENTIALS, (kind for kind, _, _ in chunks), _PNG_CHUNKS)
+        yield from _behind(data, chunks[-1][2] if chunks else len(data))
     elif image.format == "WEBP":
-        yield from _named("chunks", _WEBP_CREDENTIALS, _riff_chunks(data), _WEBP_CHUNKS)
+        yield from _named("chunks", _WEBP_CREDENTIALS, (kind for kind, _ in webp_chunks(data)), _WEBP_CHUNKS)
     elif image.format == "TIFF":
         yield from _of_tiff(frozenset(getattr(image, "tag_v2", {})))
     elif image.format == "GIF":
@@ -85,6 +88,11 @@ def further_data(image: Image.Image, data: bytes, *, behind: bool = True) -> Ite
         if blocks.further:
             yield f"its further blocks ({', '.join(blocks.further)}) are left out"
         yield from _behind(data, blocks.end)
+    elif image.format == "PPM":
+        header = netpbm_header(data)
+        yield from _behind(data, len(data) if header is None or header.end is None else header.end)
+    elif image.format == "BMP":
+        yield from _behind(data, _bmp_end(image, data))
     elif boxes := further_boxes(data):
         yield f"its further boxes ({', '.join(boxes)}) are left out"
 
@@ -109,8 +117,6 @@ def _of_jpeg(data: bytes, *, behind: bool) -> Iterator[str]:
 def _xmp_of_jpeg(data: bytes, used: bytes) -> Iterator[str]:
     """used: the XMP that Pillow found. Of its further part, `carried` says what it refers to."""
     found = [content for marker, content, _ in segments(data) if marker == _APP1]
-    if len({content for content in found if content.startswith(_XMP)}) > 1:
-        yield "only one of its several XMP is used"
     if not refers_to_further_xmp(used) and any(content.startswith(_XMP_EXTENSION) for content in found):
         yield FURTHER_XMP
 
@@ -125,33 +131,22 @@ def _of_tiff(tags: frozenset[int]) -> Iterator[str]:
         yield f"its further TIFF tags ({', '.join(map(str, others))}) are left out"
 
 
-def _named(kind: str, credentials: str, found: Iterable[str], known: frozenset[str]) -> Iterator[str]:
-    further = set(found) - known
+def _named(kind: str, credentials: str, found: Iterable[bytes], known: frozenset[str]) -> Iterator[str]:
+    further = {each.decode("latin-1") for each in found} - known
     if credentials in further:
         yield _CREDENTIALS
     if others := sorted(further - {credentials}):
         yield f"its further {kind} ({', '.join(others)}) are left out"
 
 
-def _png_chunks(data: bytes) -> tuple[list[str], int]:
-    """Their kinds, and where the last one ends."""
-    chunks: list[str] = []
-    position = 8
-    while position + 8 <= len(data) and chunks[-1:] != ["IEND"]:
-        length, kind = struct.unpack_from(">I4s", data, position)
-        chunks.append(kind.decode("latin-1"))
-        position += 12 + length
-    return chunks, position
+def _bmp_end(image: Image.Image, data: bytes) -> int:
+    """Where a BMP file says that it ends; where its rows do, if that lies behind: some programs state too little."""
+    stated, start = (int.from_bytes(data[at : at + 4], "little") for at in (2, 10))
+    bits, compression = (int.from_bytes(data[at : at + 2], "little") for at in (28, 30))
+    row = -(-image.width * bits // 32) * 4 if compression in _BMP_PLAIN else 0
+    return max(stated, start + row * image.height)
 
 
 def _behind(data: bytes, end: int) -> Iterator[str]:
     if data[end:].strip(b"\0\xff\r\n"):
         yield "data behind its picture is left out"
-
-
-def _riff_chunks(data: bytes) -> Iterator[str]:
-    position = 12
-    while position + 8 <= len(data):
-        kind, length = struct.unpack_from("<4sI", data, position)
-        yield kind.decode("latin-1")
-        position += 8 + length + length % 2

@@ -15,15 +15,26 @@ _LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 class GifBlocks:
     """further: names of other applications. end: where the file's last block ends."""
 
-    profile: bytes | None = None
-    xmp: bytes | None = None
+    all_profiles: tuple[bytes, ...] = ()
+    all_xmp: tuple[bytes, ...] = ()
     further: tuple[str, ...] = ()
     end: int = 0
+
+    @property
+    def profile(self) -> bytes | None:
+        """The colour profile that counts."""
+        return self.all_profiles[-1] if self.all_profiles else None
+
+    @property
+    def xmp(self) -> bytes | None:
+        """The XMP that counts."""
+        return self.all_xmp[-1] if self.all_xmp else None
 
 
 def gif_blocks(data: bytes) -> GifBlocks:
     """What the blocks of a GIF file hold; of a file that breaks off, what came before."""
-    profile = xmp = None
+    profiles: list[bytes] = []
+    xmp: list[bytes] = []
     further = set()
     end = len(data)
     try:
@@ -34,14 +45,14 @@ def gif_blocks(data: bytes) -> GifBlocks:
             elif kind != _APPLICATION or name in _LOOPS:
                 continue
             elif name == _PROFILE:
-                profile = b"".join(_parts(data, start + _NAME))
+                profiles.append(b"".join(_parts(data, start + _NAME)))
             elif name == _XMP:
-                xmp = data[start + _NAME : end - _XMP_TRAILER]
+                xmp.append(data[start + _NAME : end - _XMP_TRAILER])
             else:
                 further.add(name.decode("latin-1").strip())
     except IndexError:
         end = len(data)
-    return GifBlocks(profile, xmp, tuple(sorted(further)), end)
+    return GifBlocks(tuple(profiles), tuple(xmp), tuple(sorted(further)), end)
 
 
 def _blocks(data: bytes) -> Iterator[tuple[int, int, int]]:

@@ -7,6 +7,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from clc.images.jpeg_2000 import stated_colours
+
 _MOST_BOXES = 10_000
 _PICTURE_BOXES = {b"ftyp", b"meta", b"mdat", b"moov", b"free", b"skip", b"wide", b"jP  ", b"jp2h", b"jp2c"}
 _GAIN_MAPS = (b"tmap", b"hdrgainmap")
@@ -17,7 +19,8 @@ class PictureProperties:
     """Of the primary picture. codes: ColourPrimaries and TransferCharacteristics (H.273); bits: of a sample.
 
     has_auxiliary: whether there are auxiliary pictures, such as its depth, beside its alpha and a gain map.
-    profile: of JPEG 2000, whose ICC profile Pillow does not read.
+    profile: of JPEG 2000, whose ICC profile Pillow does not read; unknown_space: the number of its colour space, if it
+    is one that is not known.
     """
 
     codes: tuple[int, int] | None = None
@@ -25,6 +28,7 @@ class PictureProperties:
     has_gain_map: bool = False
     has_auxiliary: bool = False
     profile: bytes | None = None
+    unknown_space: int | None = None
 
 
 def is_heif(data: bytes) -> bool:
@@ -66,8 +70,9 @@ def further_boxes(data: bytes) -> list[str]:
 
 def _properties(data: bytes) -> PictureProperties:
     if data[4:8] == b"jP  ":
-        colour = _find(_find(data, b"jp2h") or b"", b"colr") or b""
-        return PictureProperties(profile=colour[3:] if colour[:1] == b"\2" else None)
+        colours = (content for kind, content in _boxes(_find(data, b"jp2h") or b"") if kind == b"colr")
+        profile, unknown = stated_colours(colours)
+        return PictureProperties(profile=profile, unknown_space=unknown)
     if data[4:8] != b"ftyp":
         return PictureProperties()
     meta = _find(data, b"meta")

@@ -2,12 +2,15 @@
 
 libjpeg fills what is missing with grey and only warns, and Pillow passes no warning on. simplejpeg does; it decodes at
 an eighth of the size here, which takes little more than reading the Huffman codes. libjpeg does not even warn of a file
-that ends after some of its scans; those are looked up in the scans' headers (ITU-T T.81, B.2.3).
+that ends after some of its scans; those are looked up in the scans' headers (ITU-T T.81, B.2.3). Nor does it warn of
+arithmetic coding that ends early, where zeros may follow for ever (D.1.8): such files are refused.
 """
 
 import io
 import re
 import struct
+from collections.abc import Iterator
+from itertools import takewhile
 
 from PIL import Image
 
@@ -18,6 +21,7 @@ _START, _END = b"\xff\xd8", b"\xff\xd9"
 _START_OF_SCAN, _END_OF_IMAGE, _PROFILE_SEGMENT = 0xDA, 0xD9, 0xE2
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_ARITHMETIC = {0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _COEFFICIENTS = 64
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
@@ -32,17 +36,19 @@ class DamagedJpegError(Exception):
     """A JPEG file lacks part of its picture, or some of it cannot be read."""
 
 
-def is_jpeg(data: bytes) -> bool:
-    """Whether these are the first bytes of a JPEG file."""
-    return data[:3] == b"\xff\xd8\xff"
+class UncheckedJpegError(DamagedJpegError):
+    """A JPEG file is of a kind of which nobody can tell whether it is whole."""
 
 
 def without_damage(data: bytes) -> tuple[bytes, str | None]:
     """A JPEG file that a decoder reads without a warning, and what is remarkable about it.
 
     Of a file that lacks nothing but the marker at its end, the file with the marker.
-    Raises DamagedJpegError if part of the picture is missing or cannot be read.
+    Raises DamagedJpegError if part of the picture is missing or cannot be read, UncheckedJpegError if that cannot be
+    told.
     """
+    if any(marker in _ARITHMETIC for marker, *_ in head_segments(data)):
+        raise UncheckedJpegError("arithmetic coding")
     found, remark = _complaint(data), None
     if found is not None and _CUT in found:
         data, remark = data + _END, "the JPEG file lacks its end marker"
@@ -85,7 +91,7 @@ def _without_profile(data: bytes) -> bytes:
 
 
 def _components(data: bytes) -> int:
-    return next((content[5] for marker, content, _ in segments(data) if marker in _FRAMES and len(content) > 5), 0)
+    return next((content[5] for marker, content, _ in head_segments(data) if marker in _FRAMES and len(content) > 5), 0)
 
 
 def _cut_short(data: bytes) -> str | None:
@@ -95,7 +101,7 @@ def _cut_short(data: bytes) -> str | None:
     code begins with, let it look ahead.
     """
     if any(marker in _PROGRESSIVE for marker, *_ in segments(data)):
-        return "progressive with unusual sampling of its colours, which cannot be checked; save it again"
+        raise UncheckedJpegError("progressive, with unusual sampling of its colours")
     picture = data[: segments(data)[-1][2]]
     try:
         with without_pixel_limit, Image.open(io.BytesIO(picture + b"\xff\x00" * 8), formats=["JPEG"]) as image:
@@ -134,15 +140,24 @@ def segments(data: bytes) -> list[tuple[int, bytes, int]]:
 
     The last one is the end marker, or what there is instead of it: marker 0 at the end of the data.
     """
-    segments: list[tuple[int, bytes, int]] = []
+    return [*_walk(data)]
+
+
+def head_segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Those before the first scan, which are found without going through what is coded."""
+    return takewhile(lambda segment: segment[0] != _START_OF_SCAN, _walk(data))
+
+
+def _walk(data: bytes) -> Iterator[tuple[int, bytes, int]]:
     position = len(_START)
     while (found := _MARKER.search(data, position)) is not None:
         marker, position = data[found.end() - 1], found.end()
         if marker == _END_OF_IMAGE:
-            return [*segments, (marker, b"", found.start())]
+            yield marker, b"", found.start()
+            return
         if marker in _WITHOUT_LENGTH or position + 2 > len(data):
             continue
         (length,) = struct.unpack_from(">H", data, position)
-        segments.append((marker, data[position + 2 : position + length], found.start()))
+        yield marker, data[position + 2 : position + length], found.start()
         position += length
-    return [*segments, (0, b"", len(data))]
+    yield 0, b"", len(data)

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from PIL import Image
 
 from clc.images.isobmff import PictureProperties
-from clc.images.metadata import EXIF_AS_TEXT, GAIN_MAP_NAMES, xmp_of
+from clc.images.jpeg_2000 import component_bits
+from clc.images.metadata import EXIF_AS_TEXT, GAIN_MAP_NAMES, PNG_XMP, xmp_of
+from clc.images.netpbm import netpbm_header
 
 LIES_BEHIND = ("its HDR gain map is left out", "its video is left out")
 """What is said of what lies behind the picture in a JPEG file."""
@@ -15,7 +17,6 @@ _MOTION = (b"MotionPhoto", b"MicroVideo")
 _TIFF_BITS, _TIFF_SAMPLES, _IPTC = 258, 277, 33723
 _JPEG_HEAD = 2**17  # where segments that announce a gain map lie
 _PNG_DEPTH = 24  # where in a PNG file the bits of a sample stand
-_CODESTREAM_SIZE = b"\xff\x4f\xff\x51"  # how a JPEG 2000 codestream begins
 
 
 def picture_losses(image: Image.Image, data: bytes, properties: PictureProperties) -> Iterator[str]:
@@ -25,7 +26,7 @@ def picture_losses(image: Image.Image, data: bytes, properties: PicturePropertie
         yield f"{bits} bits a sample became 8"
     if _has_gain_map(image, data, properties):
         yield LIES_BEHIND[0]
-    elif _frames(image) > 1:
+    elif frames(image) > 1:
         yield "only the first of its pictures is used" if image.tell() == 0 else "only one of its pictures is used"
     if any(name in (xmp_of(image) or b"") for name in _MOTION):
         yield LIES_BEHIND[1]
@@ -45,10 +46,11 @@ def comment_losses(image: Image.Image) -> Iterator[str]:
 
 
 def _is_xmp(key: object) -> bool:
-    return key in ("XML:com.adobe.xmp", EXIF_AS_TEXT)
+    return key in (PNG_XMP, EXIF_AS_TEXT)
 
 
-def _frames(image: Image.Image) -> int:
+def frames(image: Image.Image) -> int:
+    """How many pictures an opened file has."""
     shown = image.tell()
     try:
         return int(getattr(image, "n_frames", 1))
@@ -84,17 +86,10 @@ def _sample_bits(image: Image.Image, data: bytes, properties: PictureProperties)
     if image.format == "TIFF":
         return int(max(getattr(image, "tag_v2", {}).get(_TIFF_BITS, (8,))))
     if image.format == "JPEG2000":
-        size = data.find(_CODESTREAM_SIZE)
-        return (data[size + 42] & 0x7F) + 1 if 0 <= size < len(data) - 42 else 8
+        return max((bits for bits, _ in component_bits(data)), default=8)
     if image.format == "PPM":
-        return 16 if image.mode == "I" or _ppm_maximum(image) > 255 else 8
+        header = netpbm_header(data)
+        return 16 if image.mode == "I" or (header is not None and header.highest > 255) else 8
     if properties.bits is not None:
         return properties.bits
     return 16 if image.mode.startswith("I;16") else 8
-
-
-def _ppm_maximum(image: Image.Image) -> int:
-    tiles = getattr(image, "tile", [])
-    arguments = tiles[0].args if tiles else ()
-    last = arguments[-1] if isinstance(arguments, tuple) and arguments else 0
-    return last if isinstance(last, int) else 0

@@ -9,6 +9,20 @@ from PIL import Image
 
 from clc.images.exif import edited_exif
 
+_ORIENTATION_TAG = 0x0112
+_EXIF_FAILURES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What Pillow raises of damaged EXIF."""
+
 MAX_EXIF = 2**16
 MAX_XMP = 2**20
 MAX_PROFILE = 2**22
@@ -26,6 +40,8 @@ _GPS_ATTRIBUTE = re.compile(rb"\s" + _POSITION + rb"""\s*=\s*("[^"]*"|'[^']*')""
 _GPS_ELEMENT = re.compile(rb"<(" + _POSITION + rb")(?=[\s/>])[^>]*?(/>|>.*?</\1\s*>)", re.IGNORECASE | re.DOTALL)
 _GPS_TRACE = re.compile(rb"gps|latitude|longitude", re.IGNORECASE)
 _ORIENTATION = re.compile(rb"""(tiff:Orientation\s*=\s*["']|<tiff:Orientation>\s*)\d""")
+PNG_XMP = "XML:com.adobe.xmp"
+"""The text chunk of a PNG file in which XMP is."""
 EXIF_AS_TEXT = "Raw profile type exif"
 """The text chunk of a PNG file in which programs put EXIF before there was a chunk for it."""
 GAIN_MAP_NAMES = (b"hdr-gain-map", b"hdrgainmap", b"HDRGainMap")
@@ -113,23 +129,30 @@ def read_exif(image: Image.Image) -> None:
     if image.format == "PNG":
         image.load()  # its text may lie behind the picture
         if isinstance(text := image.info.get(EXIF_AS_TEXT), str):
-            image.info.setdefault("exif", _exif_of_text(text))
+            image.info.setdefault("exif", exif_of_text(text))
     if "exif" in image.info:
-        with suppress(SyntaxError, ValueError, struct.error):  # Pillow raises for it only once
+        with suppress(*_EXIF_FAILURES):  # Pillow raises for it only once
             image.getexif()
 
 
+def orientation_of(image: Image.Image) -> object:
+    """The orientation that an opened file states, in EXIF or XMP: 2 to 8 if it is to be turned."""
+    with suppress(*_EXIF_FAILURES):
+        return image.getexif().get(_ORIENTATION_TAG)
+    return None
+
+
 def exif_of(image: Image.Image) -> bytes | None:
-    """The EXIF of an opened file, a TIFF structure; None without any."""
-    if image.format == "TIFF":
+    """The EXIF of an opened file, a TIFF structure; None without any. What `image.info` has counts, also if empty."""
+    if image.format == "TIFF" and "exif" not in image.info:
         return _exif_of_tiff(image)
     exif = image.info.get("exif")
     return bytes(exif).removeprefix(b"Exif\0\0") or None if isinstance(exif, bytes) else None
 
 
 def xmp_of(image: Image.Image) -> bytes | None:
-    """The XMP of an opened file; None without any."""
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    """The XMP of an opened file; None without any. What `image.info` has counts, also if empty."""
+    xmp = image.info.get("xmp", image.info.get(PNG_XMP))
     if xmp is None and image.format == "TIFF":
         xmp = getattr(image, "tag_v2", {}).get(TIFF_XMP)
     if isinstance(xmp, str):
@@ -142,8 +165,8 @@ def refers_to_further_xmp(xmp: bytes) -> bool:
     return b"HasExtendedXMP" in xmp
 
 
-def _exif_of_text(text: str) -> bytes:
-    """From its kind, its length and its bytes in hexadecimal digits; damaged text as it is, which is no EXIF."""
+def exif_of_text(text: str) -> bytes:
+    """EXIF from its kind, its length and its bytes in hexadecimal digits; damaged text as it is, which is no EXIF."""
     try:
         _, length, digits = text.split(maxsplit=2)
         exif = bytes.fromhex(digits)

@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from clc.images.metadata import NESTED, TIFF_EXIF, TIFF_XMP, Metadata
+from clc.images.metadata import NESTED, PNG_XMP, TIFF_EXIF, TIFF_XMP, Metadata
 
 _JPEG_SEGMENT = 65_533  # bytes that a segment holds
 _EXIF_PREFIX = b"Exif\0\0"
@@ -23,7 +23,10 @@ class PictureFormat(StrEnum):
 
 
 def writing_options(metadata: Metadata, format: PictureFormat) -> tuple[dict[str, Any], list[str]]:
-    """What Pillow is told so that it writes the metadata, and what the format cannot hold of it."""
+    """What Pillow is told so that it writes the metadata, and what the format cannot hold of it.
+
+    Raises what Pillow does for EXIF that it cannot read.
+    """
     left_out: list[str] = []
     exif, xmp = metadata.exif, metadata.xmp
     if format is PictureFormat.JPEG:
@@ -35,7 +38,7 @@ def writing_options(metadata: Metadata, format: PictureFormat) -> tuple[dict[str
             left_out.append("XMP of more than 64 KiB")
     options: dict[str, Any] = {} if metadata.profile is None else {"icc_profile": metadata.profile}
     if format is PictureFormat.TIFF:
-        return options | _of_tiff(exif, xmp, left_out), left_out
+        return options | _of_tiff(exif, xmp), left_out
     if exif is not None:
         options["exif"] = _EXIF_PREFIX + exif
     if xmp is not None and format is PictureFormat.PNG:
@@ -48,28 +51,24 @@ def writing_options(metadata: Metadata, format: PictureFormat) -> tuple[dict[str
 def _of_png(xmp: bytes, left_out: list[str]) -> dict[str, Any]:
     chunks = PngImagePlugin.PngInfo()
     try:
-        chunks.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        chunks.add_itxt(PNG_XMP, xmp.decode())
     except UnicodeDecodeError:
         left_out.append("XMP that is not UTF-8")
         return {}
     return {"pnginfo": chunks}
 
 
-def _of_tiff(exif: bytes | None, xmp: bytes | None, left_out: list[str]) -> dict[str, Any]:
+def _of_tiff(exif: bytes | None, xmp: bytes | None) -> dict[str, Any]:
     """EXIF is part of a TIFF file's own tags, of which others describe how its pixels are stored."""
     tags, written = Image.Exif(), Image.Exif()
     if xmp is not None:
         tags[TIFF_XMP] = xmp
         written.load(tags.tobytes())
     if exif is not None:
-        try:
-            whole = Image.Exif()
-            whole.load(_EXIF_PREFIX + exif)
-            for tag in TIFF_EXIF:
-                if tag in whole:
-                    tags[tag] = whole.get_ifd(tag) if tag in NESTED else whole[tag]
-            written.load(tags.tobytes())
-        except (KeyError, OSError, OverflowError, RuntimeError, SyntaxError, TypeError, ValueError):
-            left_out.append("EXIF of this form")
-            return _of_tiff(None, xmp, left_out)
+        whole = Image.Exif()
+        whole.load(_EXIF_PREFIX + exif)
+        for tag in TIFF_EXIF:
+            if tag in whole:
+                tags[tag] = whole.get_ifd(tag) if tag in NESTED else whole[tag]
+        written.load(tags.tobytes())
     return {"exif": written} if len(tags) else {}

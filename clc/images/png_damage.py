@@ -19,7 +19,7 @@ def without_damaged_chunks(data: bytes) -> tuple[bytes, str | None]:
     if not data.startswith(_SIGNATURE):
         return data, None
     kept, damaged, last = [_SIGNATURE], set(), b""
-    for last, start, end in _chunks(data):
+    for last, start, end in png_chunks(data):
         if _is_ancillary(last) and not _is_sound(last, data[start + 8 : end - 4], data[end - 4 : end]):
             damaged.add(last.decode("latin-1"))
         else:
@@ -32,7 +32,7 @@ def without_damaged_chunks(data: bytes) -> tuple[bytes, str | None]:
     return b"".join(kept) if damaged else data, "; ".join(remarks) or None
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """The kind of each chunk, where it starts and where it ends, up to the end of the file or of the picture."""
     start, kind = len(_SIGNATURE), b""
     while start + 12 <= len(data) and kind != b"IEND":

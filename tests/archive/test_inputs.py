@@ -57,11 +57,13 @@ def test_what_is_left_out_is_said() -> None:
     Path("a/film.mov").touch()
     Path("a/IMG.HEIC").touch()
     Path("a/link.png").symlink_to("../b/photo-1.png")
+    Path("a/more").symlink_to("../b")
     with Summary() as summary:
         inputs = find_inputs(["a"])
     assert summary.lines() == [
         "film.mov: left out, not a photo",
         "link.png: left out, a link out of the folder; copy what it leads to",
+        "more: left out, a linked folder; copy its photos, or name it as a source",
     ]
     assert inputs.count == 4
 

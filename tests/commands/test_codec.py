@@ -70,6 +70,13 @@ class TestCompress:
         assert sorted(os.listdir("new/folder")) == ["a.clc", "b.clc"]
         assert set(contents()) == {"a.png", "b.png"}
 
+    @pytest.mark.parametrize("command", ["compress", "decompress", "unpack"])
+    def test_an_empty_name_of_a_folder_is_not_the_current_one(self, clc: Call, command: str) -> None:
+        before = contents()
+        code, _, err = clc(command, "a.png", "-O", "")
+        assert (code, "the name is empty" in err) == (2, True)
+        assert contents() == before
+
     def test_an_output_that_is_there_is_refused_without_force(self, clc: Call) -> None:
         Path("out.clc").write_text("old")
         assert_refused(clc("compress", "a.png", "out.clc", *PLAIN), "out.clc is there already", "--force")
@@ -367,7 +374,9 @@ class TestStandardStreams:
         assert clc("info", "-") == clc("info", stream)
 
     def test_what_is_no_picture_is_one_line(self, clc: Call, given: None) -> None:
-        assert_refused(clc("compress", "-", "x.clc", *PLAIN), "standard input: not an image")
+        assert_refused(
+            clc("compress", "-", "x.clc", *PLAIN), "standard input: a stream or an archive of clc", "clc decompress"
+        )
 
     def test_an_output_that_is_read_from_is_refused(self, stream: str) -> None:
         before = contents()

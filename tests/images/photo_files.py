@@ -172,10 +172,31 @@ def jpeg_with(*segments: tuple[int, bytes]) -> bytes:
     return file[:2] + b"".join(packed) + file[2:]
 
 
-def webp_with(kind: bytes, content: bytes) -> bytes:
-    """A WebP file with another chunk of an even size at its end."""
-    file = encoded(smooth(), "WEBP") + kind + struct.pack("<I", len(content)) + content
+def webp_with(kind: bytes, *contents: bytes) -> bytes:
+    """A WebP file with further chunks at its end, which its flags do not announce."""
+    file = encoded(smooth(), "WEBP")
+    for content in contents:
+        file += kind + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
     return file[:4] + struct.pack("<I", len(file) - 8) + file[8:]
+
+
+def png_xmp(xmp: bytes) -> bytes:
+    """The content of a PNG file's iTXt chunk with XMP."""
+    return b"XML:com.adobe.xmp\0\0\0\0\0" + xmp
+
+
+def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG file with these chunks, each a kind and a content, behind its header."""
+    file = encoded(smooth(), "PNG")
+    return file[:33] + b"".join(chunk(kind, content) for kind, content in chunks) + file[33:]
+
+
+def gif_with_all(first: bytes, second: bytes) -> bytes:
+    """A GIF file with two XMP."""
+    file, other = (gif_with(b"XMP DataXMP", each, parts=False) for each in (first, second))
+    start = file.index(b"\x21\xff\x0bXMP")
+    end = other.index(second) + len(second) + 258
+    return file[:start] + other[start:end] + file[start:]
 
 
 def bmp_with(profile: bytes, image: NDArray[np.uint8]) -> bytes:
@@ -209,6 +230,68 @@ def gif_with(application: bytes, content: bytes, *, parts: bool = True) -> bytes
     return b"GIF89a" + file[6:colours] + b"\x21\xff\x0b" + application + content + file[colours:]
 
 
+def tiff_in_planes(
+    samples: NDArray[Any], photometric: int, *, order: str = "<", packed: bool = False, alpha: bool = False
+) -> bytes:
+    """A TIFF file of uint8 or uint16 [H, W, C] whose samples lie in planes, one a strip. alpha: the last one is."""
+    height, width, count = samples.shape
+    sample = samples.dtype.newbyteorder(order)
+    planes = [np.ascontiguousarray(samples[..., index]).astype(sample).tobytes() for index in range(count)]
+    planes = [zlib.compress(plane) for plane in planes] if packed else planes
+    starts = np.cumsum([8, *map(len, planes)])[:-1].tolist()
+    tags: dict[int, list[int]] = {
+        256: [width],
+        257: [height],
+        258: [8 * samples.itemsize] * count,
+        259: [8 if packed else 1],
+        262: [photometric],
+        273: starts,
+        277: [count],
+        278: [height],
+        279: [len(plane) for plane in planes],
+        284: [2],
+    } | ({338: [2]} if alpha else {})
+    return tiff(tags, b"".join(planes), order)
+
+
+def old_jpeg_tiff(jpeg: bytes, *, inside: bool) -> bytes:
+    """A TIFF file of section 22 with this JPEG file of `smooth()`, whose strip lies inside it or is what is coded."""
+    height, width, _ = smooth().shape
+    scan = jpeg.index(b"\xff\xda")
+    scan += 2 + int.from_bytes(jpeg[scan + 2 : scan + 4], "big")
+    place, length = (8, len(jpeg)) if inside else (8 + scan, scan)
+    tags = {256: [width], 257: [height], 258: [8, 8, 8], 259: [6], 262: [6], 273: [place], 277: [3], 278: [height]}
+    return tiff(tags | {279: [8 + len(jpeg) - place], 284: [1], 513: [8], 514: [length], 530: [2, 2]}, jpeg)
+
+
+def tiff(tags: dict[int, list[int]], content: bytes, order: str = "<") -> bytes:
+    """A TIFF file with these tags, of 32 bits but for those of samples; the content lies from byte 8 on."""
+    content += bytes(len(content) % 2)
+    directory = 8 + len(content)
+    behind = directory + 2 + 12 * len(tags) + 4
+    entries = values = b""
+    for tag, numbers in tags.items():
+        kind, letter = (3, "H") if tag in (258, 530) else (4, "I")
+        packed = struct.pack(f"{order}{len(numbers)}{letter}", *numbers)
+        entries += struct.pack(order + "HHI", tag, kind, len(numbers))
+        if len(packed) <= 4:
+            entries += packed.ljust(4, b"\0")
+        else:
+            entries += struct.pack(order + "I", behind + len(values))
+            values += packed
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", directory)
+    return head + content + struct.pack(order + "H", len(tags)) + entries + bytes(4) + values
+
+
 def box(kind: bytes, content: bytes) -> bytes:
     """A box of ISO/IEC 14496-12."""
     return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def jpeg_2000_with(colours: bytes) -> bytes:
+    """A JPEG 2000 file of `pixels()` with these boxes in place of the one that states its colours."""
+    file = encoded(pixels(), "JPEG2000")
+    start, header = file.index(b"colr") - 4, file.index(b"jp2h") - 4
+    length, whole = (int.from_bytes(file[at : at + 4], "big") for at in (start, header))
+    grown = struct.pack(">I", whole + len(colours) - length)
+    return file[:header] + grown + file[header + 4 : start] + colours + file[start + length :]

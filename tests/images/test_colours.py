@@ -1,6 +1,7 @@
 """Colours that a photo's file states: the rows of docs/photos.md."""
 
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tests.images.photo_files import (
     LIGHT_OF_CMYK,
     WIDE,
     bmp_with,
+    box,
     calibrated_bmp,
     camera_srgb,
     chunk,
@@ -24,12 +26,15 @@ from tests.images.photo_files import (
     exif,
     gif_with,
     grey_profile,
+    jpeg_2000_with,
     jpeg_with,
     pixels,
     png,
+    png_with,
     read,
     smooth,
     srgb_profile,
+    webp_with,
 )
 
 SRGB_PROFILES = {"LittleCMS": srgb_profile(), "matrix": matrix_profile(SRGB), "camera": camera_srgb()}
@@ -155,21 +160,34 @@ class TestProfile:
         (remark,) = read(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "TIFF")).remarks
         assert "CMYK without a profile" in remark
 
+    def test_cmyk_with_a_profile_of_rgb_is_a_remark_as_without(self) -> None:
+        inks = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+        plain = read(encoded(inks, "TIFF"))
+        photo = read(encoded(inks, "TIFF", icc_profile=ADOBE))
+        np.testing.assert_array_equal(photo.pixels, plain.pixels)
+        assert photo.remarks == (
+            "its colour profile cannot be used, converted as if inks were ideal (it is of RGB, the numbers are CMYK)",
+        )
+        photo = read(encoded(inks, "JPEG", exif=exif(interoperability=b"R03")))
+        assert photo.remarks == ("it has CMYK without a profile: converted as if inks were ideal",)
+
     def test_cmyk_with_a_profile_is_converted(self) -> None:
         photo = read(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "TIFF", icc_profile=cmyk_profile()))
         assert photo.remarks == ()
         np.testing.assert_allclose(photo.pixels[0, 0], LIGHT_OF_CMYK, atol=3)
         assert photo.metadata.profile is None
 
-    def test_a_profile_of_jpeg_2000_is_found(self) -> None:
-        file = encoded(pixels(), "JPEG2000")
-        colour = file.index(b"colr") - 4
-        length = int.from_bytes(file[colour : colour + 4], "big")
-        box = struct.pack(">I", 11 + len(ADOBE)) + b"colr\2\0\0" + ADOBE
-        header = file.index(b"jp2h") - 4
-        grown = int.from_bytes(file[header : header + 4], "big") + len(box) - length
-        file = file[:header] + struct.pack(">I", grown) + file[header + 4 : colour] + box + file[colour + length :]
+    @pytest.mark.parametrize("method", [b"\2", b"\3"])
+    @pytest.mark.parametrize("before", [b"", box(b"colr", b"\1\0\0\0\0\0\x15")], ids=["alone", "behind ROMM"])
+    def test_a_profile_of_jpeg_2000_is_found(self, before: bytes, method: bytes) -> None:
+        file = jpeg_2000_with(before + box(b"colr", method + b"\0\0" + ADOBE))
         assert np.abs(decode(file, name="jp2") - to_srgb(pixels(), "Adobe RGB")).max() < 3
+
+    def test_a_space_of_jpeg_2000_that_is_not_known_is_one_remark(self) -> None:
+        photo = read(jpeg_2000_with(box(b"colr", b"\1\0\0\0\0\0\x15")))
+        np.testing.assert_array_equal(photo.pixels, pixels())
+        assert photo.remarks == ("its colours are not known, numbers are taken as they are (JPEG 2000 space 21)",)
+        assert read(jpeg_2000_with(box(b"colr", b"\1\0\0\0\0\0\x10"))).remarks == ()
 
     def test_a_profile_of_bmp_is_found(self) -> None:
         plain = read(encoded(smooth(), "PNG", icc_profile=DISPLAY_P3))
@@ -181,6 +199,12 @@ class TestProfile:
         tagged = read(gif_with(b"ICCRGBG1012", ADOBE))
         assert np.abs(tagged.pixels - to_srgb(plain, "Adobe RGB")).max() < 3
         assert tagged.remarks == ()
+
+    def test_several_profiles_are_said_unless_they_are_equal(self) -> None:
+        packed = [b"name\0\0" + zlib.compress(profile) for profile in (ADOBE, DISPLAY_P3)]
+        for file in (png_with(*((b"iCCP", each) for each in packed)), webp_with(b"ICCP", ADOBE, DISPLAY_P3)):
+            assert read(file, strip=True).remarks == ("only one of its several colour profiles is used",)
+        assert read(png_with(*[(b"iCCP", packed[0])] * 2)).remarks == ()
 
     def test_a_profile_of_bmp_in_another_file_is_one_remark(self) -> None:
         photo = read(bmp_with(DISPLAY_P3, smooth()).replace(b"DEBM", b"KNIL"))

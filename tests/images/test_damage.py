@@ -20,6 +20,7 @@ from tests.images.photo_files import (
     chunk,
     encoded,
     exif,
+    old_jpeg_tiff,
     pixels,
     png,
     read,
@@ -74,6 +75,18 @@ class TestJpegDamage:
         decode(bytes(file), name="whole")
         with pytest.raises(ImageError, match="truncated"):
             decode(bytes(file[: len(file) // 4]) + b"\xff\xd9", name="half")
+
+    @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=str)
+    def test_what_cannot_be_checked_is_refused(self, options: dict) -> None:
+        """libjpeg warns of no arithmetic coding that ends early."""
+        plain, arithmetic = (b"\xff\xc2", b"\xff\xca") if options else (b"\xff\xc0", b"\xff\xc9")
+        file = encoded(smooth(), "JPEG", **options).replace(plain, arithmetic, 1)
+        with pytest.raises(ImageError, match=r"^a\.jpg: .* cannot be checked for damage \(arithmetic"):
+            decode(file, name="a.jpg")
+        file = bytearray(encoded(smooth(), "JPEG", subsampling="4:4:4", progressive=True))
+        file[file.index(b"\xff\xc2") + 11] = 0x31
+        with pytest.raises(ImageError, match=r"cannot be checked for damage \(progressive, with unusual sampling"):
+            decode(bytes(file), name="a.jpg")
 
     def test_an_opened_image_is_checked_too(self, tmp_path: Path) -> None:
         file = encoded(smooth(), "JPEG")
@@ -140,6 +153,17 @@ class TestTiffDamage:
             decode(damaged, name="photo")
         with Image.open(io.BytesIO(damaged)) as image, pytest.raises(ImageError, match="missing or damaged"):
             photo_from(image)
+
+    @pytest.mark.parametrize("inside", [True, False])
+    def test_damage_of_old_jpeg_data_in_tiff_is_refused(self, inside: bool) -> None:
+        jpeg = encoded(smooth(), "JPEG", quality=95)
+        whole = decode(old_jpeg_tiff(jpeg, inside=inside), name="whole")
+        assert np.abs(whole.astype(int) - decode(jpeg, name="jpeg")).mean() < 2
+        half = jpeg[: len(jpeg) * 2 // 3].ljust(len(jpeg) - 2, b"\0") + b"\xff\xd9"
+        with pytest.raises(ImageError, match="part of the picture is missing or damaged"):
+            decode(old_jpeg_tiff(half, inside=inside), name="half")
+        with pytest.raises(ImageError, match=r"cannot be checked for damage \(tables and strips of TIFF's old JPEG\)"):
+            decode(old_jpeg_tiff(b"\0\0" + jpeg, inside=inside), name="of tables")
 
     @pytest.mark.parametrize("compression", [None, "tiff_lzw", "jpeg"])
     def test_missing_strips_are_refused(self, compression: str | None) -> None:

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,14 +14,19 @@ from clc.images.decode import decode
 from clc.images.forms import photo_from
 from clc.images.isobmff import PictureProperties, picture_properties
 from clc.images.losses import picture_losses
-from clc.images.metadata import Metadata
+from clc.images.metadata import Carry, Metadata
 from tests.images.photo_files import (
+    DISPLAY_P3,
+    bmp_with,
     box,
     chunk,
     encoded,
+    gif_with,
     pixels,
+    png,
     read,
     smooth,
+    tiff_in_planes,
     xmp,
 )
 
@@ -67,10 +73,57 @@ class TestLosses:
         assert photo.pixels[0, 0].tolist() == [10, 20, 30]
         assert photo.remarks == ("further samples of each pixel are left out",)
 
-    def test_signed_samples_are_refused_at_every_depth(self) -> None:
-        file = encoded(Image.new("L", (4, 4), 200), "TIFF", tiffinfo={339: 2})
-        with pytest.raises(ImageError, match="signed integer samples have no stated range"):
-            decode(file, name="signed")
+    @pytest.mark.parametrize("order", "<>")
+    @pytest.mark.parametrize("packed", [False, True])
+    @pytest.mark.parametrize("bits", [8, 16])
+    def test_planes_of_tiff_are_read_at_every_depth(self, bits: int, packed: bool, order: str) -> None:
+        samples = np.random.default_rng(1).integers(0, 2**bits, (6, 8, 3)).astype(np.uint8 if bits == 8 else np.uint16)
+        file = tiff_in_planes(samples, 2, order=order, packed=packed)
+        np.testing.assert_array_equal(read(file).pixels, samples >> (bits - 8))
+        with Image.open(io.BytesIO(file)) as image:
+            for _ in range(2):
+                np.testing.assert_array_equal(photo_from(image).pixels, samples >> (bits - 8))
+
+    def test_planes_that_pillow_reads_as_something_else_are_refused(self) -> None:
+        samples = np.random.default_rng(1).integers(0, 256, (6, 8, 4)).astype(np.uint8)
+        with pytest.raises(ImageError, match="grey and alpha lie in planes that are compressed; save it"):
+            read(tiff_in_planes(samples[..., :2], 1, packed=True, alpha=True))
+        file = tiff_in_planes(samples.astype(np.uint16), 5)
+        with pytest.raises(ImageError, match="samples of 16 bits lie in planes; save it"):
+            read(file)
+        with Image.open(io.BytesIO(tiff_in_planes(samples[..., :3].astype(np.uint16), 2))) as image:
+            image.load()
+            with pytest.raises(ImageError, match="which Pillow has read as 8; give the file itself"):
+                photo_from(image)
+
+    @pytest.mark.parametrize("tags", [{50706: b"\1\4\0\0"}, {254: 1, 330: 8}, {255: 2, 330: 8}], ids=str)
+    def test_raw_files_that_begin_as_a_small_tiff_picture_are_refused(self, tags: dict[int, object]) -> None:
+        file = encoded(smooth(), "TIFF", tiffinfo=tags)
+        with pytest.raises(ImageError, match=r"^a: .*raw file.*; develop it"):
+            decode(file, name="a")
+        with Image.open(io.BytesIO(file)) as image, pytest.raises(ImageError, match="raw file"):
+            photo_from(image)
+
+    def test_a_small_first_page_is_refused_and_a_small_last_one_said(self) -> None:
+        small, whole = Image.new("L", (4, 4)), Image.new("L", (8, 8))
+        with pytest.raises(ImageError, match="its first picture is a small version of another"):
+            read(encoded(small, "TIFF", save_all=True, append_images=[whole], tiffinfo={254: 1}))
+        assert read(encoded(whole, "TIFF", save_all=True, append_images=[small])).pixels.shape == (8, 8, 3)
+        assert read(encoded(small, "TIFF", tiffinfo={254: 1})).pixels.shape == (4, 4, 3)
+
+    @pytest.mark.parametrize("head", [b"II*\0\x10\0\0\0CR\2\0", b"FUJIFILMCCD-RAW", b"IIU\0"])
+    def test_raw_files_are_called_so_by_whatever_name(self, head: bytes) -> None:
+        with pytest.raises(ImageError, match=r"^a: a camera's raw file is not a finished picture; develop it"):
+            decode(head + bytes(60), name="a")
+
+    @pytest.mark.parametrize("bits", [8, 16])
+    def test_signed_samples_are_refused_at_every_depth(self, bits: int) -> None:
+        grey = Image.fromarray(np.full((4, 4), 200, dtype=np.uint8 if bits == 8 else np.uint16))
+        codestream = bytearray(encoded(grey, "JPEG2000", no_jp2=True))
+        codestream[42] |= 0x80  # of the first component
+        for file in (encoded(grey, "TIFF", tiffinfo={339: 2}), bytes(codestream)):
+            with pytest.raises(ImageError, match="signed integer samples have no stated range"):
+                decode(file, name="signed")
 
     @pytest.mark.parametrize("mode", ["La", "RGBa"])
     def test_colours_that_alpha_is_multiplied_into_are_read(self, mode: str) -> None:
@@ -87,6 +140,38 @@ class TestLosses:
             assert np.abs(photo.pixels[0, 0].astype(int) - (0, 0, 255)).max() < 12
             assert photo.remarks == ("only one of its pictures is used",)
             assert image.tell() == 1
+
+    @pytest.mark.parametrize(
+        ("kind", "file"),
+        [
+            ("PNG of Display P3", png(smooth(), cICP=bytes([12, 13, 0, 1]))),
+            ("PNG of HDR", png(smooth(), cICP=bytes([9, 16, 0, 1]))),
+            ("PNG with text", png(smooth(), abCd=b"?") + b"SEFT" * 9),
+            ("BMP with a profile", bmp_with(DISPLAY_P3, smooth())),
+            ("GIF with a profile", gif_with(b"ICCRGBG1012", DISPLAY_P3)),
+            ("GIF with XMP", gif_with(b"XMP DataXMP", xmp(), parts=False)),
+            ("AVIF", encoded(smooth(), "AVIF")),
+            ("PPM of 10 bits", b"P6 # a\n2 1\n1023 " + bytes([2, 0] * 6)),
+            ("TIFF", encoded(smooth(), "TIFF", tiffinfo={319: (0.68, 0.32, 0.265, 0.69, 0.15, 0.06), 700: xmp()})),
+        ],
+    )
+    def test_an_image_whose_pixels_are_read_is_what_its_file_says(self, kind: str, file: bytes, tmp_path: Path) -> None:
+        """Pillow reads them, and closes the file, before it saves an image."""
+        path = tmp_path / "photo"
+        path.write_bytes(file)
+        with Image.open(path) as image:
+            image.load()
+            photo, expected = photo_from(image, carry=Carry()), read(file)
+        np.testing.assert_array_equal(photo.pixels, expected.pixels)
+        assert (photo.metadata, photo.remarks) == (expected.metadata, expected.remarks)
+
+    def test_an_image_whose_file_is_another_one_by_now_is_taken_as_it_is(self, tmp_path: Path) -> None:
+        path = tmp_path / "photo"
+        path.write_bytes(encoded(smooth(), "PNG"))
+        with Image.open(path) as image:
+            image.load()
+            path.write_bytes(bmp_with(DISPLAY_P3, smooth()))
+            np.testing.assert_array_equal(photo_from(image).pixels, smooth())
 
     @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
     def test_16_bits_are_said(self, kind: str) -> None:
@@ -132,6 +217,18 @@ def test_heic_without_its_decoder_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
     with pytest.raises(ImageError, match=r"a\.heic: HEIC needs a decoder; run: pip install 'clc\[heif\]'"):
         decode(struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(40), name="a.heic")
+
+
+def test_damaged_heic_is_called_heic() -> None:
+    pytest.importorskip("pillow_heif")
+    with pytest.raises(ImageError, match="it begins as HEIC, but is damaged"):
+        decode(struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(40), name="a.heic")
+
+
+@pytest.mark.parametrize("head", [b"CLC\6", b"\x93CLCA\r\n\x1a"])
+def test_what_is_compressed_already_is_called_so(head: bytes) -> None:
+    with pytest.raises(ImageError, match=r"^a: a stream or an archive of clc; `clc decompress` or `clc unpack`"):
+        decode(head + bytes(99), name="a")
 
 
 def test_heic_is_read_with_its_decoder() -> None:

@@ -1,7 +1,9 @@
 """What a photo's file says beside its picture: carried, left out and given back, the rows of docs/photos.md."""
 
 import io
+import re
 import struct
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -20,9 +22,13 @@ from tests.images.photo_files import (
     exif_with_position_at,
     exif_with_thumbnail,
     gif_with,
+    gif_with_all,
     jpeg_with,
     jpeg_xmp,
+    pixels,
     png,
+    png_with,
+    png_xmp,
     read,
     smooth,
     webp_with,
@@ -72,11 +78,58 @@ class TestMetadata:
         assert (photo.metadata.xmp, photo.remarks) == (main, ("the further part of its XMP is left out",))
         assert read(file, strip=True).remarks == ()
 
-    def test_several_xmp_of_a_jpeg_file_are_said_unless_they_are_equal(self) -> None:
+    @pytest.mark.parametrize(
+        "file_of",
+        [
+            lambda *xmp: jpeg_with(*(segment for each in xmp for segment in jpeg_xmp(each))),
+            lambda *xmp: png_with(*((b"iTXt", png_xmp(each)) for each in xmp)),
+            lambda *xmp: webp_with(b"XMP ", *xmp),
+            lambda *xmp: gif_with_all(*xmp),
+        ],
+        ids=["JPEG", "PNG", "WebP", "GIF"],
+    )
+    def test_several_xmp_are_said_unless_they_are_equal(self, file_of: Callable[..., bytes]) -> None:
         other = xmp(attributes=' xmp:Label="red"')
-        photo = read(jpeg_with(*jpeg_xmp(xmp()), *jpeg_xmp(other)))
-        assert (photo.metadata.xmp, photo.remarks) == (other, ("only one of its several XMP is used",))
-        assert read(jpeg_with(*jpeg_xmp(xmp()), *jpeg_xmp(xmp()))).remarks == ()
+        photo = read(file_of(xmp(), other))
+        assert photo.metadata.xmp in (xmp(), other)
+        assert photo.remarks == ("only one of its several XMP is used",)
+        assert read(file_of(xmp(), other), strip=True).remarks == ()
+        photo = read(file_of(xmp(), xmp()))
+        assert (photo.metadata.xmp, photo.remarks) == (xmp(), ())
+
+    @pytest.mark.parametrize(
+        "file_of",
+        [
+            lambda *exif: jpeg_with(*((0xE1, each) for each in exif)),
+            lambda *exif: png_with(*((b"eXIf", each[6:]) for each in exif)),
+            lambda one, two: png_with((b"zTXt", exif_as_text(one.hex(), len(one))), (b"eXIf", two[6:])),
+            lambda *exif: webp_with(b"EXIF", *exif),
+        ],
+        ids=["JPEG", "PNG", "text of PNG", "WebP"],
+    )
+    def test_several_exif_are_said_unless_they_are_equal(self, file_of: Callable[..., bytes]) -> None:
+        photo = read(file_of(exif(), exif(gps=True)))
+        assert photo.metadata.exif in (read(file_of(each, each)).metadata.exif for each in (exif(), exif(gps=True)))
+        assert photo.remarks == ("only one of its several EXIF is used",)
+        photo = read(file_of(exif(), exif()))
+        assert (photo.metadata, photo.remarks) == (read(png_with((b"eXIf", exif()[6:]))).metadata, ())
+
+    def test_exif_of_several_segments_is_one(self) -> None:
+        """As JPEG holds what is longer than a segment."""
+        made = Image.Exif()
+        made[0x010F], made[0x010E] = "Lantern", "?" * 70_000
+        whole = made.tobytes()
+        photo = read(jpeg_with((0xE1, whole[:65_000]), (0xE1, b"Exif\0\0" + whole[65_000:])))
+        assert (photo.metadata.exif, photo.remarks) == (None, ("its EXIF is left out: more than 65,536 bytes",))
+
+    @pytest.mark.parametrize("kind", [b"EXIF", b"XMP ", b"ICCP"])
+    def test_what_no_flag_of_a_webp_file_announces_is_used(self, kind: bytes) -> None:
+        content = {b"EXIF": exif(orientation=6)[6:], b"XMP ": xmp(), b"ICCP": DISPLAY_P3}[kind]
+        announced = {b"EXIF": {"exif": content}, b"XMP ": {"xmp": content}, b"ICCP": {"icc_profile": content}}[kind]
+        photo = read(webp_with(kind, content), keep_profile=True)
+        whole = read(encoded(smooth(), "WEBP", **announced), keep_profile=True)
+        assert (photo.metadata, photo.remarks) == (whole.metadata, ())
+        np.testing.assert_array_equal(photo.pixels, whole.pixels)
 
     def test_exif_in_the_text_of_a_png_file_is_carried_byte_for_byte(self) -> None:
         profile = b"Exif\0\0" + exif(orientation=6)[6:]
@@ -177,6 +230,19 @@ class TestMetadata:
         assert photo.metadata.exif is None
         assert photo.remarks == ("its EXIF is damaged and left out",)
 
+    @pytest.mark.parametrize("type", [1, 2, 3, 7, 10, 12])
+    def test_exif_that_pillow_cannot_write_anew_takes_no_picture(self, type: int) -> None:
+        """Each tag in turn is of a type that it does not have; the picture is read, turned and written all the same."""
+        whole = exif(orientation=6, gps=True)[6:]
+        entries = re.finditer(rb"(?s)[\x00\x01\x82-\xa4][\x00-\xff]\0[\1-\x0c]\0\0\0[\1-\x20]", whole)
+        starts = [entry.start() for entry in entries]
+        assert len(starts) > 8
+        for start in starts:
+            photo = read(png(pixels(), eXIf=whole[: start + 3] + bytes([type]) + whole[start + 4 :]))
+            for format in (PictureFormat.PNG, PictureFormat.JPEG, PictureFormat.TIFF, PictureFormat.WEBP):
+                written = encode(photo.pixels, format, name="out", metadata=photo.metadata)
+                assert decode(written, name="out").shape == photo.pixels.shape
+
 
 class TestLeftOut:
     @pytest.mark.parametrize(
@@ -193,6 +259,7 @@ class TestLeftOut:
         ("file", "said"),
         [
             (jpeg_with((0xE5, b"?"), (0xE2, b"FPXR\0")), "segments (APP2, APP5)"),
+            (jpeg_with((0xE1, b"Exif\0\xff" + exif()[6:])), "segments (APP1)"),
             (png(smooth(), abCd=b"?"), "chunks (abCd)"),
             (webp_with(b"abCd", b"??"), "chunks (abCd)"),
             (gif_with(b"PROGRAM 1.0", b"??"), "blocks (PROGRAM 1.0)"),
@@ -200,7 +267,7 @@ class TestLeftOut:
             (encoded(smooth(), "AVIF") + box(b"mpvd", bytes(16)), "boxes (mpvd)"),
             (encoded(smooth(), "TIFF", tiffinfo={269: "a scan"}), "TIFF tags (269)"),
         ],
-        ids=["JPEG", "PNG", "WebP", "GIF", "JPEG 2000", "AVIF", "TIFF"],
+        ids=["JPEG", "EXIF of another kind", "PNG", "WebP", "GIF", "JPEG 2000", "AVIF", "TIFF"],
     )
     def test_blocks_of_single_programs_are_said(self, file: bytes, said: str) -> None:
         assert read(file).remarks == (f"its further {said} are left out",)
@@ -212,9 +279,11 @@ class TestLeftOut:
         said = ("its place on a map (GeoTIFF) is left out", "its layers are left out")
         assert read(encoded(smooth(), "TIFF", tiffinfo=tags)).remarks == said
 
-    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
-    def test_data_behind_a_picture_is_said(self, kind: str) -> None:
-        file = encoded(smooth(), kind)
+    @pytest.mark.parametrize("mode", ["RGB", "L", "1"])
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "PPM"])
+    def test_data_behind_a_picture_is_said(self, kind: str, mode: str) -> None:
+        file = encoded(Image.fromarray(smooth()).convert(mode), kind)
+        assert read(file).remarks == ()
         assert read(file + b"SEFT" * 9).remarks == ("data behind its picture is left out",)
         assert read(file + bytes(9)).remarks == ()
 

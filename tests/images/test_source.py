@@ -256,6 +256,14 @@ class TestParquet:
         photos = list(open_source(f"parquet:{tmp_path}/pack.parquet").encoded())
         assert [(photo.image_id, photo.data) for photo in photos] == [("one.png", png(1)), ("row-1", png(2))]
 
+    def test_a_path_that_several_rows_have_comes_with_the_row(self, tmp_path):
+        images = [{"bytes": png(n), "path": path} for n, path in enumerate(["0001.png", "one.png", "0001.png"])]
+        pq.write_table(pa.table({"image": images}), tmp_path / "pack.parquet", row_group_size=1)
+        source = open_source(f"parquet:{tmp_path}/pack.parquet")
+        names = ["0001.png (row 0)", "one.png", "0001.png (row 2)"]
+        assert [photo.image_id for photo in read_photos(source, [])] == names
+        assert [photo.image_id for photo in source.encoded(2, 3)] == names[2:]
+
     @pytest.mark.parametrize("form", ["dictionary", "view", "large"])
     def test_columns_of_every_form_are_read(self, tmp_path, form):
         text, data = pa.array(["a", "b"]), pa.array([png(1), png(2)])
@@ -306,6 +314,10 @@ class TestParquet:
     def test_two_columns_of_one_name_are_refused(self, tmp_path):
         pq.write_table(pa.Table.from_arrays([pa.array([png()])] * 2, ["image"] * 2), tmp_path / "pack.parquet")
         with pytest.raises(SourceError, match="has 2 columns image"):
+            ids(f"parquet:{tmp_path}/pack.parquet")
+        twice = pa.StructArray.from_arrays([pa.array([png()])] * 2, names=["bytes", "bytes"])
+        pq.write_table(pa.table({"image": twice}), tmp_path / "pack.parquet")
+        with pytest.raises(SourceError, match="it must be binary, or a struct of bytes and path"):
             ids(f"parquet:{tmp_path}/pack.parquet")
 
     @pytest.mark.parametrize("column", [{"image": ["text"] * 5}, {"image_id": list(range(5))}])

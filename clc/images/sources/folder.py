@@ -11,6 +11,9 @@ from clc.images.photo import EncodedPhoto
 from clc.images.sources.recognise import FIRST_BYTES, why_not_a_photo
 from clc.runtime.remarks import leave_out
 
+LINKED_FOLDER = "a linked folder; copy its photos, or name it as a source"
+"""Why a folder is left out that a symbolic link leads to."""
+
 
 class FolderSource:
     """The photos below a folder, at any depth, sorted by image_id: the relative path with forward slashes.
@@ -51,7 +54,7 @@ class FolderSource:
             folders.sort()
             for name in folders:
                 if os.path.islink(os.path.join(parent, name)):
-                    self._leave_out(self._id(parent, name), "a linked folder; copy its photos, or name it as a source")
+                    self._leave_out(self._id(parent, name), LINKED_FOLDER)
             for name in sorted(names):
                 image_id = self._id(parent, name)
                 reason = _why_left_out(os.path.join(parent, name), root, self._why_not)

@@ -1,5 +1,6 @@
 """A Parquet file of photos as a photo source: one row a photo, the encoded file in the column `image`."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -26,7 +27,8 @@ class ParquetSource:
     Required column: image, the encoded file: binary (of fixed size too), or Hugging Face's struct of `bytes` and
     `path`. Optional:
     image_id, source, licence, split, scene (strings, null where a photo has none); others are not looked at. Columns
-    may be large, view or dictionary-encoded. A photo without image_id is called by its path, else by its row.
+    may be large, view or dictionary-encoded. A photo without image_id is called by its path, with its row if others
+    have the same, else by its row.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -42,12 +44,13 @@ class ParquetSource:
         try:
             with self._open() as stored, pq.ParquetFile(stored) as file:
                 columns = self._photo_columns(file.schema_arrow)
+                shared = self._shared_paths(file)
                 groups, skip = _groups_from(file, start)
                 batches = file.iter_batches(batch_size=_BATCH_ROWS, row_groups=groups, columns=columns)
                 rows = (row for batch in batches for row in self._rows(batch))
                 numbered = enumerate(rows, skip)
                 for number, row in islice(numbered, start - skip, None if stop is None else max(stop, start) - skip):
-                    yield self._photo(number, row)
+                    yield self._photo(number, row, shared)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise SourceError(f"{self.spec}: cannot be read as Parquet: {' '.join(str(error).split())}") from error
 
@@ -87,13 +90,13 @@ class ParquetSource:
             ) from error
         return values
 
-    def _photo(self, number: int, row: dict[str, Any]) -> EncodedPhoto:
+    def _photo(self, number: int, row: dict[str, Any], shared: frozenset[str]) -> EncodedPhoto:
         image: Any = row["image"]
         path = None
         if isinstance(image, dict):
             image, path = image.get("bytes"), image.get("path")
         return EncodedPhoto(
-            image_id=row.get("image_id") or path or f"row-{number}",
+            image_id=row.get("image_id") or (f"{path} (row {number})" if path in shared else path) or f"row-{number}",
             data=image or b"",
             source=row.get("source") or "unknown",
             licence=row.get("licence") or "unknown",
@@ -101,6 +104,17 @@ class ParquetSource:
             scene=row.get("scene"),
             missing=_ONLY_A_PATH if path and not image else None,
         )
+
+    def _shared_paths(self, file: pq.ParquetFile) -> frozenset[str]:
+        """Hugging Face keeps a path's last part alone, which photos of several folders have in common."""
+        type = file.schema_arrow.field("image").type
+        if not pa.types.is_struct(type) or "path" not in {field.name for field in type}:
+            return frozenset()
+        counts: Counter[str] = Counter()
+        for batch in file.iter_batches(columns=["image.path"]):
+            paths = (image and image["path"] for image in self._values("image", batch.column("image")))
+            counts.update(path for path in paths if path)
+        return frozenset(path for path, count in counts.items() if count > 1)
 
 
 def _plain(type: pa.DataType) -> pa.DataType:
@@ -122,6 +136,8 @@ def _is_image(type: pa.DataType) -> bool:
     if not pa.types.is_struct(type):
         return _is_binary(type)
     fields = {field.name: field.type for field in type}
+    if len(fields) < type.num_fields:
+        return False  # two of one name
     return "bytes" in fields and _is_binary(fields["bytes"]) and _is_text(fields.get("path", pa.string()))
 
 

@@ -44,13 +44,18 @@ _RAW_BEGINNING = re.compile(rb"II\*\0.{4}CR|FUJIFILMCCD-RAW|\0MRM|II(U\0|RO|RS)|
 def why_not_a_photo(name: str, head: bytes) -> str | None:
     """Why a file is no photo that can be read; None if it may be one, by its name or by its first bytes."""
     extension = PurePath(name).suffix.lower()
-    if extension in _RAW or _RAW_BEGINNING.match(head):
+    if extension in _RAW or is_raw(head):
         return "a camera's raw file; develop it to TIFF or JPEG first"
     if extension in _EXTENSIONS or _begins_as_photo(head):
         return None
     if extension in _OTHER:
         return f"{extension} is not read; convert it to PNG or TIFF first"
     return "not a photo"
+
+
+def is_raw(head: bytes) -> bool:
+    """Whether these are the first bytes of a camera's raw file, as far as they tell: some begin as any TIFF file."""
+    return _RAW_BEGINNING.match(head) is not None
 
 
 def _begins_as_photo(head: bytes) -> bool:
