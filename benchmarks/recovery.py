@@ -25,6 +25,7 @@ import psutil
 from benchmarks.printing import print_machine, print_table
 from clc.store import Store, verify_store
 
+_PROFILE = str(Path(__file__).with_suffix(".toml"))
 _VICTIMS = {"flow": None, "worker": "spawn_main", "trainer": "clc train", "server": "uvicorn"}
 """What is killed → what its command line contains; None for the process that was started."""
 _POLL_SECONDS = 0.25
@@ -86,7 +87,7 @@ class Site:
 def main() -> None:
     """Entry point of `python -m benchmarks.recovery`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--profile", default="demo", help="name of a profile, or path of a TOML file")
+    parser.add_argument("--profile", default=_PROFILE, help="name of a profile, or path of a TOML file")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
