@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from clc.codec.artifacts import values_of
-from clc.codec.bitstream import Header
 from clc.codec.codec import Codec
 from clc.codec.decisions.effort import check_effort
 from clc.codec.decisions.targets import Compressed, Target, compress_to
@@ -17,6 +16,7 @@ from clc.codec.decoder import Decoder
 from clc.codec.encoder import Encoder
 from clc.codec.metadata_section import pack_metadata
 from clc.codec.size_limit import MAX_PIXELS
+from clc.codec.stream_header import Header
 from clc.errors import ImageError, TargetError
 from clc.images.decode import DecodedPhoto
 from clc.images.forms import ImageLike, photo_from

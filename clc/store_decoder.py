@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clc.codec.artifacts import find_latents, open_codec, other_latents, read_model
-from clc.codec.bitstream import Bitstream, Header
+from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
 from clc.codec.decoder import Decoder
 from clc.codec.key_codec import KeyCodec
 from clc.codec.metadata_section import read_metadata
 from clc.codec.size_limit import MAX_PIXELS
 from clc.codec.stream_file import read_stream
+from clc.codec.stream_header import Header
 from clc.errors import BitstreamError, MissingArtifactError
 from clc.images import PictureFormat, encode, format_of
 from clc.images.forms import StreamLike, stream_from

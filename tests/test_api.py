@@ -21,8 +21,9 @@ import clc
 from clc import api
 from clc.api import StoreCodec, find_model
 from clc.codec.artifacts import find_latents, open_codec, other_latents, read_model, write_model
-from clc.codec.bitstream import describe, tile_count
+from clc.codec.bitstream import describe
 from clc.codec.codec import Codec
+from clc.codec.stream_header import tile_count
 from clc.errors import (
     BitstreamError,
     CorruptArtifactError,

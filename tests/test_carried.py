@@ -21,9 +21,10 @@ import clc.api
 from clc import pillow_plugin
 from clc.api import StoreCodec
 from clc.cli import app, remarks_at_the_end
-from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header, describe
+from clc.codec.bitstream import Bitstream, describe
 from clc.codec.metadata_section import MAX_METADATA, pack_metadata, read_metadata
 from clc.codec.packing import pack_number
+from clc.codec.stream_header import NO_DICTIONARY, Header
 from clc.errors import BitstreamError, ImageError, ProfileError
 from clc.images.metadata import Carry, Metadata
 from clc.store_decoder import metadata_of

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clc.codec.bitstream import Bitstream, Header
+from clc.codec.bitstream import Bitstream
 from clc.codec.entropy import TableCoder
 from clc.codec.latent_coder import LatentCoder
+from clc.codec.stream_header import Header
 from clc.codec.syntax_coder import SyntaxCoder
 from clc.model.network import CompressionModel
 from clc.model.priors.prior import MEAN_EXPONENT

@@ -28,7 +28,8 @@ from benchmarks.codec import subject
 from benchmarks.codec.exactness_process import Action, Job, Settings
 from benchmarks.data import pack
 from benchmarks.printing import print_table
-from clc.codec.bitstream import Bitstream, Scope
+from clc.codec.bitstream import Bitstream
+from clc.codec.stream_header import Scope
 from clc.errors import ClcError
 from clc.images import open_source
 

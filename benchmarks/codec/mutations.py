@@ -11,23 +11,16 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.bitstream import (
-    HEADER_FIELDS,
-    MAX_INDEX_BITS,
-    MAX_REFERENCES,
-    MAX_SIDE,
-    Bitstream,
-    Scope,
-    SectionKind,
-    describe,
-)
+from clc.codec.bitstream import HEADER_FIELDS, Bitstream, SectionKind, describe
 from clc.codec.codec import Codec
 from clc.codec.packing import MAX_DISPLACEMENT, pack_number, read_number
 from clc.codec.references.displacements import Displacements, node_counts
 from clc.codec.references.light import Light
 from clc.codec.references.protocols import Alignment
 from clc.codec.references.view import View
+from clc.codec.stream_header import MAX_INDEX_BITS, MAX_SIDE, Scope
 from clc.errors import BitstreamError, MissingArtifactError
+from clc.model.limits import MAX_REFERENCES
 from tests.codec.safety_streams import safety_streams
 
 # Positions in a stream (docs/bitstream.md).

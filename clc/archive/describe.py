@@ -7,7 +7,7 @@ from typing import Any
 from clc.archive.container import ArchiveReader
 from clc.archive.contents import Form
 from clc.archive.framing import HEADER_BYTES
-from clc.codec.bitstream import QUALITY_STEPS
+from clc.model.limits import QUALITY_STEPS
 
 _BILLION = 10**9
 

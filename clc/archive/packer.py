@@ -19,11 +19,10 @@ from clc.archive.plan import DECIBELS_PER_STEP, NO_PLAN, ArchivePlan, PlannedPho
 from clc.archive.records import FoundStream
 from clc.archive.size import Share, SizeBudget
 from clc.archive.writer import ArchiveWriter
-from clc.codec.bitstream import QUALITY_STEPS
 from clc.codec.decisions.targets import Metric, Target
 from clc.codec.metadata_section import pack_items
 from clc.errors import ImageError, TargetError
-from clc.model.limits import QUALITY_MAX, QUALITY_MIN
+from clc.model.limits import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS
 from clc.runtime.prefetch import in_parallel
 
 _READERS = 2

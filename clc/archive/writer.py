@@ -27,8 +27,9 @@ from clc.archive.contents import (
 )
 from clc.archive.framing import INDEX_DIGEST_BYTES, WORK_KEY_BYTES, Footer, Label, RecordHead, RecordKind, header
 from clc.archive.names import check_name, printable
-from clc.codec.bitstream import QUALITY_STEPS, Bitstream
+from clc.codec.bitstream import Bitstream
 from clc.errors import ArchiveError
+from clc.model.limits import QUALITY_STEPS
 
 
 class ArchiveWriter:

@@ -5,11 +5,10 @@ stream before anything is allocated from it. What this release writes is of form
 reads older streams.
 """
 
-import math
 import struct
 import zlib
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +22,13 @@ from clc.codec.packing import (
     read_number,
     unpack_indices,
 )
+from clc.codec.stream_header import FORMAT_VERSION, SCOPES, Header, Scope
 from clc.errors import BitstreamError
-from clc.model.limits import MAX_REFERENCES, QUALITY_STEPS, TILE_SIZE
+from clc.model.limits import MAX_REFERENCES, QUALITY_STEPS
 
 MAGIC = b"CLC"
-FORMAT_VERSION = 6
-"""What this release writes."""
 OLDER_VERSIONS = (4, 5)
-"""What it reads besides."""
-MAX_INDEX_BITS = 31
-MAX_SIDE = 65_535
-NO_DICTIONARY = "0" * 16
+"""What this release reads beside `FORMAT_VERSION`."""
 CHECKSUMS = struct.Struct("<II")
 """At the end of a stream: that of what was decoded, and that of all bytes before it."""
 
@@ -108,72 +103,6 @@ _HEADER = struct.Struct("<" + "".join(each.code for each in HEADER_FIELDS))
 _REFERENCES = struct.Struct("<" + "".join(each.code for each in REFERENCE_FIELDS))
 
 
-def tile_count(height: int, width: int) -> int:
-    """Number of 256×256 tiles of an image; the last of a row or column may reach beyond it."""
-    return math.ceil(height / TILE_SIZE) * math.ceil(width / TILE_SIZE)
-
-
-class Scope(StrEnum):
-    """What references are retrieved for."""
-
-    TILE = "tile"  # for each 256×256 tile
-    IMAGE = "image"  # once for the whole image, as in the paper
-    ALIGNED = "aligned"  # once for the whole image: whole photos, brought into line with it
-
-
-_SCOPES = tuple(Scope)
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a decoder must know before the payload.
-
-    model_id, dictionary_id: short ids (16 hex digits) of the versions needed, the latter of kind `references` or a
-    dictionary with stored latents; a stream without references has `references == 0` and the dictionary id
-    `NO_DICTIONARY`.
-    """
-
-    model_id: str
-    dictionary_id: str
-    height: int
-    width: int
-    quality: float
-    references: int
-    index_bits: int
-    scope: Scope = Scope.TILE
-    format_version: int = FORMAT_VERSION
-
-    def __post_init__(self) -> None:
-        check_range("height", self.height, 1, MAX_SIDE)
-        check_range("width", self.width, 1, MAX_SIDE)
-        check_range("quality", self.quality, 1.0, 100.0)
-        check_range("references", self.references, 0, MAX_REFERENCES)
-        check_range("index bits", self.index_bits, 0, MAX_INDEX_BITS)
-        if (self.references == 0) != (self.dictionary_id == NO_DICTIONARY):
-            raise BitstreamError("a stream names a dictionary exactly if it has references")
-        if self.references == 0 and self.index_bits:
-            raise BitstreamError("a stream without references has no indices")
-        if self.scope is Scope.ALIGNED and self.references == 0:
-            raise BitstreamError("a stream has no references to align")
-        if self.scope is Scope.IMAGE and (self.references == 0 or self.tiles == 1):
-            raise BitstreamError("references of a whole image need references, and more than one tile")
-
-    @property
-    def tiles(self) -> int:
-        """Number of 256×256 tiles."""
-        return tile_count(self.height, self.width)
-
-    @property
-    def queries(self) -> int:
-        """How many sets of references there are: one a tile, or one for all."""
-        return self.tiles if self.scope is Scope.TILE else 1
-
-    @property
-    def index_bytes(self) -> int:
-        """Bytes that all entry indices take."""
-        return math.ceil(self.queries * self.references * self.index_bits / 8)
-
-
 @dataclass(frozen=True)
 class Bitstream:
     """One coded image.
@@ -234,7 +163,7 @@ class Bitstream:
         }
         if header.references:
             packing = header.references | header.index_bits << 3
-            fixed = _REFERENCES.pack(bytes.fromhex(header.dictionary_id), packing, _SCOPES.index(header.scope))
+            fixed = _REFERENCES.pack(bytes.fromhex(header.dictionary_id), packing, SCOPES.index(header.scope))
             sections[SectionKind.REFERENCES] = fixed + pack_indices(self.entries, header.index_bits)
         if self.corners is not None:
             sections[SectionKind.CORNERS] = pack_corners(self.corners)
@@ -359,7 +288,7 @@ def _read(data: bytes, found: _Found) -> Bitstream:
         if len(references) < _REFERENCES.size:
             raise BitstreamError("section references is too short")
         dictionary, packing, scope = _REFERENCES.unpack_from(references)
-        check_range("scope", scope, 0, len(_SCOPES) - 1)
+        check_range("scope", scope, 0, len(SCOPES) - 1)
         check_range("references", packing & 7, 1, MAX_REFERENCES)
     header = Header(
         model_id=model_id.hex(),
@@ -369,7 +298,7 @@ def _read(data: bytes, found: _Found) -> Bitstream:
         quality=quality / QUALITY_STEPS,
         references=packing & 7,
         index_bits=packing >> 3,
-        scope=_SCOPES[scope],
+        scope=SCOPES[scope],
     )
     return Bitstream(
         header=header,

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clc.codec.bitstream import OLDER_VERSIONS, Bitstream, Header, Scope
+from clc.codec.bitstream import OLDER_VERSIONS, Bitstream
 from clc.codec.checksum import latent_checksum
 from clc.codec.entropy import flat_integers
 from clc.codec.frozen_model import FrozenModel
@@ -26,6 +26,7 @@ from clc.codec.references.lookup import ReferenceLookup, stated_alignment
 from clc.codec.references.protocols import UsedReferences, index_bits
 from clc.codec.safety.block_errors import changed_pixels
 from clc.codec.size_limit import MAX_PIXELS, check_declared
+from clc.codec.stream_header import Header, Scope
 from clc.errors import BitstreamError, MissingArtifactError, ProfileError
 from clc.model.gain import Rate
 from clc.model.priors.banded import decode_in_bands

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header, Scope, tile_count
+from clc.codec.bitstream import Bitstream
 from clc.codec.checksum import latent_checksum
 from clc.codec.coded_image import Analysis, Anchor, CodedImage, CodedLatent
 from clc.codec.decisions.effort import EVERYTHING, Refinement, Searched, check_effort
@@ -26,6 +26,7 @@ from clc.codec.safety.net import Candidate, SafetyNet
 from clc.codec.scaled_latent import ScaledLatent
 from clc.codec.size_limit import MAX_PIXELS, check_image
 from clc.codec.stored_quality import stored_quality
+from clc.codec.stream_header import NO_DICTIONARY, Header, Scope, tile_count
 from clc.errors import MissingArtifactError
 from clc.model.gain import Rate
 from clc.model.limits import MAX_REFERENCES

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.bitstream import MAX_SIDE, Header
+from clc.codec.stream_header import MAX_SIDE, Header
 from clc.errors import BitstreamError, ImageError
 
 MAX_PIXELS = 2**27

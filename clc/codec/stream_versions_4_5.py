@@ -7,9 +7,11 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from clc.codec.bitstream import CHECKSUMS, QUALITY_STEPS, Bitstream, Header, Scope
+from clc.codec.bitstream import CHECKSUMS, Bitstream
 from clc.codec.packing import read_corners, read_number, unpack_indices
+from clc.codec.stream_header import Header, Scope
 from clc.errors import BitstreamError
+from clc.model.limits import QUALITY_STEPS
 
 _FIXED = struct.Struct("<3sBB8s8sHHH")
 _WHOLE_IMAGE = 1 << 15  # flag in the field of the quality: one set of references for the image

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.bitstream import Scope
+from clc.codec.stream_header import Scope
 from clc.dictionary.retrieval.cache import KeyValueCache
 from clc.dictionary.retrieval.queries import Query, merge
 from clc.dictionary.retrieval.search import FaissIndex, KeyBallTree, KeyScan, SearchIndex, SearchMethod, nearest

@@ -4,7 +4,6 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from clc.codec.bitstream import TILE_SIZE
 from clc.codec.references.artifact import ReferencesConfig
 from clc.dictionary.retrieval.queries import RetrievalConfig
 from clc.dictionary.stages.cluster import ClusterConfig
@@ -14,6 +13,7 @@ from clc.dictionary.stages.patches import CropConfig
 from clc.dictionary.stages.reduce import ReduceConfig
 from clc.errors import ProfileError
 from clc.evaluation.measure.evaluate import EvaluationConfig
+from clc.model.limits import TILE_SIZE
 from clc.production.archive_config import ArchiveConfig
 from clc.production.drift import DriftConfig
 from clc.production.gate import GateConfig

@@ -6,12 +6,12 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from clc.codec.bitstream import MAX_REFERENCES
 from clc.errors import TrainingError
 from clc.images import PhotoSource, fingerprint, open_source
 from clc.images.sources.combined import CombinedPhotos
 from clc.model.conditioning.fusion import FusionConfig
 from clc.model.config import Ablation, Conditioning, ModelConfig, ReferenceSource
+from clc.model.limits import MAX_REFERENCES
 from clc.model.presets import PRESETS
 from clc.model.syntax.config import SyntaxConfig
 from clc.model.tiles import TILE_SIZE

@@ -17,9 +17,10 @@ from clc.archive.container import ArchiveReader
 from clc.archive.contents import MemberRow, sha256
 from clc.archive.framing import Label
 from clc.archive.writer import ArchiveWriter
-from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header
+from clc.codec.bitstream import Bitstream
 from clc.codec.decisions.targets import Compressed, Target
 from clc.codec.lossless import lossless_file, read_lossless
+from clc.codec.stream_header import NO_DICTIONARY, Header
 from clc.errors import ImageError
 from clc.images import open_source, read_photos
 

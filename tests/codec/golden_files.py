@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load_file
 
-from clc.codec.bitstream import Bitstream, tile_count
+from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
 from clc.codec.references.displacements import Displacements
 from clc.codec.references.light import Light
 from clc.codec.references.protocols import Alignment, ReferenceLatents
 from clc.codec.references.view import View
+from clc.codec.stream_header import tile_count
 from clc.model.conditioning.attention import AttentionConfig
 from clc.model.conditioning.latent_matching import MatchingConfig
 from clc.model.config import Conditioning, ModelConfig

@@ -10,18 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clc.codec.bitstream import (
-    HEADER_FIELDS,
-    MAGIC,
-    NO_DICTIONARY,
-    REFERENCE_FIELDS,
-    Bitstream,
-    Header,
-    Scope,
-    SectionKind,
-    describe,
-)
+from clc.codec.bitstream import HEADER_FIELDS, MAGIC, REFERENCE_FIELDS, Bitstream, SectionKind, describe
 from clc.codec.packing import MAX_DISPLACEMENT
+from clc.codec.stream_header import NO_DICTIONARY, Header, Scope
 from clc.errors import BitstreamError
 
 HEADER = Header(

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clc.codec.artifacts import open_codec, read_latents, read_model
-from clc.codec.bitstream import Bitstream, describe, tile_count
+from clc.codec.bitstream import Bitstream, describe
 from clc.codec.codec import Codec
 from clc.codec.references.protocols import index_bits
+from clc.codec.stream_header import tile_count
 from clc.dictionary.retrieval.open_encoder import open_encoder
 from clc.errors import BitstreamError, ImageError, MissingArtifactError, ProfileError
 from clc.images import read_image

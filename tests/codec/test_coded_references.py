@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clc.codec.artifacts import find_values, open_codec, read_model, reference_latents
-from clc.codec.bitstream import Bitstream, Scope
+from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
 from clc.codec.references.artifact import ReferencesConfig, references
 from clc.codec.references.coded import CodedPhotos, open_coded
@@ -23,6 +23,7 @@ from clc.codec.references.exact_decoder import ExactDecoder
 from clc.codec.references.picture_cache import PictureCache
 from clc.codec.references.picture_check import verify_references
 from clc.codec.references.picture_folder import PictureFolder
+from clc.codec.stream_header import Scope
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.inspect.photos import write_photos
 from clc.dictionary.retrieval.open_encoder import open_encoder

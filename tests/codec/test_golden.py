@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clc.codec.bitstream import Bitstream, Scope
+from clc.codec.bitstream import Bitstream
 from clc.codec.references.lookup import stated_alignment
 from clc.codec.references.protocols import Alignment
+from clc.codec.stream_header import Scope
 from clc.images import read_image
 from tests.codec.golden_files import (
     ALIGNED,

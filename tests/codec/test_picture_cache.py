@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header
+from clc.codec.bitstream import Bitstream
 from clc.codec.lossless import lossless_file, read_lossless
 from clc.codec.references import picture_cache
 from clc.codec.references.picture_cache import PictureCache, key_of
 from clc.codec.references.picture_folder import PictureFolder
+from clc.codec.stream_header import NO_DICTIONARY, Header
 from clc.errors import BitstreamError
 from tests.conftest import picture
 

@@ -10,22 +10,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from clc.codec.artifacts import read_latents, read_model
-from clc.codec.bitstream import (
-    MAX_INDEX_BITS,
-    MAX_REFERENCES,
-    MAX_SIDE,
-    NO_DICTIONARY,
-    QUALITY_STEPS,
-    Bitstream,
-    Header,
-    Scope,
-    describe,
-    tile_count,
-)
+from clc.codec.bitstream import Bitstream, describe
 from clc.codec.codec import Codec
 from clc.codec.packing import MAX_DISPLACEMENT
 from clc.codec.references.protocols import ReferenceLatents
+from clc.codec.stream_header import MAX_INDEX_BITS, MAX_SIDE, NO_DICTIONARY, Header, Scope, tile_count
 from clc.images import read_image
+from clc.model.limits import MAX_REFERENCES, QUALITY_STEPS
 from clc.model.network import CompressionModel
 
 # The same examples every time: a test that fails here must fail everywhere.

@@ -8,12 +8,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Header
+from clc.codec.bitstream import Bitstream
 from clc.codec.linear import LinearCoder
 from clc.codec.lossless import lossless_file, read_lossless
 from clc.codec.safety.block_errors import block_errors
 from clc.codec.safety.net import Candidate, SafetyNet
 from clc.codec.safety.yardstick import Yardstick
+from clc.codec.stream_header import NO_DICTIONARY, Header
 from clc.errors import BitstreamError
 from clc.images.patterns import draw_pattern
 from clc.model.priors.tables import gaussian_tables

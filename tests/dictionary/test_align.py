@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clc.codec.artifacts import open_codec, read_model, reference_latents
-from clc.codec.bitstream import Bitstream, Scope
+from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
 from clc.codec.references.pictures import DictionaryPhotos
 from clc.codec.references.warp import CORNER_STEPS, warp
+from clc.codec.stream_header import Scope
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.retrieval.align import PhotoAligner
 from clc.dictionary.retrieval.open_encoder import open_encoder

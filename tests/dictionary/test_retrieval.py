@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from clc.codec.artifacts import open_codec, read_latents, read_model
-from clc.codec.bitstream import Bitstream, Scope, describe
+from clc.codec.bitstream import Bitstream, describe
+from clc.codec.stream_header import Scope
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.dictionary import Dictionary, load_index
 from clc.dictionary.inspect.consistency import verify_dictionary

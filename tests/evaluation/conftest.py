@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from clc.codec.bitstream import tile_count
 from clc.codec.codec import Codec
 from clc.codec.references.protocols import ReferenceLatents
+from clc.codec.stream_header import tile_count
 from clc.errors import DictionaryError
 from clc.evaluation.measure.evaluate import EvaluationConfig, Subject, evaluate
 from clc.images import EncodedPhoto

@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clc.codec.bitstream import Bitstream, tile_count
+from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
 from clc.codec.references.protocols import ReferenceLatents
 from clc.codec.safety.net import SafetyNet
+from clc.codec.stream_header import tile_count
 from clc.errors import BitstreamError
 from clc.evaluation.report.reference_share import trust_map
 from clc.model.config import Conditioning, ModelConfig, ReferenceSource

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from clc.codec.bitstream import describe, tile_count
+from clc.codec.bitstream import describe
 from clc.codec.codec import Codec
 from clc.codec.references.protocols import ReferenceLatents
+from clc.codec.stream_header import tile_count
 from clc.model.conditioning.int8 import quantise
 from clc.model.config import Conditioning
 from clc.model.network import CalibrationCrop, CompressionModel

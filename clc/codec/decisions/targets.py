@@ -14,13 +14,13 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.bitstream import QUALITY_STEPS
 from clc.codec.decisions.effort import check_effort
 from clc.codec.encoder import Encoder
 from clc.codec.stored_quality import stored_quality
 from clc.errors import ProfileError, TargetError
 from clc.images.psnr import psnr
 from clc.model.gain import QUALITY_MAX, QUALITY_MIN
+from clc.model.limits import QUALITY_STEPS
 
 DEFAULT_QUALITY = 50.0
 TOLERANCE = 0.02

@@ -5,8 +5,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.bitstream import QUALITY_STEPS
 from clc.codec.linear.transform import COEFFICIENTS, SIDE
+from clc.model.limits import QUALITY_STEPS
 
 FINENESS = 7
 """How many grids a block can choose among: that of the quality, or at most 2^6, 2^5, … 2^1 if that is finer.

@@ -5,13 +5,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.bitstream import Bitstream, Header
+from clc.codec.bitstream import Bitstream
 from clc.codec.decoder import DecodedLatent, Decoder
 from clc.codec.frozen_model import FrozenModel
 from clc.codec.linear import LinearCoder
 from clc.codec.linear.exact_transform import exactly_restored
 from clc.codec.references.lookup import ReferenceLookup
 from clc.codec.size_limit import MAX_PIXELS
+from clc.codec.stream_header import Header
 from clc.errors import BitstreamError
 from clc.model.exact.synthesis import ExactSynthesis
 from clc.model.network import CompressionModel

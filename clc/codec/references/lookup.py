@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clc.codec.bitstream import Bitstream, tile_count
+from clc.codec.bitstream import Bitstream
 from clc.codec.references.aligned_photos import AlignedPhoto, AlignedPhotos
 from clc.codec.references.displacement_section import pack_displacements, read_displacements
 from clc.codec.references.light import pack_lights, read_lights
@@ -21,6 +21,7 @@ from clc.codec.references.protocols import (
     dequantised_tiles,
 )
 from clc.codec.references.view import View
+from clc.codec.stream_header import tile_count
 from clc.errors import BitstreamError, MissingArtifactError
 from clc.model.conditioning.fusion import Features
 from clc.model.network import CompressionModel

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from clc.codec.bitstream import TILE_SIZE
 from clc.errors import MissingArtifactError
 from clc.images.patch import decode_patch
+from clc.model.limits import TILE_SIZE
 from clc.store import Version
 
 _REMEMBERED = 8

@@ -12,11 +12,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.bitstream import NO_DICTIONARY, Bitstream, Scope
+from clc.codec.bitstream import Bitstream
 from clc.codec.linear import FINENESS, LinearCoder, first_finer, grid_shape
 from clc.codec.lossless import lossless_file
 from clc.codec.safety.block_errors import block_errors, squared_error
 from clc.codec.safety.yardstick import Yardstick
+from clc.codec.stream_header import NO_DICTIONARY, Scope
 from clc.model.gain import lagrangian
 
 _WORSE = 2.4  # times the squared error of JPEG's block, at qualities from 50: 3.8 dB

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from clc.codec.bitstream import Scope
+from clc.codec.stream_header import Scope
 from clc.dictionary.retrieval.cache import CAPACITY
 
 
