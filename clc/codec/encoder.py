@@ -176,8 +176,8 @@ class Encoder:
         if alignment is None:
             return ()
         # What other light does to a prediction is only known from coding with it.
-        offered = (alignment,) if alignment.in_own_light is None else (alignment, alignment.in_own_light)
-        return tuple(self._lookup.aligned(each, *image.shape[:2]) for each in offered)
+        offered = alignment, alignment.in_own_light
+        return tuple(self._lookup.aligned(each, *image.shape[:2]) for each in offered if each is not None)
 
     def _code_safely(self, analysis: Analysis, quality: float, *, always: bool = False) -> tuple[CodedImage, bool]:
         """The image with the cheapest of its references, after the safety net; and whether that has doubts."""
