@@ -12,7 +12,7 @@ from importlib.resources import files
 VTM = "VTM 9.1"
 """The anchor that the literature compares with."""
 
-COMPARED = ("BPG 0.9.8 (x265, 4:4:4)", VTM)
+COMPARED = ("JPEG", "BPG 0.9.8 (x265, 4:4:4)", VTM)
 """Those that `clc evaluate` compares with: codecs that stand for what is in use, not other papers."""
 
 PHOTOS = {
