@@ -6,7 +6,6 @@ defaults; `decode` lists them, and docs/photos.md has them for every property of
 
 import io
 import os
-import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from clc.images.jpeg_2000 import component_bits
 from clc.images.jpeg_damage import DamagedJpegError, UncheckedJpegError, without_damage
 from clc.images.losses import LIES_BEHIND, comment_losses, picture_losses, sample_bits
 from clc.images.metadata import Carry, Metadata, carried, orientation_of, read_exif
+from clc.images.pillow_failures import PILLOW_FAILURES
 from clc.images.pixel_limit import without_pixel_limit
 from clc.images.png_damage import without_damaged_chunks
 from clc.images.repeated import EXIF, PROFILE, XMP, read_first_exif, repeated
@@ -49,20 +49,7 @@ _BEGINNINGS: dict[str, bytes | tuple[bytes, ...]] = {
     "JPEG 2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
 }
 
-DECODER_FAILURES = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
+DECODER_FAILURES = (*PILLOW_FAILURES, EOFError, MemoryError, zlib.error)
 """What Pillow's decoders raise on damaged input. MemoryError: a header that claims more than there is memory for."""
 
 _TURNS: dict[object, Image.Transpose] = {

@@ -1,7 +1,6 @@
 """Pixels → encoded image bytes: the formats that decoded pictures are written in, and how."""
 
 import io
-import struct
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,22 +11,10 @@ from PIL import Image
 from clc.errors import OutputError
 from clc.images.metadata import Metadata
 from clc.images.metadata_writing import PictureFormat, writing_options
+from clc.images.pillow_failures import PILLOW_FAILURES
 from clc.runtime.files import is_special
 from clc.runtime.library_warnings import without_library_warnings
 from clc.runtime.remarks import remark
-
-_FAILURES = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""What Pillow raises of a picture that a format does not hold, and of EXIF that it cannot write."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +85,13 @@ def encode(
         options |= {"quality": quality, "lossless": False}
     try:
         encoded, left_out = _written(pixels, format, options, metadata)
-    except _FAILURES as error:
+    except PILLOW_FAILURES as error:
         if metadata.exif is None:
             raise _unwritten(name, format, error) from error
         try:
             # EXIF that is sound as far as we look, but not as far as Pillow does.
             encoded, left_out = _written(pixels, format, options, replace(metadata, exif=None))
-        except _FAILURES as failure:
+        except PILLOW_FAILURES as failure:
             raise _unwritten(name, format, failure) from failure
         left_out = ["EXIF of this form", *left_out]
     for what in left_out:

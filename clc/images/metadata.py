@@ -1,27 +1,15 @@
 """What a photo's file says beside its pixels, as far as a stream carries it: EXIF, XMP and a colour profile."""
 
 import re
-import struct
 from contextlib import suppress
 from dataclasses import dataclass
 
 from PIL import Image
 
 from clc.images.exif import edited_exif
+from clc.images.pillow_failures import PILLOW_FAILURES
 
 _ORIENTATION_TAG = 0x0112
-_EXIF_FAILURES = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""What Pillow raises of damaged EXIF."""
 
 MAX_EXIF = 2**16
 MAX_XMP = 2**20
@@ -131,13 +119,13 @@ def read_exif(image: Image.Image) -> None:
         if isinstance(text := image.info.get(EXIF_AS_TEXT), str):
             image.info.setdefault("exif", exif_of_text(text))
     if "exif" in image.info:
-        with suppress(*_EXIF_FAILURES):  # Pillow raises for it only once
+        with suppress(*PILLOW_FAILURES):  # Pillow raises for it only once
             image.getexif()
 
 
 def orientation_of(image: Image.Image) -> object:
     """The orientation that an opened file states, in EXIF or XMP: 2 to 8 if it is to be turned."""
-    with suppress(*_EXIF_FAILURES):
+    with suppress(*PILLOW_FAILURES):
         return image.getexif().get(_ORIENTATION_TAG)
     return None
 
