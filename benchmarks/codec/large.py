@@ -10,6 +10,7 @@ import math
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +20,7 @@ from PIL import Image
 
 from benchmarks.codec import subject
 from benchmarks.printing import peak_memory, print_table
+from clc.api import StoreCodec
 from clc.images import read_image
 from clc.store import Kind
 from clc.store.shipped import LayeredStore
@@ -79,11 +81,14 @@ def _main() -> None:
         StoreDecoder(opened).decompress(data)
     else:
         versions = opened.get(Kind.MODEL, model), opened.get(Kind.DICTIONARY, dictionary)
-        codec = subject.Subject(opened, *versions).codec()
+        if what == _WITH:  # in any case
+            codec = subject.Subject(opened, *versions).codec()
+            compress = partial(codec.compress, references=True, always=True)
+        else:
+            compress = partial(StoreCodec(opened, versions[0], None).compress, references=False)
         pixels = read_image(Path(picture))
         started = time.perf_counter(), time.process_time()
-        references = what == _WITH
-        data = codec.compress(pixels, quality=float(quality), references=references, always=references)
+        data = compress(pixels, quality=float(quality))
         Path(stream).write_bytes(data)
     taken = time.perf_counter() - started[0], time.process_time() - started[1]
     print(json.dumps([*taken, peak_memory()]))

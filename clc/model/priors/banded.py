@@ -23,7 +23,7 @@ from clc.model.tiles import IMAGE_MULTIPLE, LATENT_STRIDE, LATENT_TILE
 
 HYPER_STRIDE = IMAGE_MULTIPLE // LATENT_STRIDE
 """Rows of the latent for a row of z."""
-POSITIONS_AT_ONCE = 2**14
+POSITIONS_AT_ONCE = 2**13
 """Of the latent, in a band: some hundred numbers of 64 bits each."""
 
 
