@@ -113,15 +113,19 @@ def run(options: argparse.Namespace) -> int:
                     found.setdefault((group, references), _Findings()).add(findings)
                     for line in findings.broken:
                         print(f"BROKEN: {line}", flush=True)
-            print(f"{sum(own.pictures for own in found.values())} pictures done", file=sys.stderr, flush=True)
+            done = sum(own.pictures for own in found.values())
+            print(f"{done} pictures done, promises broken: {_broken(found)}", file=sys.stderr, flush=True)
     print()
     print_table(
         _HEADING,
         [_row(group, references, own) for (group, references), own in sorted(found.items())],
     )
-    broken = sum(len(own.broken) for own in found.values())
-    print(f"promises broken: {broken}")
-    return 1 if broken else 0
+    print(f"promises broken: {_broken(found)}")
+    return 1 if _broken(found) else 0
+
+
+def _broken(found: dict[tuple[str, bool], _Findings]) -> int:
+    return sum(len(own.broken) for own in found.values())
 
 
 def _row(group: str, references: bool, own: _Findings) -> list[object]:
