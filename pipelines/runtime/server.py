@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+import prefect
 from prefect.settings import PREFECT_API_URL
 
 from clc.errors import ClcError, ServerError
@@ -50,8 +51,26 @@ def require_server(*, own: bool = True) -> None:
             f"the Prefect server at {url} does not answer ({error}); start it, or unset PREFECT_API_URL "
             "to run without one"
         ) from error
-    if private is not None and _watch is None:
+    if private is None:
+        _check_version(url)
+    elif _watch is None:
         _watch = ServerWatch(private)
+
+
+def _check_version(url: str) -> None:
+    """Raises ServerError for a server of another major version, whose API is another, and for one that is none.
+
+    Prefect itself warns of an older minor version.
+    """
+    try:
+        found = str(httpx.get(f"{url.rstrip('/')}/admin/version", timeout=_SECONDS).raise_for_status().json())
+    except (httpx.HTTPError, ValueError) as error:
+        raise ServerError(f"{url} does not answer as a Prefect server does ({error}); see PREFECT_API_URL") from error
+    if found.partition(".")[0] != prefect.__version__.partition(".")[0]:
+        raise ServerError(
+            f"the Prefect server at {url} has version {found}, this environment {prefect.__version__}; install "
+            "one major version in both, or unset PREFECT_API_URL to run with a private server"
+        )
 
 
 @contextmanager

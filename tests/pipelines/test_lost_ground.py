@@ -69,6 +69,18 @@ def test_a_store_that_is_read_only_ends_the_run_in_one_line(folder: Path, small_
     assert not list(small_disk.iterdir())
 
 
+def test_a_store_that_vanishes_ends_the_run_in_one_line(folder: Path, prefect_home: str) -> None:
+    process = started(folder, folder / "store", prefect_home)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "stage=features published" in line:
+            break
+    (folder / "store").rename(folder / "elsewhere")  # as a file system that is not mounted any more
+    line = last_words(process)
+    assert str(folder / "store") in line
+    assert verify_store(Store(folder / "elsewhere")) == []
+
+
 def test_photos_that_vanish_end_the_run_in_one_line(folder: Path, prefect_home: str) -> None:
     process = started(folder, folder / "store", prefect_home)
     assert process.stderr is not None
