@@ -80,7 +80,7 @@ class TestFinding:
         other = np.full((32, 32, 3), 100, dtype=np.uint8)
         light = find_light(other, flat)
         assert light is not None
-        assert (light.on(flat) == 100).all()
+        assert np.abs(light.on(flat).astype(int) - 100).max() < 4  # the levels of a bin count as one
 
     def test_bracketed_photos_resemble_each_other(self, photo: NDArray[np.uint8]) -> None:
         thumbnails = [thumbnail(each) for each in (photo, exposed(photo, -1.0), exposed(photo, 1.0))]

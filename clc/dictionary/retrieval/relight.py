@@ -4,14 +4,17 @@ For each channel, gain and offset are fitted by least squares, weighted anew aft
 do that moved, counts little.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from clc.codec.decisions.block_costs import costs_after
 from clc.codec.references.light import GAIN_STEPS, LEAST_GAIN, MOST_GAIN, MOST_OFFSET, Light
 
-_LEVELS = 256
-_MIDDLE = 128
+_BIN = 4  # levels that count as one: a sixteenth of the pairs to go through at each step
+_BINS = 256 // _BIN
+_FROM_THE_MIDDLE = _BIN * np.arange(_BINS) + (_BIN - 1) / 2 - 128.0
 _STEPS = 8
 _NOISE = 36.0  # as in `clc.codec.decisions.block_costs`
 _HARDLY = 2  # levels, and steps of the gain
@@ -39,8 +42,8 @@ def find_light(image: NDArray[np.uint8], seen: NDArray[np.uint8]) -> Light | Non
     """What brings what is seen of a photo nearest to an image, both uint8 [H, W, 3]; None if it is hardly other."""
     gains, offsets = [], []
     for channel in range(3):
-        pairs = seen[..., channel].astype(np.int64) * _LEVELS + image[..., channel]
-        gain, offset = _fitted(np.bincount(pairs.ravel(), minlength=_LEVELS**2).reshape(_LEVELS, _LEVELS))
+        pairs = (seen[..., channel] // _BIN).astype(np.int64) * _BINS + image[..., channel] // _BIN
+        gain, offset = _fitted(np.bincount(pairs.ravel(), minlength=_BINS**2).reshape(_BINS, _BINS))
         gains.append(int(np.clip(np.rint(gain * GAIN_STEPS), LEAST_GAIN, MOST_GAIN)))
         offsets.append(int(np.clip(np.rint(offset), -MOST_OFFSET, MOST_OFFSET)))
     if max(abs(gain - GAIN_STEPS) for gain in gains) <= _HARDLY and max(map(abs, offsets)) <= _HARDLY:
@@ -49,28 +52,27 @@ def find_light(image: NDArray[np.uint8], seen: NDArray[np.uint8]) -> Light | Non
 
 
 def _fitted(pairs: NDArray[np.int64]) -> tuple[float, float]:
-    """Gain and offset of pairs [seen, image], counted by their levels; both levels count from the middle."""
-    of, to = np.arange(_LEVELS) - float(_MIDDLE), np.arange(_LEVELS) - float(_MIDDLE)
-    weight = pairs.astype(np.float64)
-    gain, offset = _moments(weight, of, to)
+    """Gain and offset of pairs [seen, image], counted by their bins; both levels count from the middle."""
+    levels = _FROM_THE_MIDDLE
+    gain, offset = _moments(pairs)
     for _ in range(_STEPS):
-        missing = to - (gain * of + offset)[:, None]
+        missing = levels - (gain * levels + offset)[:, None]
         weight = pairs / (_NOISE + missing**2)
         total = weight.sum()
-        before, after = float(weight.sum(axis=1) @ of / total), float(weight.sum(axis=0) @ to / total)
-        spread = float(weight.sum(axis=1) @ (of - before) ** 2)
+        before, after = float(weight.sum(axis=1) @ levels / total), float(weight.sum(axis=0) @ levels / total)
+        spread = float(weight.sum(axis=1) @ (levels - before) ** 2)
         if spread <= 0:
             return 1.0, after - before
-        gain = float((of - before) @ weight @ (to - after)) / spread
+        gain = float((levels - before) @ weight @ (levels - after)) / spread
         offset = after - gain * before
     return gain, offset
 
 
-def _moments(weight: NDArray[np.float64], of: NDArray[np.float64], to: NDArray[np.float64]) -> tuple[float, float]:
+def _moments(pairs: NDArray[np.int64]) -> tuple[float, float]:
     """What brings mean and spread of the levels into line: a start that things which moved hardly change."""
-    total = weight.sum()
-    before, after = weight.sum(axis=1), weight.sum(axis=0)
-    means = before @ of / total, after @ to / total
-    spreads = before @ (of - means[0]) ** 2, after @ (to - means[1]) ** 2
-    gain = float(np.sqrt(spreads[1] / spreads[0])) if spreads[0] > 0 else 1.0
-    return gain, float(means[1] - gain * means[0])
+    levels = _FROM_THE_MIDDLE
+    before, after = pairs.sum(axis=1), pairs.sum(axis=0)
+    means = [float(each @ levels / each.sum()) for each in (before, after)]
+    spreads = [float(each @ (levels - mean) ** 2) for each, mean in zip((before, after), means, strict=True)]
+    gain = math.sqrt(spreads[1] / spreads[0]) if spreads[0] > 0 else 1.0
+    return gain, means[1] - gain * means[0]
