@@ -17,6 +17,7 @@ _BINS = 256 // _BIN
 _FROM_THE_MIDDLE = _BIN * np.arange(_BINS) + (_BIN - 1) / 2 - 128.0
 _STEPS = 8
 _NOISE = 36.0  # as in `clc.codec.decisions.block_costs`
+_FLAT = 1.0  # variance of levels that tells nothing of a gain
 _HARDLY = 2  # levels, and steps of the gain
 _SAVES = 0.1  # of an image's cost, to be worth a trial: the prior copes with a little other light
 
@@ -60,10 +61,10 @@ def _fitted(pairs: NDArray[np.int64]) -> tuple[float, float]:
         weight = pairs / (_NOISE + missing**2)
         total = weight.sum()
         before, after = float(weight.sum(axis=1) @ levels / total), float(weight.sum(axis=0) @ levels / total)
-        spread = float(weight.sum(axis=1) @ (levels - before) ** 2)
-        if spread <= 0:
+        variance = float(weight.sum(axis=1) @ (levels - before) ** 2 / total)
+        if variance < _FLAT:
             return 1.0, after - before
-        gain = float((levels - before) @ weight @ (levels - after)) / spread
+        gain = float((levels - before) @ weight @ (levels - after) / total) / variance
         offset = after - gain * before
     return gain, offset
 
@@ -73,6 +74,8 @@ def _moments(pairs: NDArray[np.int64]) -> tuple[float, float]:
     levels = _FROM_THE_MIDDLE
     before, after = pairs.sum(axis=1), pairs.sum(axis=0)
     means = [float(each @ levels / each.sum()) for each in (before, after)]
-    spreads = [float(each @ (levels - mean) ** 2) for each, mean in zip((before, after), means, strict=True)]
-    gain = math.sqrt(spreads[1] / spreads[0]) if spreads[0] > 0 else 1.0
+    of, to = (
+        float(each @ (levels - mean) ** 2 / each.sum()) for each, mean in zip((before, after), means, strict=True)
+    )
+    gain = 1.0 if of < _FLAT else math.sqrt(to / of)
     return gain, means[1] - gain * means[0]
