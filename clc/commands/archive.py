@@ -11,7 +11,7 @@ import typer
 from clc.commands.album_report import ReportOption, check_report, report_of_list
 from clc.commands.codec import MaxPixelsOption
 from clc.commands.columns import print_columns
-from clc.commands.options import OverwriteOption, StoreOption, named_folder
+from clc.commands.options import OverwriteOption, StoreOption, output_folder_option
 from clc.commands.standard import announce
 from clc.errors import ArchiveError, ProfileError
 from clc.images.encode import PictureFormat
@@ -63,14 +63,7 @@ def unpack(
         list[str] | None, typer.Argument(metavar="NAME", help="Photos, or patterns as 'summer/*'. Default: all.")
     ] = None,
     output_folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--output-folder",
-            "-O",
-            parser=named_folder,
-            metavar="FOLDER",
-            help="Default: the archive's name without its suffix, here.",
-        ),
+        Path | None, output_folder_option("Default: the archive's name without its suffix, here.")
     ] = None,
     format: Annotated[PictureFormat, typer.Option(case_sensitive=False, help="Of the pictures.")] = PictureFormat.PNG,
     quality: Annotated[

@@ -15,7 +15,7 @@ from clc.commands.options import (
     QuietOption,
     StoreOption,
     StrictOption,
-    named_folder,
+    output_folder_option,
 )
 from clc.commands.standard import STANDARD, StandardInput, read_standard_input
 from clc.commands.tasks import Task, check, plan
@@ -32,16 +32,7 @@ EffortOption = Annotated[
 MaxPixelsOption = Annotated[
     int | None, typer.Option(min=1, help="Refuse larger images, before memory is allocated for them. Default: 2^27.")
 ]
-FolderOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--output-folder",
-        "-O",
-        parser=named_folder,
-        metavar="FOLDER",
-        help="Write into this folder; it is made if it is not there.",
-    ),
-]
+FolderOption = Annotated[Path | None, output_folder_option("Write into this folder; it is made if it is not there.")]
 
 _STREAM_SUFFIX = ".clc"
 

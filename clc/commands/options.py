@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,12 @@ def _make_strict(strict: bool) -> bool:
     return strict
 
 
-def named_folder(name: str) -> Path:
+def output_folder_option(help: str) -> Any:
+    """`--output-folder`, for what each command says of it."""
+    return typer.Option("--output-folder", "-O", parser=_named_folder, metavar="FOLDER", help=help)
+
+
+def _named_folder(name: str) -> Path:
     """The folder of that name. An empty one, of a shell's variable that is not set, would be the current folder."""
     if not name:
         raise typer.BadParameter("the name is empty; write . for the current folder")

@@ -36,7 +36,7 @@ class DamagedJpegError(Exception):
     """A JPEG file lacks part of its picture, or some of it cannot be read."""
 
 
-class UncheckedJpegError(DamagedJpegError):
+class UncheckedJpegError(Exception):
     """A JPEG file is of a kind of which nobody can tell whether it is whole."""
 
 

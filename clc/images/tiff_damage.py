@@ -33,15 +33,14 @@ def tiff_damage(image: Image.Image, data: bytes) -> str | None:
     compression = tags.get(_COMPRESSION)
     if compression not in (_OLD_JPEG, _JPEG) or len(lengths) < len(starts):
         return None
-    places = [*zip(starts, lengths, strict=False)]
+    places = [*zip(starts, lengths[: len(starts)], strict=True)]
     try:
         if compression == _OLD_JPEG:
-            without_damage(_old_jpeg_file(data, tags, places))
-            return None
-        for file in _jpeg_files(data, tags.get(_JPEG_TABLES, b""), places):
+            files: Iterable[bytes] = [_old_jpeg_file(data, tags, places)]
+        else:
+            files = _jpeg_files(data, tags.get(_JPEG_TABLES, b""), places)
+        for file in files:
             without_damage(file)
-    except UncheckedJpegError:
-        raise
     except DamagedJpegError as error:
         return str(error)
     return None

@@ -46,6 +46,12 @@ def started(folder: Path, store: Path, home: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
 
 
+def wait_for(process: subprocess.Popen[str], said: str) -> None:
+    """Until a run has said so, or has ended."""
+    assert process.stderr is not None
+    next((line for line in process.stderr if said in line), None)
+
+
 def last_words(process: subprocess.Popen[str]) -> str:
     """What a run that fails says for itself."""
     _, log = process.communicate()
@@ -71,10 +77,7 @@ def test_a_store_that_is_read_only_ends_the_run_in_one_line(folder: Path, small_
 
 def test_a_store_that_vanishes_ends_the_run_in_one_line(folder: Path, prefect_home: str) -> None:
     process = started(folder, folder / "store", prefect_home)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "stage=features published" in line:
-            break
+    wait_for(process, "stage=features published")
     (folder / "store").rename(folder / "elsewhere")  # as a file system that is not mounted any more
     line = last_words(process)
     assert str(folder / "store") in line
@@ -83,10 +86,7 @@ def test_a_store_that_vanishes_ends_the_run_in_one_line(folder: Path, prefect_ho
 
 def test_photos_that_vanish_end_the_run_in_one_line(folder: Path, prefect_home: str) -> None:
     process = started(folder, folder / "store", prefect_home)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "stage=crop published" in line:
-            break
+    wait_for(process, "stage=crop published")
     shutil.rmtree(folder / "reference")
     line = last_words(process)
     assert str(folder / "reference") in line
