@@ -111,6 +111,7 @@ def code_references(
     quality: Annotated[
         float | None, typer.Option(min=1, max=100, help="Of each photo. Default: that of [references] in a profile.")
     ] = None,
+    effort: Annotated[int | None, typer.Option(min=0, max=9, help="As for `clc compress`. Default: likewise.")] = None,
     store: StoreOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -123,7 +124,8 @@ def code_references(
     from clc.images import open_source
 
     opened = LayeredStore(store)
-    config = ReferencesConfig() if quality is None else ReferencesConfig(quality=quality)
+    given = {"quality": quality, "effort": effort}
+    config = ReferencesConfig.model_validate({name: value for name, value in given.items() if value is not None})
     version, named = opened.get(Kind.DICTIONARY, ref), find_model(opened, model)
     result = references(version, named, open_source(source), config=config, store=opened, force=force)
     typer.echo(f"{_described(result.version)}{' (published before)' if result.skipped else ''}")

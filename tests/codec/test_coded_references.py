@@ -143,6 +143,19 @@ def test_references_cost_what_coded_photos_cost(made: Version, dictionary: Versi
     assert codec.lookup.bytes == sum(entry.bytes for entry in made.manifest.files.values())
 
 
+def test_photos_are_coded_at_the_quality_and_effort_of_the_profile(
+    made: Version, dictionary: Version, model: Version, folder: Path, store: Store
+) -> None:
+    source, config = open_source(f"folder:{folder}"), ReferencesConfig(quality=40)
+    coarse = references(dictionary, model, source, config=config, store=store).version
+    alone = open_codec(store, model)
+    own, lazy = (
+        alone.compress(photo_of(0), quality=40, references=False, effort=effort) for effort in (config.effort, 0)
+    )
+    assert coarse.table("pictures", columns=["stream"])["stream"][0].as_py() == own != lazy
+    assert made.manifest.recipe.config == {"quality": 90.0, "effort": 1}
+
+
 def test_making_them_again_is_skipped(
     made: Version, dictionary: Version, model: Version, folder: Path, store: Store
 ) -> None:

@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from clc.codec.artifacts import read_config, read_model, reference_latents
+from clc.codec.decisions.effort import EFFORT_MAX
 from clc.codec.encoder import Encoder
 from clc.codec.frozen_model import FrozenModel
 from clc.codec.references.coded import can_be_coded
 from clc.codec.references.exact_decoder import ExactDecoder
-from clc.codec.references.find import references_recipe
 from clc.codec.references.lookup import ReferenceLookup
 from clc.codec.references.picture_cache import PictureCache
-from clc.codec.references.protocols import NO_REFERENCES
-from clc.codec.safety.net import Candidate
 from clc.codec.stored_quality import stored_quality
 from clc.errors import DictionaryError, ImageError
 from clc.images import Photo, PhotoSource
@@ -29,9 +27,11 @@ from clc.model.conditioning.int8 import quantise
 from clc.model.exact.analysis import ExactAnalysis
 from clc.model.tiles import TILE_SIZE, image_tiles
 from clc.model.transforms.convolutional import ConvolutionalAnalysis, ConvolutionalConfig
-from clc.store import Draft, Kind, StageResult, Store, Version, run_stage
+from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 
 logger = logging.getLogger(__name__)
+
+_STAGE_VERSION = 1
 
 PICTURES_SCHEMA = pa.schema(
     [
@@ -53,6 +53,9 @@ class ReferencesConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     quality: float = Field(default=90.0, ge=1.0, le=100.0, description="of each photo, as of any that is coded alone")
+    effort: int = Field(
+        default=1, ge=0, le=EFFORT_MAX, description="to code each with: once, while every decoder keeps it"
+    )
 
 
 @dataclass(frozen=True)
@@ -88,10 +91,10 @@ def references(
     takes no references or whose transforms are not convolutional.
     """
     check_dictionary(dictionary)
-    quality = stored_quality(config.quality)
+    config = config.model_copy(update={"quality": stored_quality(config.quality)})
 
     def build(draft: Draft) -> None:
-        coder = _PictureCoder(model, quality, pictures)
+        coder = _PictureCoder(model, config, pictures)
         entries = dictionary.table("entries", columns=["photo_sha256", "x", "y"])
         order = list(dict.fromkeys(entries["photo_sha256"].to_pylist()))
         # Before the first is coded, which takes long: whether all of them are there.
@@ -111,12 +114,17 @@ def references(
         with draft.table("entries", ENTRIES_SCHEMA) as table:
             table.write(pa.table([picture, entries["x"], entries["y"]], schema=ENTRIES_SCHEMA))
         draft.tensors("exponents", {"exponents": coder.exponents()})
-        draft.attributes |= {"model": model.id, "dictionary": dictionary.id, "quality": quality}
+        draft.attributes |= {"model": model.id, "dictionary": dictionary.id, "quality": config.quality}
         size = coder.stream_bytes
         draft.statistics |= {"pictures": len(order), "stream_bytes": size}
         logger.info("stage=references pictures=%d bytes=%d model=%s dictionary=%s", len(order), size, model, dictionary)
 
-    recipe = references_recipe(dictionary, model, quality)
+    recipe = Recipe(
+        stage="references",
+        stage_version=_STAGE_VERSION,
+        config=config.model_dump(),
+        inputs={"dictionary": dictionary.ref, "model": model.ref},
+    )
     if given is not None:
         recipe = recipe.model_copy(update={"inputs": recipe.inputs | {"given": given.ref}})
     return run_stage(store, Kind.REFERENCES, recipe, build, force=force)
@@ -188,7 +196,7 @@ def _decoded(photos: PhotoSource, where: dict[str, str]) -> Iterator[tuple[str, 
 class _PictureCoder:
     """Codes pictures with one model at one quality, and knows how large their latents are."""
 
-    def __init__(self, model: Version, quality: float, pictures: PictureCache | None) -> None:
+    def __init__(self, model: Version, config: ReferencesConfig, pictures: PictureCache | None) -> None:
         network = read_model(model)
         if not network.config.takes_references:
             raise DictionaryError(f"{model} takes no references; code with it without a dictionary")
@@ -197,7 +205,7 @@ class _PictureCoder:
                 f"{model} has transforms that are not convolutional; its references are int8 latents, `clc latents`"
             )
         self._network = network
-        self._quality = quality
+        self._config = config
         self._pictures = pictures
         self._encoder = Encoder(
             FrozenModel(network, model.short_id), ReferenceLookup(network, None, None), syntax=False
@@ -209,9 +217,9 @@ class _PictureCoder:
 
     def code(self, photo: Photo) -> bytes:
         """Its stream, alone."""
-        analysis = self._encoder.analyse(photo.pixels, references=False)
-        coded = self._encoder.code_with(analysis, self._quality, NO_REFERENCES)
-        return analysis.net.caught(Candidate(coded.stream, coded.picture)).stream.to_bytes()
+        return self._encoder.compress(
+            photo.pixels, quality=self._config.quality, references=False, effort=self._config.effort
+        )
 
     def row(self, photo: Photo, sha256: str, stream: bytes) -> dict[str, object]:
         """Of table `pictures`. sha256: of the photo's pixels."""
