@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from clc.runtime.thread_count import available_cores
+
 _LIBRARIES = ("torch", "numpy", "scikit-learn", "faiss-cpu", "pyarrow", "compressai", "constriction")
 
 
 def print_machine() -> None:
     """One line: processor, cores this process may use, memory, Python and libraries."""
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     print(f"{_processor()}, {cores} cores, {memory:.0f} GiB; Python {platform.python_version()}, {libraries}\n")
 

@@ -13,6 +13,7 @@ from statistics import median
 
 from benchmarks.codec import subject
 from benchmarks.printing import print_table
+from clc.runtime.thread_count import available_cores
 
 _LIMIT = 1.5
 _DECODES = 7
@@ -40,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The common options, --rounds, --busy."""
     subject.add_options(parser)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--busy", type=int, default=len(os.sched_getaffinity(0)), help="processes that count")
+    parser.add_argument("--busy", type=int, default=available_cores(), help="processes that count")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -38,6 +38,7 @@ from clc.images import open_source, read_photos
 from clc.images.jpeg import jpeg_file, read_jpeg
 from clc.images.patterns import mixed_with, pattern_pictures, stage_picture
 from clc.images.psnr import psnr
+from clc.runtime.thread_count import available_cores
 
 _LARGEST_ERROR = 0.51
 _FALL = 0.02
@@ -62,7 +63,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--packs", nargs="*", help="packs of photos; default: all in CLC_DATA")
     parser.add_argument("--qualities", type=float, nargs="+", default=[10.0, 30.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0])
     parser.add_argument("--references", choices=_REFERENCES, default="both")
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--processes", type=int, default=available_cores())
 
 
 @dataclass(frozen=True)

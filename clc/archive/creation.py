@@ -21,6 +21,7 @@ from clc.archive.size_sample import budget_for
 from clc.archive.writer import ArchiveWriter, locked
 from clc.errors import ArchiveError, ImageError, OutputError
 from clc.runtime.files import check_output, file_key, put_in_place
+from clc.runtime.thread_count import available_cores
 
 Report = Callable[[PackSummary], None]
 
@@ -152,7 +153,7 @@ def _packed(
     import torch
 
     before = torch.get_num_threads()
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or available_cores()
     try:
         if plan is None:
             plan = plan_for(inputs, coder, report, threads, archive)

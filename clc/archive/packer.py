@@ -1,6 +1,5 @@
 """Photos into an archive: read, compared, coded and written side by side, a few in memory at a time."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -24,6 +23,7 @@ from clc.codec.metadata_section import pack_items
 from clc.errors import ImageError, TargetError
 from clc.model.limits import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS
 from clc.runtime.prefetch import in_parallel
+from clc.runtime.thread_count import available_cores
 
 _READERS = 2
 _SMALLER = (70.0, 50.0, 30.0, 15.0, QUALITY_MIN)  # where a photo's bytes jump from one quality to the next
@@ -135,7 +135,7 @@ class Packer:
         self._keeper = keeper
         self._writer, self._coder, self._left, self._budget = writer, coder, left, budget
         self._archive = archive
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or available_cores()
         self._by_file = {} if archive is None else _same_coding(archive, coder)
         # By the SHA-256 of pixels: the stream's number, or why there is none.
         self._streams: dict[bytes, int | str] = {}

@@ -6,7 +6,6 @@ would be alone: a finer key photo also makes the photos better that refer to it.
 """
 
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -29,6 +28,7 @@ from clc.model.limits import MAX_REFERENCES, QUALITY_MAX, QUALITY_MIN
 from clc.runtime.freed_memory import give_back_freed_memory
 from clc.runtime.prefetch import in_parallel
 from clc.runtime.remarks import remark
+from clc.runtime.thread_count import available_cores
 
 _DISTORTION = 1.1  # λD of a photo that is coded alone, in units of its bytes: 1.0 to 1.3
 _LEAST, _SLOPE = 0.21, 0.74  # of the bytes: what a photo takes that a key photo explains all of, and how that grows
@@ -59,7 +59,7 @@ def plan_for(
     """
     if not coder.takes_keys:
         return NO_PLAN
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or available_cores()
     names: list[str] = []
     thumbnails: list[NDArray[np.uint8]] = []
     for name, stream in [] if archive is None else _key_photos(archive, coder.settings.model):

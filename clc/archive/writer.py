@@ -1,7 +1,6 @@
 """Writing a `.clca` archive in one pass, and adding to one that is there (docs/archive.md)."""
 
 import errno
-import fcntl
 import io
 import os
 from collections.abc import Iterator
@@ -202,8 +201,14 @@ _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP)  # a pipe, a device
 def locked(path: Path, *, create: bool = False) -> Iterator[BinaryIO]:
     """A file opened to append to, which nobody else appends to meanwhile; the lock ends with the process.
 
-    Raises ArchiveError if somebody does, or if it cannot be opened.
+    Raises ArchiveError if somebody does, if it cannot be opened, or where there are no such locks: on Windows.
     """
+    try:
+        import fcntl
+    except ImportError as error:
+        raise ArchiveError(
+            "archives cannot be written on Windows, which lacks flock; use Linux, macOS or WSL"
+        ) from error
     flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT if create else 0)
     try:
         descriptor = os.open(path, flags, 0o666)

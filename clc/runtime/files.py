@@ -1,6 +1,5 @@
 """Output files that appear whole or not at all, and that replace no file unless asked to."""
 
-import fcntl
 import os
 import re
 import shutil
@@ -182,6 +181,8 @@ def _look_up(path: Path, overwrite: bool) -> os.stat_result | None:
 
 
 def _look_up_open(path: Path, descriptor: int) -> os.stat_result:
+    import fcntl  # not on Windows, which has no such names
+
     try:
         there = os.fstat(descriptor)
         mode = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE

@@ -1,7 +1,6 @@
 """Many photos side by side, each on one core: faster than one after the other, each on all."""
 
 import copy
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -12,6 +11,7 @@ import torch
 
 from clc.errors import ProfileError
 from clc.runtime.prefetch import in_parallel
+from clc.runtime.thread_count import available_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,7 +42,7 @@ class SideBySide:
         """
         if jobs is not None and jobs < 1:
             raise ProfileError(f"jobs must be at least 1, not {jobs}")
-        cores = min(len(os.sched_getaffinity(0)), self.threads or sys.maxsize)
+        cores = min(available_cores(), self.threads or sys.maxsize)
         threads = jobs or (cores if self.device.type == "cpu" else 1)
         if isinstance(items, Sized):
             if len(items) == 1:
