@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from clc.runtime.thread_count import available_cores
+from clc.runtime.cores import available_cores
 
 _LIBRARIES = ("torch", "numpy", "scikit-learn", "faiss-cpu", "pyarrow", "compressai", "constriction")
 

@@ -13,7 +13,7 @@ from statistics import median
 
 from benchmarks.codec import subject
 from benchmarks.printing import print_table
-from clc.runtime.thread_count import available_cores
+from clc.runtime.cores import available_cores
 
 _LIMIT = 1.5
 _DECODES = 7

@@ -38,7 +38,7 @@ from clc.images import open_source, read_photos
 from clc.images.jpeg import jpeg_file, read_jpeg
 from clc.images.patterns import mixed_with, pattern_pictures, stage_picture
 from clc.images.psnr import psnr
-from clc.runtime.thread_count import available_cores
+from clc.runtime.cores import available_cores
 
 _LARGEST_ERROR = 0.51
 _FALL = 0.02

@@ -20,8 +20,8 @@ from clc.archive.records import FoundStream, settings_in, whole_streams
 from clc.archive.size_sample import budget_for
 from clc.archive.writer import ArchiveWriter, locked
 from clc.errors import ArchiveError, ImageError, OutputError
+from clc.runtime.cores import available_cores
 from clc.runtime.files import check_output, file_key, put_in_place
-from clc.runtime.thread_count import available_cores
 
 Report = Callable[[PackSummary], None]
 

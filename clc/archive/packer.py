@@ -22,8 +22,8 @@ from clc.codec.decisions.targets import Metric, Target
 from clc.codec.metadata_section import pack_items
 from clc.errors import ImageError, TargetError
 from clc.model.limits import QUALITY_MAX, QUALITY_MIN, QUALITY_STEPS
+from clc.runtime.cores import available_cores
 from clc.runtime.prefetch import in_parallel
-from clc.runtime.thread_count import available_cores
 
 _READERS = 2
 _SMALLER = (70.0, 50.0, 30.0, 15.0, QUALITY_MIN)  # where a photo's bytes jump from one quality to the next

@@ -25,10 +25,10 @@ from clc.archive.resemblance import Resemblance, resemblance, thumbnail
 from clc.errors import ArchiveError, BitstreamError
 from clc.model.gain import lagrangian
 from clc.model.limits import MAX_REFERENCES, QUALITY_MAX, QUALITY_MIN
+from clc.runtime.cores import available_cores
 from clc.runtime.freed_memory import give_back_freed_memory
 from clc.runtime.prefetch import in_parallel
 from clc.runtime.remarks import remark
-from clc.runtime.thread_count import available_cores
 
 _DISTORTION = 1.1  # λD of a photo that is coded alone, in units of its bytes: 1.0 to 1.3
 _LEAST, _SLOPE = 0.21, 0.74  # of the bytes: what a photo takes that a key photo explains all of, and how that grows

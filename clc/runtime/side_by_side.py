@@ -10,8 +10,8 @@ from typing import Self, TypeVar
 import torch
 
 from clc.errors import ProfileError
+from clc.runtime.cores import available_cores
 from clc.runtime.prefetch import in_parallel
-from clc.runtime.thread_count import available_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

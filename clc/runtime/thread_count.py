@@ -1,17 +1,9 @@
-"""How many threads one photo is computed on, and how many there can be."""
+"""How many threads one photo is computed on."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-
-
-def available_cores() -> int:
-    """Cores that this process may use; all of them on systems, like macOS, that do not tie processes to some."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager

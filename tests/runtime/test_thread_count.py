@@ -1,7 +1,6 @@
 """How many threads a codec takes."""
 
 import copy
-import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import torch
 
 import clc
 from clc.errors import ProfileError
-from clc.runtime.thread_count import at_most, available_cores
+from clc.runtime.thread_count import at_most
 from clc.store.shipped import LayeredStore
 from clc.store_decoder import StoreDecoder
 from tests.conftest import picture
@@ -25,16 +24,6 @@ def test_inside_there_are_no_more_threads_than_were_asked_for() -> None:
         with at_most(asked):
             assert torch.get_num_threads() == inside
         assert torch.get_num_threads() == 2
-
-
-def test_cores_are_those_of_the_process_or_where_the_system_ties_none_to_it_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 4, 5})
-    assert available_cores() == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert available_cores() == 8
 
 
 def test_a_codec_computes_on_as_many_threads_as_it_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
