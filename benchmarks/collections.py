@@ -94,6 +94,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("test", "reference"), default="test", help="photos that are coded")
     parser.add_argument("--limit", type=int, help="code the first LIMIT photos of a scene only")
     parser.add_argument("--reference-limit", type=int, help="use the first so many reference photos only")
+    parser.add_argument("--meant-for", type=int, help="photos that references are chosen for; 0: all are kept")
     parser.add_argument("--qualities", type=float, nargs="+", default=(20.0, 50.0))
     parser.add_argument("--reference-qualities", type=float, nargs="+", default=(75.0, 90.0, 100.0))
     parser.add_argument("--decibels", type=float, nargs="+", help="of the second table; default: three that all reach")
@@ -254,9 +255,11 @@ def _row(quality: float, points: Sequence[Point]) -> tuple[str, ...]:
 
 def _ways(shown: PhotoSource, model: Version, store: Store, options: argparse.Namespace) -> list[Way]:
     profile = load_profile(_PROFILE)
+    meant_for = profile.crop.meant_for if options.meant_for is None else options.meant_for or None
+    crop = profile.crop.model_copy(update={"meant_for": meant_for})
     dictionary = build_dictionary(
         shown,
-        crop_config=profile.crop,
+        crop_config=crop,
         feature_config=profile.features,
         reduce_config=profile.reduce.model_copy(update={"dim": 16}),
         cluster_config=profile.cluster,

@@ -2,8 +2,8 @@
 
 Pairs of a scene's photos of split `reference` are drawn. The first is coded alone and with the second, which is coded
 some steps finer, as its key photo. `left` is the share of its cost that the key photo leaves, by thumbnails
-(clc/archive/resemblance.py); `bytes` and `dB` are what came of it. The last lines fit what the planner assumes:
-bytes = a + b · left, dB = c · (1 − left).
+(clc/dictionary/retrieval/resemblance.py); `bytes` and `dB` are what came of it. The last lines fit what planning
+assumes (predicted_cost.py beside it): bytes = a + b · left, dB = c · (1 − left).
 """
 
 import argparse
@@ -15,11 +15,11 @@ from benchmarks.data import pack
 from benchmarks.printing import print_machine, print_table
 from clc.api import DEFAULT, find_model
 from clc.archive.packer import finer
-from clc.archive.resemblance import resemblance, thumbnail
 from clc.codec.artifacts import read_model
 from clc.codec.decisions.targets import Target
 from clc.codec.key_codec import KeyCodec
 from clc.dictionary.retrieval.align import PhotoAligner
+from clc.dictionary.retrieval.resemblance import resemblance, thumbnail
 from clc.images import open_source, read_photos
 from clc.images.psnr import psnr
 from clc.store.shipped import LayeredStore

@@ -1,8 +1,7 @@
 """The plan of an archive: which photos are key photos, how much finer they are coded, and who refers to them.
 
-Nothing is coded for it. Thumbnails tell which photos resemble each other; what that saves was measured once, on
-reference photos of fixed and of handheld cameras (docs/archive.md). Costs are R + λD, in units of what a photo's bytes
-would be alone: a finer key photo also makes the photos better that refer to it.
+Nothing is coded for it. Thumbnails tell which photos resemble each other, and what that saves (`predicted_cost`). A
+finer key photo also makes the photos better that refer to it, so costs are R + λD.
 """
 
 import math
@@ -21,7 +20,8 @@ from clc.archive.names import printable
 from clc.archive.opened import Opened, open_photo
 from clc.archive.packer import PackSummary
 from clc.archive.plan import DECIBELS_PER_STEP, NO_PLAN, ArchivePlan, Plan, PlannedPhoto
-from clc.archive.resemblance import Resemblance, resemblance, thumbnail
+from clc.dictionary.retrieval.predicted_cost import DISTORTION, cost_given, is_helped, rate_finer, rate_given
+from clc.dictionary.retrieval.resemblance import Resemblance, resemblance, thumbnail
 from clc.errors import ArchiveError, BitstreamError
 from clc.model.gain import lagrangian
 from clc.model.limits import MAX_REFERENCES, QUALITY_MAX, QUALITY_MIN
@@ -30,17 +30,11 @@ from clc.runtime.freed_memory import give_back_freed_memory
 from clc.runtime.prefetch import in_parallel
 from clc.runtime.remarks import remark
 
-_DISTORTION = 1.1  # λD of a photo that is coded alone, in units of its bytes: 1.0 to 1.3
-_LEAST, _SLOPE = 0.21, 0.74  # of the bytes: what a photo takes that a key photo explains all of, and how that grows
-_DECIBELS = 1.3  # by which a photo is better that a key photo, 30 steps finer, explains all of
-_RELATED = 0.9  # of its cost left: by less, a photo is not helped
 _PASSED_ON = 0.9  # of what a key photo gains by being finer, to a photo that it explains all of
-_RATE_PER_STEP = math.log(2.57) / 30  # of quality
 _TYPICAL = 20.0  # steps that a key photo is finer, where it is not known yet how many will refer to it
 _MOST = 60.0
 _MOST_EFFORT = 3  # for a key photo; a step for each photo that it serves, so that the time for all hardly grows
 _LEAST_PIXELS = 64 * 64  # to refer to another photo takes some bytes, which those of a smaller one do not pay
-_LEAST_COST = 1.0  # nor those of a photo of one colour, or nearly; photos cost hundreds
 _FEW = 64  # photos of an archive that are all decoded to be compared with what is added
 _DAMAGED = "damaged in the archive, so that nothing that is added refers to it; `clc verify` tells more"
 
@@ -111,13 +105,13 @@ def planned(names: Sequence[str], seen: Resemblance, there: int = 0) -> ArchiveP
         plan = plan_forest(_predicted(seen.cost[group], left, group < there), most=MAX_REFERENCES)
         for photo, keys in enumerate(plan.references):
             if keys:
-                share = _LEAST + _SLOPE * float(left[photo, list(keys)].min())
+                share = float(rate_given(left[photo, list(keys)].min()))
                 named = tuple(names[group[key]] for key in keys)
-                result[names[group[photo]]] = PlannedPhoto(named, share=min(share, 1.0))
+                result[names[group[photo]]] = PlannedPhoto(named, share=share)
         served = Counter(key for keys in plan.references for key in keys)
         for key, steps in _finer(plan, left).items():
             if group[key] >= there:
-                share, effort = math.exp(_RATE_PER_STEP * steps), min(served[key], _MOST_EFFORT)
+                share, effort = rate_finer(steps), min(served[key], _MOST_EFFORT)
                 result[names[group[key]]] = PlannedPhoto(finer=steps, effort=effort, share=share)
     return ArchivePlan(result, dict(zip(names, seen.cost.tolist(), strict=True)))
 
@@ -125,7 +119,7 @@ def planned(names: Sequence[str], seen: Resemblance, there: int = 0) -> ArchiveP
 def _groups(seen: Resemblance) -> Iterator[NDArray[np.int64]]:
     """Photos of which each helps another, or is helped: the plans of two groups have nothing to do with each other."""
     related: list[set[int]] = [set() for _ in seen.cost]
-    helps = _related(seen.left, seen.cost[:, None], seen.cost[seen.others])
+    helps = is_helped(seen.left, seen.cost[:, None], seen.cost[seen.others])
     for photo, place in zip(*np.nonzero(helps), strict=True):
         other = int(seen.others[photo, place])
         related[photo].add(other)
@@ -143,22 +137,12 @@ def _groups(seen: Resemblance) -> Iterator[NDArray[np.int64]]:
         yield np.array(sorted(group))
 
 
-def _related(
-    left: NDArray[np.float64], cost: NDArray[np.float64], of_the_other: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Whether photos are helped by others; all that is given broadcasts."""
-    return (left < _RELATED) & (cost >= _LEAST_COST) & (of_the_other >= _LEAST_COST)
-
-
 def _predicted(cost: NDArray[np.float64], left: NDArray[np.float64], there: NDArray[np.bool_]) -> PredictedBytes:
-    explained = 1.0 - left
-    rate = np.minimum(_LEAST + _SLOPE * left, 1.0)
-    given = rate + _DISTORTION * 10 ** (-_DECIBELS * explained / 10)
-    given = np.where(_related(left, cost[:, None], cost), cost[:, None] * given, np.inf)
-    key = math.exp(_RATE_PER_STEP * _TYPICAL) + _DISTORTION * 10 ** (-DECIBELS_PER_STEP * _TYPICAL / 10)
+    given = np.where(is_helped(left, cost[:, None], cost), cost[:, None] * cost_given(left), np.inf)
+    key = rate_finer(_TYPICAL) + DISTORTION * 10 ** (-DECIBELS_PER_STEP * _TYPICAL / 10)
     cost = np.where(there, 0.0, cost)
     given[there] = np.inf
-    return PredictedBytes(cost * (1 + _DISTORTION), cost * key, given)
+    return PredictedBytes(cost * (1 + DISTORTION), cost * key, given)
 
 
 def _finer(plan: Plan, left: NDArray[np.float64]) -> Mapping[int, float]:

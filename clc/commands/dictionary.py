@@ -37,6 +37,12 @@ def build(
     entries: Annotated[int | None, typer.Option(min=1, help="Entries K. Default: 3000.")] = None,
     dim: Annotated[int | None, typer.Option(min=1, help="Dimension of a key. Default: 256.")] = None,
     per_photo: Annotated[int | None, typer.Option(min=1, help="Patches cut from a photo. Default: 10.")] = None,
+    meant_for: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Keep only photos that save more than they take if so many are coded. Default: the profile's."
+        ),
+    ] = None,
     backbone: BackboneOption = None,
     model: Annotated[
         str, typer.Option(help="Model that its photos are coded for as references: default, an alias or an id.")
@@ -81,7 +87,9 @@ def build(
     photos = open_source(spec)
     result = build_dictionary(
         photos,
-        crop_config=(base.crop if base else CropConfig()).model_copy(update=_given(per_photo=per_photo)),
+        crop_config=(base.crop if base else CropConfig()).model_copy(
+            update=_given(per_photo=per_photo, meant_for=meant_for)
+        ),
         feature_config=(base.features if base else FeatureConfig()).model_copy(update=_given(backbone=backbone)),
         reduce_config=(base.reduce if base else ReduceConfig()).model_copy(update=_given(dim=dim)),
         cluster_config=(base.cluster if base else ClusterConfig()).model_copy(update=_given(entries=entries)),

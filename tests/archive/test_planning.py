@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from clc.archive.plan import Role
 from clc.archive.planning import planned
-from clc.archive.resemblance import Resemblance, resemblance, thumbnail
 from clc.codec.references.warp import warp
+from clc.dictionary.retrieval.resemblance import Resemblance, resemblance, thumbnail
 
 
 def scene(seed: int, height: int = 192, width: int = 256) -> NDArray[np.uint8]:

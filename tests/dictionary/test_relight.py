@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clc.archive.resemblance import resemblance, thumbnail
 from clc.codec.bitstream import Bitstream
 from clc.codec.decisions.block_costs import costs_after, costs_alone
 from clc.codec.decisions.targets import Target
@@ -16,6 +15,7 @@ from clc.codec.references.lookup import stated_alignment
 from clc.codec.references.warp import warp
 from clc.dictionary.retrieval import align
 from clc.dictionary.retrieval.relight import find_light, in_best_light
+from clc.dictionary.retrieval.resemblance import resemblance, thumbnail
 from clc.errors import BitstreamError
 from clc.images import open_source, read_photos
 from clc.images.psnr import psnr

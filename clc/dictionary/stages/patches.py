@@ -7,12 +7,13 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from clc.dictionary.stages.choice import chosen_photos
 from clc.errors import DictionaryError, SourceError
 from clc.images import PhotoSource, SkippedPhoto, crop_positions, grid_positions, inventory, is_flat, read_photos
 from clc.images.hashes import perceptual_hash
 from clc.images.patch import encode_patch, pixels_sha256
 from clc.images.provenance import IDENTITY_SCHEMA, PhotoIdentity, identity_table
-from clc.runtime.remarks import leave_out
+from clc.runtime.remarks import leave_out, remark
 from clc.stages.shards import Extent, Shard, Statistics, Workers, run_in_shards
 from clc.store import Draft, Kind, Recipe, StageResult, Store
 
@@ -46,12 +47,18 @@ class CropConfig(BaseModel):
         default=2.0, ge=0, description="flat patches below this mean local deviation are dropped"
     )
     seed: int = Field(default=0, ge=0)
+    meant_for: int | None = Field(
+        default=None,
+        ge=1,
+        description="cut only photos that, as references, save more than they take if so many photos are coded",
+    )
 
 
 def crop(
     photos: PhotoSource, *, config: CropConfig, store: Store, workers: Workers | None = None, force: bool = False
 ) -> StageResult:
-    """Cut patches from every photo; rows `PATCH_SCHEMA`, in the order of the photos, and a table of those `photos`.
+    """Cut patches from every photo, or from those that `meant_for` lets pay; rows `PATCH_SCHEMA`, in the order of the
+    photos, and a table of those `photos`.
 
     Flat patches, photos smaller than a patch and unreadable photos are left out; the statistics count and name them.
     Raises SourceError for a source that cannot be read and DictionaryError if no patch remains, beside what
@@ -76,13 +83,23 @@ def crop(
             )
         draft.attributes |= {"size": config.size, "stride": config.stride}
         draft.statistics |= statistics
-        logger.info("stage=crop photos=%d patches=%d flat=%d skipped=%d", statistics["photos"], kept, flat, skipped)
+        logger.info(
+            "stage=crop photos=%d not_chosen=%d patches=%d flat=%d skipped=%d",
+            statistics["photos"],
+            statistics["photos_not_chosen"],
+            kept,
+            flat,
+            skipped,
+        )
 
+    chosen = None
+    if config.meant_for is not None and (force or store.find(recipe) is None):
+        chosen = chosen_photos(photos, config.meant_for, config.size)
     result = run_in_shards(
         store,
         Kind.PATCHES,
         recipe,
-        _CropPhotos(photos, holds.photos, config),
+        _CropPhotos(photos, holds.photos, config, chosen),
         finish,
         extent=Extent(holds.photos, _PHOTOS_PER_SHARD),
         workers=workers,
@@ -94,18 +111,20 @@ def crop(
 
 @dataclass(frozen=True)
 class _CropPhotos:
-    """The patches of a shard's photos."""
+    """The patches of a shard's photos. chosen: those that are cut, by name; None for all."""
 
     photos: PhotoSource
     count: int
     config: CropConfig
+    chosen: frozenset[str] | None
 
     def __call__(self, shard: Shard, draft: Draft) -> Statistics:
         config = self.config
+        assert config.meant_for is None or self.chosen is not None, "they are chosen before anything is cut"
         mine = shard.rows(self.count)
         skipped: list[SkippedPhoto] = []
         too_small: list[str] = []
-        photo_count = flat = kept = 0
+        photo_count = flat = kept = not_chosen = 0
         with draft.table("patches", PATCH_SCHEMA) as table, draft.table("photos", IDENTITY_SCHEMA) as seen:
             for photo in read_photos(self.photos, skipped, mine.start, mine.stop):
                 photo_count += 1
@@ -113,6 +132,9 @@ class _CropPhotos:
                 if min(height, width) < config.size:
                     too_small.append(photo.image_id)
                     leave_out(photo.image_id, _too_small(config), self.photos.spec)
+                    continue
+                if self.chosen is not None and photo.image_id not in self.chosen:
+                    not_chosen += 1
                     continue
                 rows = []
                 photo_sha256 = pixels_sha256(photo.pixels)
@@ -148,6 +170,7 @@ class _CropPhotos:
             "photos": photo_count,
             "patches": kept,
             "flat_patches": flat,
+            "photos_not_chosen": not_chosen,
             "too_small_photos": too_small,
             "skipped_photos": [{"image_id": s.image_id, "reason": s.reason} for s in skipped],
         }
@@ -157,6 +180,9 @@ def _say_left_out(statistics: dict[str, Any], source: str, config: CropConfig) -
     """Once more here for what workers in other processes, or a run before this one, have said."""
     for image_id in statistics["too_small_photos"]:
         leave_out(image_id, _too_small(config), source)
+    if number := statistics["photos_not_chosen"]:
+        what = f"{number} of {statistics['photos']} photos are no references"
+        remark(source, f"{what}: they would take more than they save if {config.meant_for:,} photos are coded")
     for photo in statistics["skipped_photos"]:
         leave_out(photo["image_id"], photo["reason"].removeprefix(f"{photo['image_id']}: "), source)
 

@@ -4,11 +4,10 @@ Descriptions are those that dictionaries retrieve by, spatial pyramids of colour
 few of a photo are compared pixel by pixel, as they lie and, where that explains too little, as keypoints tell.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +29,10 @@ _ROWS = 256  # of distances that are computed at once
 _EXPLAINED = 0.5  # of a photo's cost; if less is left, the camera has not moved
 _LEVELS = (1, 2, 4)
 _STILL = np.zeros((4, 2), dtype=np.int32)
+_LEAST = 1e-9  # cost: photos of one colour have none
+
+Costs = NDArray[np.float64]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,53 +64,81 @@ def thumbnail(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.pad(np.asarray(image), (*missing, (0, 0)), mode="edge")
 
 
+@dataclass(frozen=True, eq=False)
+class BlockCosts:
+    """The same block by block. alone: N arrays [h, w]. others: [N, K].
+
+    given: N arrays float16 [K, h, w], what is left of each block with each of the others, at most what it costs alone.
+    """
+
+    alone: Sequence[Costs]
+    others: NDArray[np.int64]
+    given: Sequence[NDArray[np.float16]]
+
+
 def resemblance(thumbnails: Sequence[NDArray[np.uint8]], *, moved: bool = True, threads: int = 1) -> Resemblance:
     """Compare photos by their thumbnails.
 
     moved: find those that were taken from different places too, which takes scikit-image and FAISS.
     """
-    alone = [costs_alone(each) for each in thumbnails]
-    cost = np.array([each.sum() for each in alone])
-    comparison = _Comparison(thumbnails, alone, moved)
-    nearest = _nearest(_descriptions(thumbnails))
-    rows = in_parallel(
-        partial(comparison.shares, nearest=nearest), iter(range(len(thumbnails))), threads=threads, prepare=lambda: None
-    )
-    return Resemblance(cost, nearest, np.stack(list(rows)))
+    comparison = _Comparison(thumbnails, moved)
+    nearest = _nearest(_descriptions(thumbnails), _CANDIDATES)
+    left = np.stack(list(comparison.of_each(comparison.shares, nearest, threads)))
+    return Resemblance(np.array([each.sum() for each in comparison.alone]), nearest, left)
+
+
+def block_costs(thumbnails: Sequence[NDArray[np.uint8]], *, candidates: int, threads: int = 1) -> BlockCosts:
+    """Compare photos by their thumbnails, each with so many others. Takes scikit-image and FAISS."""
+    comparison = _Comparison(thumbnails, moved=True)
+    nearest = _nearest(_descriptions(thumbnails), candidates)
+    given = list(comparison.of_each(comparison.blocks, nearest, threads))
+    return BlockCosts(comparison.alone, nearest, given)
 
 
 class _Comparison:
-    """Compares thumbnails; keypoints are found once each."""
+    """Compares thumbnails; keypoints are found once each. alone: the cost of their blocks."""
 
-    def __init__(
-        self, thumbnails: Sequence[NDArray[np.uint8]], alone: Sequence[NDArray[np.float64]], moved: bool
-    ) -> None:
-        self._thumbnails, self._alone, self._moved = thumbnails, alone, moved
+    def __init__(self, thumbnails: Sequence[NDArray[np.uint8]], moved: bool) -> None:
+        self.alone = [costs_alone(each) for each in thumbnails]
+        self._thumbnails, self._moved = thumbnails, moved
         self._keypoints: dict[int, Keypoints] = {}
 
-    def shares(self, photo: int, nearest: NDArray[np.int64]) -> NDArray[np.float64]:
-        """What each of the nearest photos leaves of a photo's cost."""
-        return np.array([self._left(photo, int(other)) for other in nearest[photo]])
+    def of_each(
+        self, compared: Callable[[int, NDArray[np.int64]], Result], nearest: NDArray[np.int64], threads: int
+    ) -> Iterator[Result]:
+        """What each photo gives with the photos nearest to it."""
+        photos = iter(range(len(self._thumbnails)))
+        return in_parallel(lambda each: compared(each, nearest[each]), photos, threads=threads, prepare=lambda: None)
 
-    def _left(self, photo: int, other: int) -> float:
-        share = self._after(photo, other, _STILL) if self._same_size(photo, other) else 1.0
-        if not self._moved or share < _EXPLAINED or photo == other:
-            return share
+    def shares(self, photo: int, others: NDArray[np.int64]) -> Costs:
+        """What each of the others leaves of a photo's cost."""
+        whole = max(self.alone[photo].sum(), _LEAST)
+        return np.array([self._left(photo, int(other)).sum() / whole for other in others])
+
+    def blocks(self, photo: int, others: NDArray[np.int64]) -> NDArray[np.float16]:
+        """The same of each block."""
+        shape = (len(others), *self.alone[photo].shape)
+        return np.array([self._left(photo, int(other)) for other in others], dtype=np.float16).reshape(shape)
+
+    def _left(self, photo: int, other: int) -> Costs:
+        left = self._after(photo, other, _STILL) if self._same_size(photo, other) else self.alone[photo]
+        if not self._moved or left.sum() <= _EXPLAINED * self.alone[photo].sum() or photo == other:
+            return left
         from clc.dictionary.retrieval.keypoints import corners_by_keypoints  # takes long to import
 
         height, width = self._thumbnails[photo].shape[:2]
         corners = corners_by_keypoints(self._found(photo), self._found(other), height, width)
         if corners is not None:
             with suppress(BitstreamError):
-                share = min(share, self._after(photo, other, corners))
-        return share
+                left = min(left, self._after(photo, other, corners), key=np.sum)
+        return left
 
-    def _after(self, photo: int, other: int, corners: NDArray[np.int32]) -> float:
-        own, alone = self._thumbnails[photo], self._alone[photo]
+    def _after(self, photo: int, other: int, corners: NDArray[np.int32]) -> Costs:
+        own, alone = self._thumbnails[photo], self.alone[photo]
         height, width = own.shape[:2]
         seen = warp(self._thumbnails[other], corners, height, width, (height, width))
         _, cost = in_best_light(own, seen, alone)
-        return float(np.minimum(cost, alone).sum() / max(alone.sum(), 1e-9))
+        return np.minimum(cost, alone)
 
     def _same_size(self, photo: int, other: int) -> bool:
         return self._thumbnails[photo].shape == self._thumbnails[other].shape
@@ -138,11 +169,11 @@ def _descriptions(thumbnails: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32
     return described
 
 
-def _nearest(descriptions: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The photos nearest to each, [N, up to 20], itself apart; of equals the first."""
+def _nearest(descriptions: NDArray[np.float32], candidates: int) -> NDArray[np.int64]:
+    """The photos nearest to each, [N, at most that many], itself apart; of equals the first."""
     count = len(descriptions)
     squares = np.square(descriptions).sum(axis=1)
-    number = min(_CANDIDATES, count - 1)
+    number = min(candidates, count - 1)
     nearest = np.empty((count, number), dtype=np.int64)
     for start in range(0, count, _ROWS):
         rows = slice(start, min(start + _ROWS, count))
