@@ -1,6 +1,7 @@
 """`python -m benchmarks.collections --model M`: what a collection costs with references, all bytes counted.
 
-For each scene of the pack `collection-sites`, the photos of split `reference` become a dictionary, and those of split
+For each scene of the pack `collection-sites`, the photos of split `reference` become a dictionary, as far as they save
+more than they take if `--meant-for` photos are coded (default: 100, as in profile `collection`), and those of split
 `test` are coded with it, at each quality: with references as coded pictures of several qualities, with lossless ones
 as earlier releases stored them, and alone. Beside that stands AVIF (4:4:4) of each photo at the same PSNR, and AVIF as
 a video (libaom's inter coding), and x265 where it is on PATH: what one more frame takes after the three reference
@@ -150,7 +151,7 @@ def _measure_scene(scene: str, model: Version, store: Store, options: argparse.N
             ):
                 rows.setdefault((way.name, quality), []).append(point)
     print(
-        f"{scene}: {number} photos of split {options.split}, {len(pictures)} others as references, "
+        f"{scene}: {number} photos of split {options.split}, {len(pictures)} others to choose references from, "
         f"model {model.short_id}\n"
     )
     heading = ("references", "kept", "quality", "bytes a photo", "dB", "AVIF", *_VIDEOS, "pays after")

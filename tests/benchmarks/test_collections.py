@@ -153,7 +153,7 @@ def test_photos_are_coded_with_a_dictionary_of_others(
     assert latents.id == reference_latents(dictionary, model, store=store).version.id
 
     printed = capsys.readouterr().out
-    assert "museum: 1 photos of split reference, 2 others as references" in printed
+    assert "museum: 1 photos of split reference, 2 others to choose references from" in printed
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines() if "|" in line]
     kept, size = ({row[0]: int(row[place].replace(",", "")) for row in cells[2:]} for place in (1, 3))
     files = [sum(each.bytes for each in version.manifest.files.values()) for version in (made, latents, dictionary)]
