@@ -150,15 +150,20 @@ def test_duplicate_patches_leave_fewer_entries_than_asked_for(tmp_path: Path, st
     assert version.statistics["empty_clusters"] == 7 - version.rows("clusters")
 
 
-@pytest.mark.parametrize(("stage", "wanted"), [("reduce", "at most 4"), ("cluster", "fewer entries")])
-def test_too_few_patches_are_an_error_that_says_what_to_do(photos: Path, store: Store, stage: str, wanted: str) -> None:
-    configs = {
-        **DICTIONARY_CONFIGS,
-        "crop_config": CropConfig(per_photo=2),
-        "reduce_config": ReduceConfig(dim=8 if stage == "reduce" else 2),
-    }
-    with pytest.raises(TooFewPatchesError, match=wanted):
+def test_fewer_patches_than_entries_are_an_error_that_says_what_to_do(photos: Path, store: Store) -> None:
+    configs = {**DICTIONARY_CONFIGS, "crop_config": CropConfig(per_photo=2), "reduce_config": ReduceConfig(dim=2)}
+    with pytest.raises(TooFewPatchesError, match="fewer entries"):
         build_dictionary(open_source(f"folder:{photos}?limit=2"), store=store, **configs)
+
+
+def test_keys_have_no_more_components_than_there_are_patches(photos: Path, store: Store) -> None:
+    patches = crop(open_source(f"folder:{photos}?limit=2"), config=CropConfig(per_photo=2), store=store).version
+    features = extract(patches, config=FeatureConfig(backbone="hog"), store=store).version
+    version = reduce(features, config=ReduceConfig(dim=64), store=store).version
+    keys, values = vectors_of(version.table("keys")["key"]), vectors_of(features.table("features")["feature"])
+    assert version.attributes["dim"] == keys.shape[1] == 4
+    distances, expected = (np.linalg.norm(each[:, None] - each, axis=2) for each in (keys, values))
+    assert np.allclose(distances, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.medium

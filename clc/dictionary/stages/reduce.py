@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from threadpoolctl import threadpool_limits
 
 from clc.dictionary.stages.features import vector_schema, vector_table, vectors_of
-from clc.errors import DictionaryError, TooFewPatchesError
+from clc.errors import DictionaryError
 from clc.store import Draft, Kind, Recipe, StageResult, Store, Version, run_stage
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class ReduceConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dim: int = Field(default=256, ge=1, description="dimension of a key")
+    dim: int = Field(default=256, ge=1, description="dimension of a key, at most")
     whiten: bool = Field(default=False, description="scale all components to variance 1")
 
 
@@ -44,11 +44,10 @@ class Basis:
 
 
 def reduce(features: Version, *, config: ReduceConfig, store: Store, force: bool = False) -> StageResult:
-    """Project features onto their `config.dim` leading principal components.
+    """Project features onto their `config.dim` leading principal components, or as many as there are patches.
 
     features: rows of float32[D]; result: rows of float32[dim] plus the basis. Streams row groups: memory does not
-    grow with the number of patches. Raises TooFewPatchesError if there are fewer patches than `dim`, DictionaryError if
-    a feature has fewer values.
+    grow with the number of patches. Raises DictionaryError if a feature has fewer values than `config.dim`.
     """
     rows = features.rows("features")
     dimension = features.schema("features").field("feature").type.list_size
@@ -56,39 +55,35 @@ def reduce(features: Version, *, config: ReduceConfig, store: Store, force: bool
         raise DictionaryError(
             f"features of {dimension} values have no {config.dim} principal components; set dim to at most {dimension}"
         )
-    if rows < config.dim:
-        raise TooFewPatchesError(
-            f"{rows} patches cannot span {config.dim} principal components; "
-            f"use more photos or crops, or set dim to at most {rows}"
-        )
+    dim = min(config.dim, rows)  # so many patches span no more: nothing is lost
     recipe = Recipe(
         stage="reduce", stage_version=1, config=config.model_dump(mode="json"), inputs={"features": features.ref}
     )
 
     def build(draft: Draft) -> None:
-        basis = _fit(features, config)
-        schema = vector_schema("key", config.dim)
+        basis = _fit(features, dim, config.whiten)
+        schema = vector_schema("key", dim)
         with draft.table("keys", schema) as table:
-            for batch in _batches(features, config.dim):
+            for batch in _batches(features, dim):
                 table.write(vector_table(schema, basis.project(batch)))
         draft.tensors("basis", basis.tensors)
-        draft.attributes |= {"dim": config.dim, **features.attributes}
+        draft.attributes |= {"dim": dim, **features.attributes}
         explained = float(basis.tensors["explained_variance_ratio"].sum())
         draft.statistics |= {"explained_variance": explained, "backbone": features.statistics["backbone"]}
-        logger.info("stage=reduce dim=%d explained_variance=%.4f", config.dim, explained)
+        logger.info("stage=reduce dim=%d explained_variance=%.4f", dim, explained)
 
     return run_stage(store, Kind.REDUCED, recipe, build, force=force)
 
 
-def _fit(features: Version, config: ReduceConfig) -> Basis:
+def _fit(features: Version, dim: int, whiten: bool) -> Basis:
     from sklearn.decomposition import IncrementalPCA  # takes seconds, see `clc.dictionary.stages.cluster`
 
-    pca = IncrementalPCA(n_components=config.dim)
+    pca = IncrementalPCA(n_components=dim)
     with threadpool_limits(1), np.errstate(invalid="ignore"):  # no variance at all: 0/0, mended below
-        for batch in _batches(features, config.dim):
+        for batch in _batches(features, dim):
             pca.partial_fit(batch)
     components = pca.components_
-    if config.whiten:
+    if whiten:
         deviation = np.sqrt(pca.explained_variance_)
         varied = deviation > deviation.max() * _SMALLEST_DEVIATION  # the others are rounding errors
         components = np.where(varied, 1.0 / np.where(varied, deviation, 1.0), 0.0)[:, None] * components
