@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from clc.dictionary.stages.choice import chosen_photos
+from clc.dictionary.stages.chosen_photos import chosen_photos
 from clc.errors import DictionaryError, SourceError
 from clc.images import PhotoSource, SkippedPhoto, crop_positions, grid_positions, inventory, is_flat, read_photos
 from clc.images.hashes import perceptual_hash

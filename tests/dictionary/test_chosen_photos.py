@@ -9,7 +9,7 @@ from PIL import Image
 
 from clc.dictionary.retrieval.resemblance import BlockCosts
 from clc.dictionary.stages import patches
-from clc.dictionary.stages.choice import worth_keeping
+from clc.dictionary.stages.chosen_photos import worth_keeping
 from clc.dictionary.stages.patches import CropConfig, crop
 from clc.images import open_source
 from clc.runtime.remarks import Summary
