@@ -58,7 +58,7 @@ class DictionaryError(ClcError):
 
 
 class TooFewPatchesError(DictionaryError):
-    """Fewer patches than the requested dimension or number of entries allows."""
+    """Fewer patches than the requested number of entries."""
 
 
 class TrainingError(ClcError):
