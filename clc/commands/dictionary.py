@@ -40,7 +40,8 @@ def build(
     meant_for: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Keep only photos that save more than they take if so many are coded. Default: the profile's."
+            min=0,
+            help="Keep only photos that save more than they take if so many are coded; 0: all. Default: the profile's.",
         ),
     ] = None,
     backbone: BackboneOption = None,
@@ -85,11 +86,12 @@ def build(
     if dask is not None:
         dask.require()
     photos = open_source(spec)
+    crop_config = (base.crop if base else CropConfig()).model_copy(update=_given(per_photo=per_photo))
+    if meant_for is not None:
+        crop_config = crop_config.model_copy(update={"meant_for": meant_for or None})
     result = build_dictionary(
         photos,
-        crop_config=(base.crop if base else CropConfig()).model_copy(
-            update=_given(per_photo=per_photo, meant_for=meant_for)
-        ),
+        crop_config=crop_config,
         feature_config=(base.features if base else FeatureConfig()).model_copy(update=_given(backbone=backbone)),
         reduce_config=(base.reduce if base else ReduceConfig()).model_copy(update=_given(dim=dim)),
         cluster_config=(base.cluster if base else ClusterConfig()).model_copy(update=_given(entries=entries)),

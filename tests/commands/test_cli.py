@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import clc as clc_package
+from tests.archive.test_planning import again, scene
 from tests.commands.conftest import Call, assert_refused
 from tests.conftest import World, picture
 from tests.processes import clean_environment
@@ -171,6 +172,19 @@ def test_dictionaries_are_listed_shown_and_verified(clc: Call, store: None, worl
     code, out, _ = clc("dictionary", "verify", "latest")
     assert (code, "is whole" in out) == (0, True)
     assert_refused(clc("dictionary", "verify", "nothing"), "nothing")
+
+
+@pytest.mark.medium
+def test_a_profile_that_chooses_photos_can_be_told_to_keep_all(clc: Call, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(4):  # of one scene: two of them say nearly all
+        Image.fromarray(again(scene(1), number)).resize((512, 384)).save(tmp_path / f"photos/{number}.png")
+    build = "dictionary", "build", "--profile", "collection", "--source", f"folder:{tmp_path / 'photos'}"
+    options = "--no-references", "--store", tmp_path / "store"
+    assert clc(*build, *options)[0] == clc(*build, *options, "--meant-for", 0, "--alias", "all")[0] == 0
+    chosen, every = (json.loads(clc("dictionary", "show", of, *options[1:])[1]) for of in ("latest", "all"))
+    assert every["attributes"]["entries"] == 4 * 6
+    assert chosen["attributes"]["entries"] < every["attributes"]["entries"]
 
 
 @pytest.mark.medium
