@@ -49,7 +49,7 @@ from clc.store.shipped import LayeredStore
 
 _PROFILE = "collection"
 _PACK = "collection-sites"
-_SCENES = ("museum", "ams", "pond", "handheld")
+SCENES = ("museum", "ams", "pond", "handheld")
 _VIDEO_REFERENCES = 3
 _VIDEOS = ("AVIF video", "x265")
 _RIVALS = ("AVIF", *_VIDEOS)
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--store", help="where the model is; default: $CLC_STORE, else ./artifacts")
     parser.add_argument("--model", default=DEFAULT, help="model version; default: as clc.load")
     parser.add_argument("--against", help="a model that is measured, too, and compared with")
-    parser.add_argument("--scenes", nargs="+", choices=_SCENES, default=_SCENES)
+    parser.add_argument("--scenes", nargs="+", choices=SCENES, default=SCENES)
     parser.add_argument("--split", choices=("test", "reference"), default="test", help="photos that are coded")
     parser.add_argument("--limit", type=int, help="code the first LIMIT photos of a scene only")
     parser.add_argument("--reference-limit", type=int, help="use the first so many reference photos only")
@@ -136,8 +136,8 @@ def _compare(own: Rows, other: Rows) -> None:
 
 
 def _measure_scene(scene: str, model: Version, store: Store, options: argparse.Namespace) -> Rows:
-    shown, coded = _parts(scene, options.split, options.reference_limit)
-    ways = _ways(shown, model, store, options)
+    shown, coded = parts(scene, options.split, options.reference_limit)
+    ways = coding_ways(shown, model, store, options.reference_qualities, options.meant_for, options.lossless)
     pictures = [each.pixels for each in read_photos(shown, [])]
     rows: Rows = {}
     number = 0
@@ -161,7 +161,7 @@ def _measure_scene(scene: str, model: Version, store: Store, options: argparse.N
     return rows
 
 
-def _parts(scene: str, split: str, limit: int | None) -> tuple[PhotoSource, PhotoSource]:
+def parts(scene: str, split: str, limit: int | None) -> tuple[PhotoSource, PhotoSource]:
     """The photos of a scene that the dictionary is made of, the first `limit` of them, and those that are coded."""
     reference = open_source(f"{pack(_PACK)}?scene={scene}&split=reference")
     if split == "reference":  # a photo must not be its own reference
@@ -254,10 +254,20 @@ def _row(quality: float, points: Sequence[Point]) -> tuple[str, ...]:
     return f"{kept:,.0f}", f"{quality:g}", f"{size:,.0f}", f"{decibels:.2f}", *others, pays
 
 
-def _ways(shown: PhotoSource, model: Version, store: Store, options: argparse.Namespace) -> list[Way]:
+def coding_ways(
+    shown: PhotoSource,
+    model: Version,
+    store: Store,
+    qualities: Sequence[float],
+    meant_for: int | None = None,
+    lossless: bool = False,
+) -> list[Way]:
+    """Without references, with a dictionary of photos coded at each of the qualities, and with lossless ones.
+
+    meant_for: photos that references are chosen for; None: as the profile says; 0: all are kept.
+    """
     profile = load_profile(_PROFILE)
-    meant_for = profile.crop.meant_for if options.meant_for is None else options.meant_for or None
-    crop = profile.crop.model_copy(update={"meant_for": meant_for})
+    crop = profile.crop if meant_for is None else profile.crop.model_copy(update={"meant_for": meant_for or None})
     dictionary = build_dictionary(
         shown,
         crop_config=crop,
@@ -268,11 +278,11 @@ def _ways(shown: PhotoSource, model: Version, store: Store, options: argparse.Na
         store=store,
     ).version
     made = [Way("none", 0, open_codec(store, model))]
-    for quality in options.reference_qualities:
+    for quality in qualities:
         config = ReferencesConfig(quality=quality)
         version = references(dictionary, model, shown, config=config, store=store, pictures=shared_pictures()).version
         made.append(_way(f"coded at {quality:g}", store, model, dictionary, version))
-    if options.lossless:
+    if lossless:
         version = reference_latents(dictionary, model, store=store).version
         made.append(_way(_LOSSLESS, store, model, dictionary, version))
     return made

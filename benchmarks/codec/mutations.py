@@ -74,8 +74,8 @@ def with_photo(codec: Codec, photo: NDArray[np.uint8]) -> Codec:
 
 
 def goldens(codec: Codec, photo: NDArray[np.uint8]) -> list[Golden]:
-    """Small streams of one photo: references of tiles, aligned ones, and none; one tile and several, low and high
-    quality.
+    """Small streams of one photo: references of tiles, aligned ones, blended or not, and none; one tile and several,
+    low and high quality.
     """
     made = []
     for rows, columns, quality, references in _GOLDEN_STREAMS:
@@ -88,8 +88,10 @@ def goldens(codec: Codec, photo: NDArray[np.uint8]) -> list[Golden]:
         views = View(corners[0], grid), View(corners[1], light=Light((48, 64, 90), (9, 0, -30)))
         aligned = codec.lookup.aligned(Alignment(np.arange(2), views), rows, columns)
         analysis = codec.encoder.analyse(photo[:rows, :columns], references=False)
-        data = codec.encoder.code_with(analysis, 40.0, aligned).data
-        made.append(Golden(data, codec.decompress(data)))
+        stream = codec.encoder.code_with(analysis, 40.0, aligned).stream
+        for scope in (Scope.ALIGNED, Scope.BLENDED):
+            data = replace(stream, header=replace(stream.header, scope=scope)).to_bytes()
+            made.append(Golden(data, codec.decompress(data)))
     caught = [each.to_bytes() for each in safety_streams(codec, photo[:40, :70], 40.0, finenesses=4).values()]
     return [*made, *(Golden(data, codec.decompress(data)) for data in caught)]
 

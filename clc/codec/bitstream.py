@@ -22,7 +22,7 @@ from clc.codec.packing import (
     read_number,
     unpack_indices,
 )
-from clc.codec.stream_header import FORMAT_VERSION, SCOPES, Header, Scope
+from clc.codec.stream_header import FORMAT_VERSION, SCOPES, Header
 from clc.errors import BitstreamError
 from clc.model.limits import MAX_REFERENCES, QUALITY_STEPS
 
@@ -59,7 +59,11 @@ REFERENCE_FIELDS = (
         "the first 8 bytes of the SHA-256 of a version of kind `references`, or of a dictionary; not zero",
     ),
     Field("packing", "B", "bits 0–2: references M, 1–5; bits 3–7: bits per index b, 0–31"),
-    Field("scope", "B", "0: M entries for each tile; 1: M for the whole image; 2: M aligned photos"),
+    Field(
+        "scope",
+        "B",
+        "0: M entries for each tile; 1: M for the whole image; 2: M aligned photos; 3: M aligned photos that the picture is blended with",
+    ),
 )
 
 
@@ -340,7 +344,7 @@ def _read_entries(section: bytes | None, header: Header) -> NDArray[np.int64]:
 
 
 def _read_corners(section: bytes | None, header: Header) -> NDArray[np.int32] | None:
-    if (section is not None) != (header.scope is Scope.ALIGNED):
+    if (section is not None) != header.is_aligned:
         raise BitstreamError("a stream has corners exactly if its references are aligned")
     if section is None:
         return None

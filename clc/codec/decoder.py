@@ -22,6 +22,7 @@ from clc.codec.latent_bands import ReadBands
 from clc.codec.latent_coder import LATENT_LIMIT, LatentCoder
 from clc.codec.linear import LinearCoder
 from clc.codec.lossless import read_lossless
+from clc.codec.references.blending import blended
 from clc.codec.references.lookup import ReferenceLookup, stated_alignment
 from clc.codec.references.protocols import UsedReferences, index_bits
 from clc.codec.safety.block_errors import changed_pixels
@@ -96,7 +97,7 @@ class Decoder:
         return linear.decode(stream.blocks, picture, (header.height, header.width), header.quality)
 
     def _synthesised(self, latent: DecodedLatent, header: Header, post: bool = False) -> NDArray[np.uint8]:
-        return self._network.synthesise(
+        picture = self._network.synthesise(
             latent.decoded,
             latent.features,
             header.quality,
@@ -105,6 +106,10 @@ class Decoder:
             latent.syntax,
             post,
         )
+        if header.scope is not Scope.BLENDED:
+            return picture
+        assert latent.references.views is not None, "they are aligned"
+        return blended(picture, latent.references.views, header.quality)
 
     def _processed(self, stream: Bitstream) -> NDArray[np.uint8]:
         """The picture with post-processing, but for blocks that are coded by themselves: they are as they should be."""
@@ -135,7 +140,7 @@ class Decoder:
         if header.references == 0:
             return
         number = self._network.model.config.references
-        if header.references != number and header.scope is not Scope.ALIGNED:
+        if header.references != number and not header.is_aligned:
             raise BitstreamError(f"stream has {header.references} references a tile, its model uses {number}")
         latents = self._lookup.latents
         if latents is None or header.dictionary_id != latents.dictionary_id:

@@ -20,6 +20,7 @@ from clc.codec.frozen_model import FrozenModel
 from clc.codec.hyper_coder import HyperCoder
 from clc.codec.latent_bands import WrittenBands
 from clc.codec.latent_coder import LatentCoder
+from clc.codec.references.blending import blended
 from clc.codec.references.lookup import ReferenceLookup
 from clc.codec.references.protocols import NO_REFERENCES, Aligner, Retriever, UsedReferences, index_bits
 from clc.codec.safety.net import Candidate, SafetyNet
@@ -202,7 +203,7 @@ class Encoder:
         best: tuple[Candidate, UsedReferences] | None = None
         least: float | None = None  # of a single one, nobody asks
         for coding in codings:
-            candidate, references = self._candidate(coding), coding.references
+            candidate, references = self._candidate(analysis, coding), coding.references
             del coding
             if best is None:
                 best = candidate, references
@@ -238,7 +239,8 @@ class Encoder:
         scaled, hyper = self._start(analysis, quality, references)
         syntax = None if coded.stream.syntax is None else self._numbers(scaled, quality)  # if it did not pay, none
         start = Aim(scaled.rows(), hyper, syntax=syntax)
-        aim = self._refinement(analysis.image, start, quality, references, effort)
+        blends = coded.stream.header.scope is Scope.BLENDED
+        aim = self._refinement(analysis.image, start, quality, references, effort, blends=blends)
         found = self.code_latent(analysis, quality, references, aim)
         codings = self._codings(found, always=always)
         if syntax is not None:
@@ -338,8 +340,15 @@ class Encoder:
             scope=scope if references.corners is None else Scope.ALIGNED,
         )
 
-    def _candidate(self, coded: CodedLatent) -> Candidate:
-        return Candidate(coded.stream, self._picture(coded))
+    def _candidate(self, analysis: Analysis, coded: CodedLatent) -> Candidate:
+        """A coding and what a decoder shows of it, blended with its references if that is nearer to the image."""
+        plain = Candidate(coded.stream, self._picture(coded))
+        if coded.references.views is None:
+            return plain
+        header = replace(coded.stream.header, scope=Scope.BLENDED)
+        picture = blended(plain.picture, coded.references.views, header.quality)
+        other = Candidate(replace(coded.stream, header=header), picture)
+        return min(plain, other, key=lambda each: analysis.net.error(each.picture))
 
     def _picture(self, coded: CodedLatent) -> NDArray[np.uint8]:
         """What a decoder on this machine makes of the stream, without reading it."""

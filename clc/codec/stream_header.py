@@ -26,6 +26,7 @@ class Scope(StrEnum):
     TILE = "tile"  # for each 256×256 tile
     IMAGE = "image"  # once for the whole image, as in the paper
     ALIGNED = "aligned"  # once for the whole image: whole photos, brought into line with it
+    BLENDED = "blended"  # likewise, and blended into what is decoded
 
 
 SCOPES = tuple(Scope)
@@ -61,10 +62,15 @@ class Header:
             raise BitstreamError("a stream names a dictionary exactly if it has references")
         if self.references == 0 and self.index_bits:
             raise BitstreamError("a stream without references has no indices")
-        if self.scope is Scope.ALIGNED and self.references == 0:
+        if self.is_aligned and self.references == 0:
             raise BitstreamError("a stream has no references to align")
         if self.scope is Scope.IMAGE and (self.references == 0 or self.tiles == 1):
             raise BitstreamError("references of a whole image need references, and more than one tile")
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether the references are whole photos, brought into line."""
+        return self.scope in (Scope.ALIGNED, Scope.BLENDED)
 
     @property
     def tiles(self) -> int:

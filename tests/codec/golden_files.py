@@ -1,8 +1,8 @@
 """Golden files of the codec: a very small frozen model, reference latents, streams, and what they decode to.
 
-Those of versions 4 and 5 were written by earlier releases, with the models; those of version 6, and later those with
-displacements and those in other light, once, by functions of this file. Streams of one format version must decode for
-ever, so nobody writes them again.
+Those of versions 4 and 5 were written by earlier releases, with the models. Those of version 6 were written once, by
+functions of this file, and later those with displacements, those in other light and those that are blended. Streams of
+one format version must decode for ever, so nobody writes them again.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ from clc.codec.references.displacements import Displacements
 from clc.codec.references.light import Light
 from clc.codec.references.protocols import Alignment, ReferenceLatents
 from clc.codec.references.view import View
-from clc.codec.stream_header import tile_count
+from clc.codec.stream_header import Scope, tile_count
 from clc.model.conditioning.attention import AttentionConfig
 from clc.model.conditioning.latent_matching import MatchingConfig
 from clc.model.config import Conditioning, ModelConfig
@@ -36,6 +36,7 @@ APART = FOLDER / "apart"
 VERSION_6 = FOLDER / "version-6"
 DISPLACED = FOLDER / "displacements"
 IN_OTHER_LIGHT = FOLDER / "light"
+BLENDED = FOLDER / "blended"
 MODEL_ID, DICTIONARY_ID = "0123456789abcdef", "fedcba9876543210"
 CONFIG = ModelConfig(
     transform=ConvolutionalConfig(widths=(12, 16, 24), hidden=(12, 16, 16), blocks=(1, 0, 1), latent_channels=24),
@@ -136,16 +137,18 @@ def _write_version_6() -> None:
         _write(name, codec, stream)
 
 
-def _write_seen(folder: Path, name: str, alignment: Alignment) -> None:
-    """As `aligned`, with grids or in other light."""
+def _write_seen(folder: Path, name: str, alignment: Alignment, scope: Scope = Scope.ALIGNED) -> None:
+    """As `aligned`, with grids, in other light, or blended."""
     folder.mkdir(exist_ok=True)
     codec, image = golden_codec(), picture(2)[:90, :280]
     references = codec.lookup.aligned(alignment, *image.shape[:2])
     analysis = codec.encoder.analyse(image, references=False)
-    _write(name, codec, codec.encoder.code_with(analysis, 60.0, references).stream, folder)
+    stream = codec.encoder.code_with(analysis, 60.0, references).stream
+    _write(name, codec, replace(stream, header=replace(stream.header, scope=scope)), folder)
 
 
 if __name__ == "__main__":
     _write_version_6()
     _write_seen(DISPLACED, "refined", REFINED)
     _write_seen(IN_OTHER_LIGHT, "lit", LIT)
+    _write_seen(BLENDED, "blended", LIT, Scope.BLENDED)

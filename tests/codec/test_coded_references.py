@@ -23,7 +23,6 @@ from clc.codec.references.exact_decoder import ExactDecoder
 from clc.codec.references.picture_cache import PictureCache
 from clc.codec.references.picture_check import verify_references
 from clc.codec.references.picture_folder import PictureFolder
-from clc.codec.stream_header import Scope
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.inspect.photos import write_photos
 from clc.dictionary.retrieval.open_encoder import open_encoder
@@ -170,7 +169,7 @@ def test_a_stream_names_its_references_and_comes_back(codec: Codec, made: Versio
     assert len(data) < 0.7 * len(codec.compress(related(0), quality=30, references=False))
     header = Bitstream.from_bytes(data).header
     assert header.dictionary_id == made.short_id
-    assert header.scope is Scope.ALIGNED
+    assert header.is_aligned
     assert psnr(codec.decompress(data), related(0)) > 24
 
 

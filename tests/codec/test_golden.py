@@ -14,6 +14,7 @@ from clc.images import read_image
 from tests.codec.golden_files import (
     ALIGNED,
     APART,
+    BLENDED,
     CORNERS,
     DISPLACED,
     FOLDER,
@@ -75,7 +76,9 @@ def test_golden_streams_of_version_6_hold_what_their_names_say() -> None:
     assert {name for name, stream in streams.items() if stream.corners is not None} == {"aligned"}
 
 
-@pytest.mark.parametrize(("path", "made"), [(DISPLACED / "refined", REFINED), (IN_OTHER_LIGHT / "lit", LIT)])
+@pytest.mark.parametrize(
+    ("path", "made"), [(DISPLACED / "refined", REFINED), (IN_OTHER_LIGHT / "lit", LIT), (BLENDED / "blended", LIT)]
+)
 def test_a_golden_stream_with_views_decodes_to_its_picture(path: Path, made: Alignment) -> None:
     data = path.with_suffix(".clc").read_bytes()
     alignment = stated_alignment(Bitstream.from_bytes(data))
@@ -100,6 +103,12 @@ def test_a_golden_stream_says_how_it_was_made(name: str) -> None:
     assert header.scope is (Scope.IMAGE if whole_image else Scope.TILE)
 
 
+def test_a_blended_golden_stream_says_so_and_shows_something_else() -> None:
+    stream = Bitstream.from_bytes((BLENDED / "blended.clc").read_bytes())
+    assert stream.header.scope is Scope.BLENDED
+    assert not np.array_equal(read_image(BLENDED / "blended.png"), read_image(IN_OTHER_LIGHT / "lit.png"))
+
+
 def test_an_aligned_golden_stream_says_how() -> None:
     stream = Bitstream.from_bytes((FOLDER / "aligned.clc").read_bytes())
     assert stream.header.scope is Scope.ALIGNED
@@ -116,6 +125,7 @@ def test_an_aligned_golden_stream_says_how() -> None:
         (APART, 4, "5586cb249408765e50f2078f7d932b2c4e05d3913791b639cbf121c31f658f53"),
         (DISPLACED, 6, "0fa26994eb4c25cc0ca6eb637ae1c18dd176a07e1ac77c731607e5aad4734894"),
         (IN_OTHER_LIGHT, 6, "bccb53c3a2bd6d95f86facf34d870759ed3359e80abf05191b54689b5483d6e4"),
+        (BLENDED, 6, "5703fbccd791ef060faa3a1b8a812ce315d1477652a170d24d6f5d6790aa3449"),
         (SYNTAX, 6, "da0b237d219f2a6c67da02b6338d28c7ba1c697d79a77dce54a0f801bccb798c"),
     ],
 )

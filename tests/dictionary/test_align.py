@@ -16,7 +16,6 @@ from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
 from clc.codec.references.pictures import DictionaryPhotos
 from clc.codec.references.warp import CORNER_STEPS, warp
-from clc.codec.stream_header import Scope
 from clc.dictionary.build import build_dictionary
 from clc.dictionary.retrieval.align import PhotoAligner
 from clc.dictionary.retrieval.open_encoder import open_encoder
@@ -153,7 +152,7 @@ def test_an_aligned_reference_saves_most_and_comes_back(codec: Codec, size: tupl
     assert len(aligned.data) < 0.6 * len(tiles.data)
     data = codec.compress(image)
     assert data == aligned.data
-    assert Bitstream.from_bytes(data).header.scope is Scope.ALIGNED
+    assert Bitstream.from_bytes(data).header.is_aligned
     assert np.array_equal(codec.decompress(data), aligned.picture)
 
 

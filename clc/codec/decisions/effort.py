@@ -26,6 +26,7 @@ from torch import Tensor
 from clc.codec.decisions.regions import Region, regions
 from clc.codec.decisions.rounding import Aim
 from clc.codec.decisions.syntax_search import SyntaxSearch
+from clc.codec.references.blending import trained_network
 from clc.codec.references.protocols import UsedReferences
 from clc.errors import ProfileError
 from clc.model.conditioning.fusion import Features
@@ -96,6 +97,7 @@ class Task:
     """What is coded, or a region of it. image: [1, 3, 16h, 16w], padded; size: height and width of what is shown.
 
     references: [T, M, C, 16, 16] of the tiles of the latent, or None. features: theirs, where they act on g_s.
+    views: [M, 3, 16h, 16w] of the photos that the picture is blended with, if it is.
     syntax_prior: means and scale levels, [1, n] each, where there is a syntax.
     """
 
@@ -104,6 +106,7 @@ class Task:
     quality: float
     references: Tensor | None
     features: Features | None
+    views: Tensor | None = None
     syntax_prior: tuple[Tensor, Tensor] | None = None
 
     def of(self, region: Region) -> "Task":
@@ -118,6 +121,7 @@ class Task:
             size=(shown[0], shown[1]),
             references=references,
             features=features,
+            views=None if self.views is None else self.views[:, :, *pixels],
         )
 
 
@@ -154,11 +158,18 @@ class Refinement:
         return differentiable(self._frozen)
 
     def __call__(
-        self, image: NDArray[np.uint8], start: Aim, quality: float, references: UsedReferences, effort: int
+        self,
+        image: NDArray[np.uint8],
+        start: Aim,
+        quality: float,
+        references: UsedReferences,
+        effort: int,
+        *,
+        blends: bool = False,
     ) -> Aim:
         """A better aim for an image uint8 [H, W, 3] than `start`, the latent and the hyper-latent that it has.
 
-        references: what it is coded with. effort: 1 to `EFFORT_MAX`.
+        references: what it is coded with. effort: 1 to `EFFORT_MAX`. blends: the picture is blended with them.
         The same on one machine with one number of threads.
         """
         schedule = _SCHEDULES[effort]
@@ -170,6 +181,8 @@ class Refinement:
             features = None if references.features is None else tuple(each.clone() for each in references.features)
             padded = to_padded_tensor(image[None]).to(latent.device)
             task = Task(padded, (image.shape[0], image.shape[1]), quality, known, features)
+            if blends and references.views is not None:
+                task = replace(task, views=to_padded_tensor(references.views))
             aim = Aim(latent, hyper, syntax=None if start.syntax is None else start.syntax.detach().clone().float())
             task = replace(task, syntax_prior=self._syntax_prior(task, aim))
             if schedule.annealed:
@@ -283,9 +296,12 @@ class Refinement:
         features = model.prior.features(z_hat, rate)
         decoded = model.decode(features, rate, counted, task.references)
         restored = model.condition(model.refine(decoded, features, quality), task.references)
-        shown = model.synthesise(restored, task.features, syntax=syntax)
+        shown = model.synthesise(restored, task.features, syntax=syntax).float()
+        if task.views is not None:
+            levels = 255.0 * shown.cpu(), 255.0 * task.views[None], torch.tensor([quality])
+            shown = trained_network()(*levels).to(shown.device) / 255.0
         height, width = task.size
-        squared = (shown.float() - task.image)[:, :, :height, :width].square().sum()
+        squared = (shown - task.image)[:, :, :height, :width].square().sum()
         return _Passed(torch.stack(bits).sum() + lagrangian(quality) * 255.0**2 / 3 * squared, decoded)
 
     def _parts(self, task: Task) -> Iterator[tuple[Region, Task]]:

@@ -22,18 +22,21 @@ _REMEMBERED_BYTES = 2**28
 
 @dataclass(frozen=True)
 class AlignedPhoto:
-    """What becomes of a photo. latent: exact, float32 [1, C, h, w], the same on every machine.
+    """What becomes of a photo. seen: uint8 [H, W, 3], padded; latent: of that, float32 [1, C, h, w].
+
+    Both are exact, the same on every machine.
 
     features: in ordinary floating point, for a model that fuses.
     """
 
+    seen: NDArray[np.uint8]
     latent: Tensor
     features: Features | None
 
     @property
     def bytes(self) -> int:
         """In memory."""
-        return sum(each.nbytes for each in (self.latent, *(self.features or ())))
+        return self.seen.nbytes + sum(each.nbytes for each in (self.latent, *(self.features or ())))
 
 
 class AlignedPhotos:
@@ -62,7 +65,7 @@ class AlignedPhotos:
                     self._kept.move_to_end(key)
                     return self._kept[key]
         seen = view.of(photo, height, width, (padded_size(height), padded_size(width)))
-        analysed = AlignedPhoto(self._analysis(seen).float(), self._features(seen))
+        analysed = AlignedPhoto(seen, self._analysis(seen).float(), self._features(seen))
         if view.is_plain and analysed.bytes <= _REMEMBERED_BYTES:
             self._keep(key, analysed)
         return analysed

@@ -104,6 +104,7 @@ class ReferenceLookup:
             _joined(analysed),
             pack_displacements(tuple(view.displacements for view in alignment.views)),
             pack_lights(tuple(view.light for view in alignment.views)),
+            np.stack([each.seen[:height, :width] for each in analysed]),
         )
 
     def _dequantised(self, values: Tensor, exponents: Tensor) -> Tensor:

@@ -1,0 +1,123 @@
+"""`python -m benchmarks.blending`: what it saves that a picture is blended with its references, and what time it takes.
+
+For each scene of the pack `collection-sites`, a dictionary is made of the photos of split `reference`, as
+`benchmarks.collections` makes it, and those of split `test` are coded with it at several qualities. Each stream is
+decoded twice: as it is, and as it would be without blending, to the same number of bytes. `saved` is the rate at equal
+PSNR over both mean curves; `seconds` is the time of decoding, references at hand, the median of the photos.
+
+`--split reference` codes every third reference photo instead, and the dictionary is made of the others.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.collections import SCENES, coding_ways, parts
+from benchmarks.printing import print_machine, print_table
+from clc.api import DEFAULT, find_model
+from clc.codec.bitstream import Bitstream
+from clc.codec.codec import Codec
+from clc.codec.stream_header import Scope
+from clc.evaluation.compare.rate_difference import rate_difference
+from clc.images import read_photos
+from clc.images.psnr import psnr
+from clc.store import copy_version
+from clc.store.shipped import LayeredStore
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a decoder makes of a stream."""
+
+    decibels: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A photo at one quality. without: its stream as it would be shown without blending."""
+
+    bytes: int
+    is_blended: bool
+    without: Shown
+    shown: Shown
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.blending",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--store", help="where the model is; default: $CLC_STORE, else ./artifacts")
+    parser.add_argument("--model", default=DEFAULT)
+    parser.add_argument("--scenes", nargs="+", choices=SCENES, default=SCENES)
+    parser.add_argument("--split", choices=("test", "reference"), default="test", help="photos that are coded")
+    parser.add_argument("--limit", type=int, help="code the first LIMIT photos of a scene only")
+    parser.add_argument("--meant-for", type=int, default=0, help="photos that references are chosen for; 0: all kept")
+    parser.add_argument("--qualities", type=float, nargs="+", default=(10.0, 30.0, 50.0, 70.0, 90.0))
+    parser.add_argument("--reference-quality", type=float, default=90.0)
+    options = parser.parse_args()
+    print_machine()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        work = LayeredStore(Path(folder))
+        model = copy_version(find_model(LayeredStore(options.store), options.model), work)
+        for scene in options.scenes:
+            shown, coded = parts(scene, options.split, None)
+            way = coding_ways(shown, model, work, (options.reference_quality,), options.meant_for)[-1]
+            photos = [each.pixels for each in islice(read_photos(coded, []), options.limit)]
+            found = [[_measured(way.codec, photo, quality) for photo in photos] for quality in options.qualities]
+            _print(scene, options.qualities, found)
+
+
+def _measured(codec: Codec, photo: NDArray[np.uint8], quality: float) -> Measured:
+    stream = Bitstream.from_bytes(codec.compress(photo, quality=quality))
+    plain = stream
+    if stream.header.scope is Scope.BLENDED:
+        plain = replace(stream, header=replace(stream.header, scope=Scope.ALIGNED))
+    return Measured(
+        len(stream.to_bytes()), plain is not stream, _shown(codec, photo, plain), _shown(codec, photo, stream)
+    )
+
+
+def _shown(codec: Codec, photo: NDArray[np.uint8], stream: Bitstream) -> Shown:
+    data = stream.to_bytes()
+    codec.decompress(data)
+    start = time.perf_counter()
+    picture = codec.decompress(data)
+    return Shown(psnr(photo, picture), time.perf_counter() - start)
+
+
+def _print(scene: str, qualities: Sequence[float], found: Sequence[Sequence[Measured]]) -> None:
+    rows: list[tuple[str, ...]] = []
+    plain: list[tuple[float, float]] = []
+    blended: list[tuple[float, float]] = []
+    for quality, photos in zip(qualities, found, strict=True):
+        size = statistics.fmean(each.bytes for each in photos)
+        before, after = ([each.without for each in photos], [each.shown for each in photos])
+        decibels = [statistics.fmean(each.decibels for each in way) for way in (before, after)]
+        seconds = [statistics.median(each.seconds for each in way) for way in (before, after)]
+        plain.append((size, decibels[0]))
+        blended.append((size, decibels[1]))
+        number = sum(each.is_blended for each in photos)
+        shown = (f"{each:.2f}" for each in (*decibels, *seconds))
+        rows.append((f"{quality:g}", f"{number} of {len(photos)}", f"{size:,.0f}", *shown))
+    print(f"{scene}\n")
+    print_table(("quality", "blended", "bytes a photo", "dB without", "dB", "seconds without", "seconds"), rows)
+    saved = rate_difference(plain, blended)
+    print(f"rate at equal PSNR, against without: {'-' if saved is None else f'{100 * saved.mean:+.1f} %'}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How the filter that blends pictures with their references was trained."""
