@@ -62,7 +62,7 @@ REFERENCE_FIELDS = (
     Field(
         "scope",
         "B",
-        "0: M entries for each tile; 1: M for the whole image; 2: M aligned photos; 3: M aligned photos that the picture is blended with",
+        "0: M entries for each tile; 1: M for the whole image; 2: M aligned photos; 3: likewise, blended",
     ),
 )
 
