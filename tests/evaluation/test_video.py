@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from clc.errors import ImageError
-from clc.evaluation.codecs.video import FrameCodec, X265Frame, frame_codecs, nearest
+from clc.evaluation.codecs.video import MAX_REFERENCES, FrameCodec, X265Frame, frame_codecs, nearest
 from clc.evaluation.codecs.yuv import from_yuv444, to_yuv444
 from clc.images import open_source, read_photos
 from clc.images.psnr import psnr
@@ -41,6 +41,14 @@ def test_qualities_ascend(codec: FrameCodec, scene: list[NDArray[np.uint8]]) -> 
     points = [codec.code(scene[0], scene[1:], quality) for quality in codec.qualities[::3]]
     assert points[0][0] < points[1][0]
     assert psnr(scene[0], points[0][1]) < psnr(scene[0], points[1][1])
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("codec", HERE, ids=lambda codec: codec.name)
+def test_as_many_references_as_are_offered_can_be_coded(codec: FrameCodec, scene: list[NDArray[np.uint8]]) -> None:
+    size, shown = codec.code(scene[0], scene[1:2] * MAX_REFERENCES, codec.qualities[1])
+    assert size > 0
+    assert psnr(scene[0], shown) > 25
 
 
 def test_the_most_alike_come_last_and_other_sizes_not_at_all(scene: list[NDArray[np.uint8]]) -> None:

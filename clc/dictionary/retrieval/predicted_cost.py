@@ -9,8 +9,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-_LEAST, _SLOPE = 0.21, 0.74  # of the bytes: what a photo takes that another explains all of, and how that grows
-_DECIBELS = 1.3  # by which a photo is better that another, 30 steps finer, explains all of
+_LEAST, _SLOPE = 0.20, 0.73  # of the bytes: what a photo takes that another explains all of, and how that grows
+_DECIBELS = 2.3  # by which a photo is better that another, 30 steps finer, explains all of
 _RATE_PER_STEP = math.log(2.57) / 30
 _RELATED = 0.9  # of its cost left: by less, a photo is not helped
 _LEAST_COST = 1.0  # of a photo that another can help: others have one colour, or nearly; most cost hundreds

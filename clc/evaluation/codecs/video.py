@@ -76,7 +76,7 @@ class X265Frame:
             options = ["--input-res", f"{width}x{height}", "--fps", "1", "--input-csp", "i444", "--preset", "slow"]
             options += ["--bframes", "0", "--keyint", "-1", "--no-scenecut", "--ref", str(max(len(before), 1))]
             options += ["--no-info", "--pools", "1", "--frame-threads", "1", "--slices", "1", "--qpfile", str(plan)]
-            options += ["--qp", str(quantiser), "--no-open-gop"]
+            options += ["--qp", str(quantiser), "--no-open-gop", "--allow-non-conformance"]  # more than 8 references
             run_encoder(["x265", "--input", str(source), *options, "--output", str(coded), "--recon", str(shown)])
             return _last_frame_bytes(coded.read_bytes()), from_yuv444(_last(shown, photo.size), height, width)
 
