@@ -32,7 +32,7 @@ CAMERA = [f"camera-{number}.png" for number in range(4)]
 
 
 def coder(references: bool = True, size: int | None = None) -> StoreCoder:
-    return StoreCoder("tiny", Target.choose(quality=40), references=references, size=size)
+    return StoreCoder("tiny", Target.choose(quality=30), references=references, size=size)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_the_key_photo_is_coded_with_effort(album: Path, folder: Path) -> None:
     plan = plan_for(find_inputs([str(folder)]), coder())
     (key,) = (name for name in CAMERA if plan[name].finer)
     assert plan[key].effort == 3
-    pixels, target = read_image(folder / key), finer(Target.choose(quality=40), plan[key].finer)
+    pixels, target = read_image(folder / key), finer(Target.choose(quality=30), plan[key].finer)
     assert archive.stream(archive.stream_row(key), key) == coder().code(pixels, target, effort=3).data
     assert archive.stream(archive.stream_row(key), key) != coder().code(pixels, target).data
 

@@ -85,7 +85,7 @@ class TestPlanning:
             plan = planned([str(number) for number in range(photos)], made_up(left, photos))
             return max((each.finer for each in plan.photos.values()), default=0.0)
 
-        assert finest(0.2, 3) < finest(0.2, 8) < finest(0.2, 40) <= 60
+        assert finest(0.2, 3) < finest(0.2, 8) < finest(0.2, 40) <= 80
         assert finest(0.6, 8) < finest(0.2, 8)
 
     def test_a_key_photo_is_worth_a_step_of_effort_for_each_photo_that_it_serves_up_to_three(self) -> None:
