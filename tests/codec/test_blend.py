@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from clc.codec.bitstream import Bitstream
+from clc.codec.linear import LinearCoder, grid_shape
 from clc.codec.references import blending
 from clc.codec.references.blending import WEIGHTS, blended
 from clc.codec.stream_header import Scope
@@ -80,6 +81,19 @@ def test_the_filter_is_part_of_the_format() -> None:
         hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
         == "58fb11468cc9078977e838a7b12cd2f2a3edeac7e041f85551e032d89b1fcd94"
     )
+
+
+def test_blocks_that_failed_are_coded_beside_what_is_blended() -> None:
+    codec, image = golden_codec(), picture(2)[:90, :280]
+    references = codec.lookup.aligned(ALIGNED, *image.shape[:2])
+    coded = codec.encoder.code_with(codec.encoder.analyse(image, references=False), 60.0, references)
+    stream = replace(coded.stream, header=replace(coded.stream.header, scope=Scope.BLENDED))
+    shown = codec.decompress(stream.to_bytes())
+    fineness = np.full(grid_shape(*image.shape[:2]), -1)
+    fineness[1, 3] = 2
+    blocks, expected = LinearCoder(codec.model.latent_tables).encode(image, shown, fineness, 60.0)
+    assert not np.array_equal(expected, shown)
+    assert np.array_equal(codec.decompress(replace(stream, blocks=blocks).to_bytes()), expected)
 
 
 def test_the_encoder_blends_where_that_is_nearer_to_the_photo_and_the_decoder_does_what_the_stream_says() -> None:
