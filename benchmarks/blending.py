@@ -77,18 +77,19 @@ def main() -> None:
             shown, coded = parts(scene, options.split, None)
             way = coding_ways(shown, model, work, (options.reference_quality,), options.meant_for)[-1]
             photos = [each.pixels for each in islice(read_photos(coded, []), options.limit)]
-            found = [[_measured(way.codec, photo, quality) for photo in photos] for quality in options.qualities]
-            _print(scene, options.qualities, found)
+            found = [_measured(way.codec, photo, options.qualities) for photo in photos]
+            _print(scene, options.qualities, list(zip(*found, strict=True)))
 
 
-def _measured(codec: Codec, photo: NDArray[np.uint8], quality: float) -> Measured:
-    stream = Bitstream.from_bytes(codec.compress(photo, quality=quality))
-    plain = stream
-    if stream.header.scope is Scope.BLENDED:
-        plain = replace(stream, header=replace(stream.header, scope=Scope.ALIGNED))
-    return Measured(
-        len(stream.to_bytes()), plain is not stream, _shown(codec, photo, plain), _shown(codec, photo, stream)
-    )
+def _measured(codec: Codec, photo: NDArray[np.uint8], qualities: Sequence[float]) -> list[Measured]:
+    analysis, found = codec.encoder.analyse(photo, references=True), []
+    for quality in qualities:
+        plain = stream = codec.encoder.code(analysis, quality).stream
+        if stream.header.scope is Scope.BLENDED:
+            plain = replace(stream, header=replace(stream.header, scope=Scope.ALIGNED))
+        shown = (_shown(codec, photo, each) for each in (plain, stream))
+        found.append(Measured(len(stream.to_bytes()), plain is not stream, *shown))
+    return found
 
 
 def _shown(codec: Codec, photo: NDArray[np.uint8], stream: Bitstream) -> Shown:
