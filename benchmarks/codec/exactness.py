@@ -29,7 +29,6 @@ from benchmarks.codec.exactness_process import Action, Job, Settings
 from benchmarks.data import pack
 from benchmarks.printing import print_table
 from clc.codec.bitstream import Bitstream
-from clc.codec.stream_header import Scope
 from clc.errors import ClcError
 from clc.images import open_source
 
@@ -95,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
 def _compare_latents(runner: "_Runner", others: list[_Configuration]) -> int:
     """Refused streams."""
     streams = runner.encode(_FIRST.settings, references=True)
-    aligned = sum(Bitstream.from_bytes(path.read_bytes()).header.scope is Scope.ALIGNED for path in streams)
+    aligned = sum(Bitstream.from_bytes(path.read_bytes()).header.is_aligned for path in streams)
     print(f"{aligned} of {len(streams)} with aligned references\n")
     rows = []
     total = 0

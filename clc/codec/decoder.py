@@ -108,8 +108,8 @@ class Decoder:
         )
         if header.scope is not Scope.BLENDED:
             return picture
-        assert latent.references.views is not None, "they are aligned"
-        return blended(picture, latent.references.views, header.quality)
+        assert latent.references.seen is not None, "they are aligned"
+        return blended(picture, latent.references.seen, header.quality)
 
     def _processed(self, stream: Bitstream) -> NDArray[np.uint8]:
         """The picture with post-processing, but for blocks that are coded by themselves: they are as they should be."""

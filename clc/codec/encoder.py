@@ -343,10 +343,10 @@ class Encoder:
     def _candidate(self, analysis: Analysis, coded: CodedLatent) -> Candidate:
         """A coding and what a decoder shows of it, blended with its references if that is nearer to the image."""
         plain = Candidate(coded.stream, self._picture(coded))
-        if coded.references.views is None:
+        if coded.references.seen is None:
             return plain
         header = replace(coded.stream.header, scope=Scope.BLENDED)
-        picture = blended(plain.picture, coded.references.views, header.quality)
+        picture = blended(plain.picture, coded.references.seen, header.quality)
         other = Candidate(replace(coded.stream, header=header), picture)
         return min(plain, other, key=lambda each: analysis.net.error(each.picture))
 

@@ -66,13 +66,13 @@ def test_photos_of_any_size_keep_it(size: tuple[int, int]) -> None:
     assert blended(pixels, pixels[None], 50.0).shape == pixels.shape
 
 
-def test_large_photos_are_blended_in_bands_that_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    photo = picture(4)[:250, :40]
+def test_large_photos_are_blended_in_tiles_that_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = picture(4)[:150, :140]
     views = noisy(photo, 3.0)[None]
     whole = blended(blurred(photo), views, 40.0)
-    monkeypatch.setattr(blending, "_BAND_PIXELS", 64 * 40)
-    in_bands = blended(blurred(photo), views, 40.0)
-    assert np.abs(whole.astype(int) - in_bands).max() <= 1
+    monkeypatch.setattr(blending, "_TILE", 64)
+    in_tiles = blended(blurred(photo), views, 40.0)
+    assert np.abs(whole.astype(int) - in_tiles).max() <= 1
 
 
 def test_the_filter_is_part_of_the_format() -> None:

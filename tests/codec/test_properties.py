@@ -33,7 +33,7 @@ def headers(draw: st.DrawFn) -> Header:
     height, width = draw(st.tuples(st.integers(1, MAX_SIDE), st.integers(1, MAX_SIDE)))
     scopes = [Scope.TILE]
     if references:
-        scopes += [Scope.ALIGNED, Scope.IMAGE][: 1 + (tile_count(height, width) > 1)]
+        scopes += [Scope.ALIGNED, Scope.BLENDED, Scope.IMAGE][: 2 + (tile_count(height, width) > 1)]
     return Header(
         model_id=draw(ids),
         dictionary_id=draw(ids) if references else NO_DICTIONARY,
@@ -54,7 +54,7 @@ def test_every_stream_that_can_be_written_is_read_as_it_was(header: Header, seed
     entries = generator.integers(0, 2**header.index_bits, (header.queries, header.references))
     hyper, latent = (generator.bytes(4 * count) for count in words)
     corners = None
-    if header.scope is Scope.ALIGNED:
+    if header.is_aligned:
         reach = generator.choice([1, 100, MAX_DISPLACEMENT])
         corners = generator.integers(-reach, reach + 1, (header.references, 4, 2)).astype(np.int32)
     data = Bitstream(header, entries, hyper, latent, 2**32 - 1 - seed, corners).to_bytes()

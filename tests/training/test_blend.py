@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from clc.errors import TrainingError
 from clc.model.network import CompressionModel
 from clc.training.blend.__main__ import main
 from clc.training.blend.examples import Examples, examples
@@ -35,6 +36,11 @@ def test_most_views_resemble_the_photo_more_than_they_resemble_another() -> None
     assert np.mean(np.argmin(errors, axis=1) == np.arange(20)) > 0.7
 
 
+def test_photos_that_are_all_too_small_are_refused() -> None:
+    with pytest.raises(TrainingError, match="no photo has 272 pixels"):
+        examples(CompressionModel(MINIATURE), [picture(0, 271, 400)], 1, np.random.default_rng(0))
+
+
 def test_examples_are_what_the_model_decodes_with_the_views() -> None:
     torch.manual_seed(0)
     model = CompressionModel(MINIATURE).eval()
@@ -58,6 +64,6 @@ def test_a_network_learns_to_take_detail_from_views() -> None:
 
 
 def test_training_without_examples_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["blend", "filter", str(tmp_path)])
+    monkeypatch.setattr("sys.argv", ["blend", "filter", str(tmp_path), "--out", str(tmp_path / "w")])
     with pytest.raises(SystemExit, match="examples"):
         main()

@@ -13,7 +13,7 @@ rest changes as the gradient says and distortion grows with the square of the ch
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Flag, auto
 from functools import cached_property
@@ -97,7 +97,7 @@ class Task:
     """What is coded, or a region of it. image: [1, 3, 16h, 16w], padded; size: height and width of what is shown.
 
     references: [T, M, C, 16, 16] of the tiles of the latent, or None. features: theirs, where they act on g_s.
-    views: [M, 3, 16h, 16w] of the photos that the picture is blended with, if it is.
+    seen: uint8 [M, 16h, 16w, 3] of the photos that the picture is blended with, if it is.
     syntax_prior: means and scale levels, [1, n] each, where there is a syntax.
     """
 
@@ -106,7 +106,7 @@ class Task:
     quality: float
     references: Tensor | None
     features: Features | None
-    views: Tensor | None = None
+    seen: Tensor | None = None
     syntax_prior: tuple[Tensor, Tensor] | None = None
 
     def of(self, region: Region) -> "Task":
@@ -121,7 +121,7 @@ class Task:
             size=(shown[0], shown[1]),
             references=references,
             features=features,
-            views=None if self.views is None else self.views[:, :, *pixels],
+            seen=None if self.seen is None else self.seen[:, *pixels],
         )
 
 
@@ -181,8 +181,8 @@ class Refinement:
             features = None if references.features is None else tuple(each.clone() for each in references.features)
             padded = to_padded_tensor(image[None]).to(latent.device)
             task = Task(padded, (image.shape[0], image.shape[1]), quality, known, features)
-            if blends and references.views is not None:
-                task = replace(task, views=to_padded_tensor(references.views))
+            if blends and references.seen is not None:
+                task = replace(task, seen=_padded_like(padded, references.seen))
             aim = Aim(latent, hyper, syntax=None if start.syntax is None else start.syntax.detach().clone().float())
             task = replace(task, syntax_prior=self._syntax_prior(task, aim))
             if schedule.annealed:
@@ -297,9 +297,10 @@ class Refinement:
         decoded = model.decode(features, rate, counted, task.references)
         restored = model.condition(model.refine(decoded, features, quality), task.references)
         shown = model.synthesise(restored, task.features, syntax=syntax).float()
-        if task.views is not None:
-            levels = 255.0 * shown.cpu(), 255.0 * task.views[None], torch.tensor([quality])
-            shown = trained_network()(*levels).to(shown.device) / 255.0
+        if task.seen is not None:
+            views = task.seen.permute(0, 3, 1, 2).float()[None]
+            blended = trained_network()(255.0 * shown.cpu(), views, torch.tensor([quality]))
+            shown = blended.to(shown.device) / 255.0
         height, width = task.size
         squared = (shown - task.image)[:, :, :height, :width].square().sum()
         return _Passed(torch.stack(bits).sum() + lagrangian(quality) * 255.0**2 / 3 * squared, decoded)
@@ -309,6 +310,13 @@ class Refinement:
         height, width = task.image.shape[2:]
         for region in regions(height, width, whole_tiles=task.references is not None):
             yield region, task.of(region)
+
+
+def _padded_like(image: Tensor, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """M of uint8 [H, W, 3] → uint8 [M, H', W', 3], as large as an image [1, 3, H', W'], border pixels repeated."""
+    height, width = pictures[0].shape[:2]
+    padding = (0, image.shape[2] - height), (0, image.shape[3] - width), (0, 0)
+    return torch.from_numpy(np.stack([np.pad(each, padding, mode="edge") for each in pictures]))
 
 
 def _leaf(search: SyntaxSearch | None) -> tuple[tuple[Tensor, ...], Tensor | None]:

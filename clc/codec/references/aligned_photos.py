@@ -22,21 +22,18 @@ _REMEMBERED_BYTES = 2**28
 
 @dataclass(frozen=True)
 class AlignedPhoto:
-    """What becomes of a photo. seen: uint8 [H, W, 3], padded; latent: of that, float32 [1, C, h, w].
-
-    Both are exact, the same on every machine.
+    """What becomes of a photo. latent: exact, float32 [1, C, h, w], the same on every machine.
 
     features: in ordinary floating point, for a model that fuses.
     """
 
-    seen: NDArray[np.uint8]
     latent: Tensor
     features: Features | None
 
     @property
     def bytes(self) -> int:
         """In memory."""
-        return self.seen.nbytes + sum(each.nbytes for each in (self.latent, *(self.features or ())))
+        return sum(each.nbytes for each in (self.latent, *(self.features or ())))
 
 
 class AlignedPhotos:
@@ -53,22 +50,25 @@ class AlignedPhotos:
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def analysed(self, key: Hashable, photo: NDArray[np.uint8], view: View, height: int, width: int) -> AlignedPhoto:
-        """What an image of that size, padded to whole tiles, shows of a photo uint8 [H, W, 3].
+    def analysed(
+        self, key: Hashable, photo: NDArray[np.uint8], view: View, height: int, width: int
+    ) -> tuple[NDArray[np.uint8], AlignedPhoto]:
+        """What an image of that size shows of a photo, both uint8 [H, W, 3], and what becomes of that.
 
-        key: equal for equal photos, and for those only. Raises BitstreamError for corners that make no sense.
+        What is analysed goes on beyond the image, to whole tiles of the latent. key: equal for equal photos, and for
+        those only. Raises BitstreamError for corners that make no sense.
         """
-        key = (key, height, width)
+        padded = view.of(photo, height, width, (padded_size(height), padded_size(width)))
+        seen, key = padded[:height, :width], (key, height, width)
         if view.is_plain:
             with self._lock:
                 if key in self._kept:
                     self._kept.move_to_end(key)
-                    return self._kept[key]
-        seen = view.of(photo, height, width, (padded_size(height), padded_size(width)))
-        analysed = AlignedPhoto(seen, self._analysis(seen).float(), self._features(seen))
+                    return seen, self._kept[key]
+        analysed = AlignedPhoto(self._analysis(padded).float(), self._features(padded))
         if view.is_plain and analysed.bytes <= _REMEMBERED_BYTES:
             self._keep(key, analysed)
-        return analysed
+        return seen, analysed
 
     @torch.inference_mode()
     def _features(self, seen: NDArray[np.uint8]) -> Features | None:

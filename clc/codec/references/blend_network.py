@@ -13,7 +13,7 @@ from torch.nn import functional as F
 BLOCK = 4
 HALO = 32
 """Pixels around a place that what is shown there depends on; the true number is smaller."""
-_BANDS = 3 * BLOCK * BLOCK
+_FREQUENCIES = 3 * BLOCK * BLOCK
 _WIDTH = 48
 _NONE_AT_FIRST = -3.0  # before training, blocks attend to no view
 _DEVIATIONS = (12.0, 3.0)  # of errors, in 8-bit levels, at quality 0 and 100: the scale that differences are seen at
@@ -36,12 +36,12 @@ class _Stack(nn.Module):
 
     def __init__(self, depth: int, start: float) -> None:
         super().__init__()
-        self.first = nn.Conv2d(2 * _BANDS, _WIDTH, 3, padding=1)
+        self.first = nn.Conv2d(2 * _FREQUENCIES, _WIDTH, 3, padding=1)
         self.quality = nn.Linear(2, _WIDTH)
         self.blocks = nn.Sequential(*(_Residual() for _ in range(depth)))
-        self.last = nn.Conv2d(_WIDTH, _BANDS, 1)
+        self.last = nn.Conv2d(_WIDTH, _FREQUENCIES, 1)
         nn.init.zeros_(self.last.weight)
-        self.last.bias = nn.Parameter(torch.full((_BANDS,), start))
+        self.last.bias = nn.Parameter(torch.full((_FREQUENCIES,), start))
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:
         share = quality / 100.0
@@ -69,24 +69,24 @@ class BlendNetwork(nn.Module):
         number = views.shape[1]
         start, end = _DEVIATIONS
         deviation = (start * (end / start) ** (quality / 100.0))[:, None, None, None]
-        bands = self._bands(picture)
-        shown = (bands / 255.0).repeat_interleave(number, dim=0)
-        differences = self._bands((views - picture[:, None]).flatten(0, 1))
+        shown = self._frequencies(picture)
+        beside = (shown / 255.0).repeat_interleave(number, dim=0)
+        differences = self._frequencies((views - picture[:, None]).flatten(0, 1))
         seen = F.softsign(differences / deviation.repeat_interleave(number, dim=0))
-        scores = self.attention(torch.cat([shown, seen], dim=1), quality.repeat_interleave(number))
+        scores = self.attention(torch.cat([beside, seen], dim=1), quality.repeat_interleave(number))
         scores = scores.unflatten(0, (-1, number))
         weights = torch.cat([torch.zeros_like(scores[:, :1]), scores], dim=1).softmax(dim=1)[:, 1:]
         change = (weights * differences.unflatten(0, (-1, number))).sum(dim=1)
-        smoothed = self.refinement(torch.cat([bands / 255.0, F.softsign(change / deviation)], dim=1), quality)
+        smoothed = self.refinement(torch.cat([shown / 255.0, F.softsign(change / deviation)], dim=1), quality)
         return picture + self._pixels(change + deviation * smoothed)
 
-    def _bands(self, pixels: Tensor) -> Tensor:
+    def _frequencies(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] → the cosine transform of its blocks [B, 48, H/4, W/4]."""
         return F.conv2d(pixels.flatten(0, 1)[:, None], self.cosines, stride=BLOCK).unflatten(0, (-1, 3)).flatten(1, 2)
 
-    def _pixels(self, bands: Tensor) -> Tensor:
-        """The inverse of `_bands`."""
-        split = bands.unflatten(1, (3, -1)).flatten(0, 1)
+    def _pixels(self, frequencies: Tensor) -> Tensor:
+        """The inverse of `_frequencies`."""
+        split = frequencies.unflatten(1, (3, -1)).flatten(0, 1)
         return F.conv_transpose2d(split, self.cosines, stride=BLOCK)[:, 0].unflatten(0, (-1, 3))
 
 

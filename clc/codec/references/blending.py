@@ -1,6 +1,8 @@
 """The trained filter, over whole pictures."""
 
+from collections.abc import Sequence
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,31 +15,35 @@ from torch.nn import functional as F
 from clc.codec.references.blend_network import BLOCK, HALO, BlendNetwork
 
 WEIGHTS = Path(__file__).with_name("blend.safetensors")
-_BAND_PIXELS = 2**20
-_LEAST_ROWS = 2 * HALO
+_TILE = 1024  # pixels along each side: one with its halo takes 0.7 GB with five references
 
 
 @torch.inference_mode()
-def blended(picture: NDArray[np.uint8], views: NDArray[np.uint8], quality: float) -> NDArray[np.uint8]:
-    """What the network shows, uint8 [H, W, 3], blended with views of its references, uint8 [K, H, W, 3].
+def blended(picture: NDArray[np.uint8], seen: Sequence[NDArray[np.uint8]], quality: float) -> NDArray[np.uint8]:
+    """What the network shows, uint8 [H, W, 3], blended with what is seen of its references, as large as it.
 
     quality: that the picture was coded at, 1 to 100. Like the network's own pictures, the result may differ by a level
     from one machine to another.
     """
     height, width = picture.shape[:2]
-    rows = max(_LEAST_ROWS, _BAND_PIXELS // width // BLOCK * BLOCK)
     result = np.empty_like(picture)
-    for top in range(0, height, rows):
-        end = min(top + rows, height)
-        first, last = max(0, top - HALO), min(end + HALO, height)
-        band = _blended(picture[first:last], views[:, first:last], quality)
-        result[top:end] = band[top - first : end - first]
+    for (rows, around), (columns, beside) in product(_spans(height), _spans(width)):
+        part = _blended(picture[around, beside], [each[around, beside] for each in seen], quality)
+        top, left = rows.start - around.start, columns.start - beside.start
+        result[rows, columns] = part[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
     return result
 
 
-def _blended(picture: NDArray[np.uint8], views: NDArray[np.uint8], quality: float) -> NDArray[np.uint8]:
-    shown, seen = (_padded(torch.from_numpy(pixels).movedim(-1, -3).float()) for pixels in (picture, views))
-    pixels = trained_network()(shown[None], seen[None], torch.tensor([quality]))[0]
+def _spans(length: int) -> list[tuple[slice, slice]]:
+    """Tiles along one side, each with what is needed around it."""
+    starts = range(0, length, _TILE)
+    spans = [(start, min(start + _TILE, length)) for start in starts]
+    return [(slice(start, end), slice(max(0, start - HALO), min(end + HALO, length))) for start, end in spans]
+
+
+def _blended(picture: NDArray[np.uint8], seen: Sequence[NDArray[np.uint8]], quality: float) -> NDArray[np.uint8]:
+    shown, views = (_padded(torch.from_numpy(pixels).movedim(-1, -3).float()) for pixels in (picture, np.stack(seen)))
+    pixels = trained_network()(shown[None], views[None], torch.tensor([quality]))[0]
     levels = pixels.clamp(0.0, 255.0).round().to(torch.uint8).movedim(0, -1)
     return levels[: picture.shape[0], : picture.shape[1]].numpy()
 

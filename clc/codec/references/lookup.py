@@ -89,10 +89,11 @@ class ReferenceLookup:
             )
         assert self.photos is not None, "aligns"
         self._check(alignment.entries, self.latents)
-        analysed = [
+        found = [
             self._aligned_photos.analysed(self.photos.key(entry), self.photos.photo(entry), view, height, width)
             for entry, view in alignment.photos
         ]
+        seen, analysed = zip(*found, strict=True)
         values, exponents = self.latents.quantised(torch.cat([each.latent for each in analysed]))
         tiles = torch.stack([split_latent(each[None]) for each in values], dim=1)
         latents = self._dequantised(tiles, exponents)
@@ -104,7 +105,7 @@ class ReferenceLookup:
             _joined(analysed),
             pack_displacements(tuple(view.displacements for view in alignment.views)),
             pack_lights(tuple(view.light for view in alignment.views)),
-            np.stack([each.seen[:height, :width] for each in analysed]),
+            seen=seen,
         )
 
     def _dequantised(self, values: Tensor, exponents: Tensor) -> Tensor:

@@ -169,7 +169,8 @@ class UsedReferences:
     stream says.
     values: int8 [Q or T, M, C, 16, 16]: what that means, for the checksum; None if nothing is transmitted.
     latents: float32 [T, M, C, 16, 16]: the same for the T tiles, or what the model learned; None without references.
-    features: of aligned photos, for a model that fuses. views: those photos, uint8 [M, H, W, 3].
+    features: of aligned photos, for a model that fuses. seen: what the image
+    shows of those photos, M of uint8 [H, W, 3].
     """
 
     entries: NDArray[np.int64]
@@ -179,7 +180,7 @@ class UsedReferences:
     features: Features | None = None
     displacements: bytes | None = None
     light: bytes | None = None
-    views: NDArray[np.uint8] | None = None
+    seen: tuple[NDArray[np.uint8], ...] | None = None
 
 
 NO_REFERENCES = UsedReferences(np.empty((0, 0), dtype=np.int64))

@@ -18,6 +18,8 @@ from clc.runtime.cores import available_cores
 from clc.runtime.prefetch import in_parallel
 from clc.runtime.remarks import remark
 
+CHOICE_VERSION = 5
+"""Of the stage: raised whenever the same photos may be chosen otherwise, as when what is predicted changes."""
 _COMPARED = 64  # photos with each
 _FINER = 40.0  # steps of quality by which references are finer than what refers to them
 

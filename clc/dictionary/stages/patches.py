@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from clc.dictionary.stages.chosen_photos import chosen_photos
+from clc.dictionary.stages.chosen_photos import CHOICE_VERSION, chosen_photos
 from clc.errors import DictionaryError, SourceError
 from clc.images import PhotoSource, SkippedPhoto, crop_positions, grid_positions, inventory, is_flat, read_photos
 from clc.images.hashes import perceptual_hash
@@ -67,7 +67,7 @@ def crop(
     holds = inventory(photos)
     recipe = Recipe(
         stage="crop",
-        stage_version=4,
+        stage_version=4 if config.meant_for is None else CHOICE_VERSION,
         config=config.model_dump(mode="json"),
         inputs={"photos": f"photos/{holds.fingerprint}"},
     )

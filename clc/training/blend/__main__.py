@@ -2,7 +2,8 @@
 
 `examples FOLDER --data SOURCE …` writes what it learns from, some files of eight examples each. Several processes may
 write files of one folder, each with a seed of its own.
-`filter FOLDER` trains on them and writes the weights.
+`filter FOLDER --out FILE` trains on them and writes the weights. Those that ship are part of the stream format: others
+need a scope of their own.
 """
 
 import argparse
@@ -16,7 +17,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from clc.api import DEFAULT, find_model
-from clc.codec.references.blending import WEIGHTS
 from clc.errors import ClcError, TrainingError
 from clc.images import open_source, read_photos
 from clc.model.network import CompressionModel
@@ -44,8 +44,8 @@ def main() -> None:
     written.set_defaults(run=_write_examples)
     trained = commands.add_parser("filter")
     trained.add_argument("folder", type=Path)
-    trained.add_argument("--steps", type=int, default=6000)
-    trained.add_argument("--out", type=Path, default=WEIGHTS)
+    trained.add_argument("--steps", type=int, default=12_000)
+    trained.add_argument("--out", type=Path, required=True, help="file of weights")
     trained.set_defaults(run=_train)
     for command in (written, trained):
         command.add_argument("--threads", type=int, default=1)

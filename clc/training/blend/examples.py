@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clc.errors import TrainingError
 from clc.model.limits import QUALITY_MAX, QUALITY_MIN
 from clc.model.network import CompressionModel
 from clc.model.tiles import to_unit_range
@@ -38,9 +39,12 @@ def examples(
     """`number` examples out of photos uint8 [H, W, 3]; those that are too small are left out.
 
     model: not frozen; it codes the views alone, then the photos with them.
+    Raises TrainingError if all are too small.
     """
     views = int(draw.integers(1, _MOST_VIEWS + 1))
     large = [photo for photo in photos if min(photo.shape[:2]) >= SMALLEST_PHOTO]
+    if not large:
+        raise TrainingError(f"no photo has {SMALLEST_PHOTO} pixels along each side; name larger ones")
     pairs = draw.integers(len(large), size=(number, 2))
     drawn = [shots(large[photo], large[other], views, draw) for photo, other in pairs]
     taken = torch.from_numpy(np.stack([each.photo for each in drawn]))

@@ -24,7 +24,10 @@ _DECIBELS = 10.0 / math.log(10.0)
 
 
 def learn(batches: Sequence[Examples], steps: int, seed: int = 0) -> BlendNetwork:
-    """The moving average of the weights after `steps` steps, each on one of the batches."""
+    """The moving average of the weights after `steps` steps, each on one of the batches.
+
+    `gain` in the log is by how many decibels the error of a crop falls, on average since the line before.
+    """
     torch.manual_seed(seed)
     draw = np.random.default_rng(seed)
     network = BlendNetwork()

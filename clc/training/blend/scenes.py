@@ -23,9 +23,9 @@ _IN_FOUR = 0.6  # share of scenes put together from four parts, which can be mad
 _SMALLEST = 2.5  # times smaller than the photo, at most
 _NOISE = 6.0  # largest standard deviation, in 8-bit levels
 _SAME_CAMERA = 0.7  # share of views whose noise is as strong as the photo's
-_JPEG, _JPEG_QUALITIES = 0.7, (70, 98)
+_JPEG, _JPEG_QUALITIES = 0.7, range(70, 98)
 _MOVED, _SHIFT = 0.45, 0.5  # share of views that are not in line, and the standard deviation of their shift
-_FAR_MOVED, _FAR = 0.15, 2.5  # likewise, of those further away
+_FAR_MOVED, _FAR = 0.15, 2.5  # share of views, among those, that are further away, and likewise
 _SWAYING, _SWAY = 0.4, 8.0  # share of views in which something sways, and the largest way in pixels
 _OUT_OF_FOCUS = 0.2
 _PASSERS_BY = (0, 0, 1, 1, 2, 3)  # how many cover part of a photo
@@ -47,9 +47,9 @@ def shots(photo: NDArray[np.uint8], other: NDArray[np.uint8], views: int, draw: 
     """
     scene = _scene(photo, draw)
     noise = _NOISE * draw.random() ** 2
-    coded = draw.random() < _JPEG
+    is_jpeg = draw.random() < _JPEG
     taken = _cropped(scene)
-    photo = _taken(_covered(taken, other, draw), noise, coded, draw)
+    shot = _taken(_covered(taken, other, draw), noise, is_jpeg, draw)
     seen = []
     for _ in range(views):
         view = _moved(scene, draw)
@@ -57,8 +57,8 @@ def shots(photo: NDArray[np.uint8], other: NDArray[np.uint8], views: int, draw: 
         view = _covered(_lit(view, draw), other, draw)
         if draw.random() < _OUT_OF_FOCUS:
             view = _blurred(view, draw.uniform(0.3, 1.0))
-        seen.append(_taken(view, own, coded, draw))
-    return Shots(photo, np.stack(seen))
+        seen.append(_taken(view, own, is_jpeg, draw))
+    return Shots(shot, np.stack(seen))
 
 
 def _scene(photo: NDArray[np.uint8], draw: np.random.Generator) -> Tensor:
@@ -137,16 +137,16 @@ def _blurred(view: Tensor, deviation: float) -> Tensor:
     return F.conv2d(F.conv2d(padded, kernel[..., None]), kernel[:, :, None])[:, 0]
 
 
-def _taken(view: Tensor, noise: float, coded: bool, draw: np.random.Generator) -> NDArray[np.uint8]:
+def _taken(view: Tensor, noise: float, is_jpeg: bool, draw: np.random.Generator) -> NDArray[np.uint8]:
     """uint8 [s, s, 3]: with a sensor's noise, and as the camera stored it."""
     grain = torch.from_numpy(draw.standard_normal(tuple(view.shape), dtype=np.float32))
     if draw.random() < 0.5:  # as after demosaicing
         grain = _blurred(grain, draw.uniform(0.4, 0.9))
         grain = grain / grain.std()
     pixels = (view + noise * grain).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
-    if not coded:
+    if not is_jpeg:
         return np.ascontiguousarray(pixels)
     file = io.BytesIO()
-    quality = int(draw.integers(*_JPEG_QUALITIES))
+    quality = int(draw.integers(_JPEG_QUALITIES.start, _JPEG_QUALITIES.stop))
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=int(draw.choice((0, 2))))
     return np.asarray(Image.open(file).convert("RGB"))
