@@ -105,7 +105,7 @@ def test_the_default_is_production_else_what_comes_with_clc(tmp_path: Path) -> N
 @pytest.mark.medium
 def test_the_models_that_come_with_clc_code_photos(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
     sizes = set()
-    for name in ("default", "collections"):
+    for name in ("default", "tiny"):
         codec = clc.load(name, store=str(tmp_path))
         data = codec.compress(photo, quality=30.0, references=False)
         assert codec.decompress(data).size == photo.shape[1::-1]
