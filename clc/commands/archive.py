@@ -63,7 +63,7 @@ def unpack(
         list[str] | None, typer.Argument(metavar="NAME", help="Photos, or patterns as 'summer/*'. Default: all.")
     ] = None,
     output_folder: Annotated[
-        Path | None, output_folder_option("Default: the archive's name without its suffix, here.")
+        Path | None, output_folder_option("Default: the archive's name without its suffix, here.", "-o")
     ] = None,
     format: Annotated[PictureFormat, typer.Option(case_sensitive=False, help="Of the pictures.")] = PictureFormat.PNG,
     quality: Annotated[

@@ -16,9 +16,9 @@ def _make_strict(strict: bool) -> bool:
     return strict
 
 
-def output_folder_option(help: str) -> Any:
-    """`--output-folder`, for what each command says of it."""
-    return typer.Option("--output-folder", "-O", parser=_named_folder, metavar="FOLDER", help=help)
+def output_folder_option(help: str, *short: str) -> Any:
+    """`--output-folder`, for what each command says of it. short: other names of it, where nothing else has them."""
+    return typer.Option("--output-folder", "-O", *short, parser=_named_folder, metavar="FOLDER", help=help)
 
 
 def _named_folder(name: str) -> Path:

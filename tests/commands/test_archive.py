@@ -262,7 +262,7 @@ def test_names_and_formats(run: Call) -> None:
     assert sorted(str(path) for path in Path("out").rglob("*.*")) == ["out/p0.jpg", "out/sub/p2.jpg"]
     assert_refused(run("unpack", "a.clca", "none*"), "no such photo")
     assert_refused(run("unpack", "a.clca", "--quality", 40), "png is lossless")
-    code, out, err = run("unpack", "a.clca", "-O", "out", "--format", "jpeg")
+    code, out, err = run("unpack", "a.clca", "-o", "out", "--format", "jpeg")
     assert (code, out) == (1, "out: 1 photos, 2 not unpacked\n")
     assert err.count("there already") == 2
 
