@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     rivals = {"clc TableCoder": _Ours(TableCoder(codec.model.latent_tables)), "CompressAI rANS": _CompressAI()}
     rows = []
     for quality in _QUALITIES:
-        _, blocks = read_symbols(codec, codec.compress(photo.pixels, quality=quality, references=False))
+        blocks = read_symbols(codec, codec.compress(photo.pixels, quality=quality, references=False)).latent
         block = CodedSymbols(np.concatenate([b.symbols for b in blocks]), np.concatenate([b.table for b in blocks]))
         rows += _compare(rivals, block, quality, options.rounds)
     print(f"\nŷ of {photo.image_id} ({photo.pixels.shape[1]}×{photo.pixels.shape[0]})\n")

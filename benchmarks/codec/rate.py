@@ -1,10 +1,10 @@
 """File sizes beside the model's own estimates: entropy coder, header, indices, and what freezing the prior costs.
 
 estimate: Σ −log2 p of the symbols in the file, with p from the frozen frequency tables, and with p from the model's
-densities (CompressAI's Gaussian and factorised ones, with its lower bound), which the tables stand for. The strings may
-exceed each by 0.5 % over all photos of a quality, with what symbols at scale level 0 take, which no estimate counts;
-header, checksums, the lengths of sections and references may take 50 bytes and ⌈Q·M·⌈log2 K⌉ / 8⌉ bytes of each file
-with Q queries.
+densities (CompressAI's Gaussian and factorised ones, with its lower bound), which the tables stand for. Symbols at
+scale level 0 have a table of their own; the densities' estimate leaves them out. The strings may exceed each by 0.5 %
+over all photos of a quality; header, checksums, the lengths of sections and references may take 50 bytes and
+⌈Q·M·⌈log2 K⌉ / 8⌉ bytes of each file with Q queries.
 
 freezing: the densities' estimate with the exact prior beside that with the prior in floating point, without
 references. The prior of a stored model is frozen: here its weights are evaluated without rounding activations, means
@@ -23,10 +23,11 @@ from torch import Tensor
 
 from benchmarks.codec import subject
 from benchmarks.codec.freezing import frozen_copy, in_floating_point, train_briefly
-from benchmarks.codec.symbols import CodedSymbols, read_symbols
+from benchmarks.codec.symbols import CodedSymbols, StreamSymbols, read_symbols
 from benchmarks.printing import print_table
 from clc.codec.bitstream import Bitstream, describe
 from clc.codec.codec import Codec
+from clc.codec.latent_coder import FLAGGED, WITHIN
 from clc.codec.references.protocols import index_bits
 from clc.images import Photo, open_source, read_photos
 from clc.model.network import CompressionModel
@@ -109,16 +110,25 @@ def _sizes(codec: Codec, image: NDArray[np.uint8], quality: float) -> list[float
     corners = 0 if stream.corners is None else _CORNER * stream.corners.size
     return [
         strings,
-        _table_bits(codec.model, *symbols) / 8,
-        _density_bits(codec.model, *symbols) / 8,
+        _table_bits(codec.model, symbols) / 8,
+        _density_bits(codec.model, symbols) / 8,
         sections["header"] + sections["checksums"] + sections["z"] + sections["y"] - strings,
         _LARGEST_HEADER + corners + indices,
         sections["references"] + sections["corners"],
     ]
 
 
-def _table_bits(model: CompressionModel, hyper: list[CodedSymbols], latent: list[CodedSymbols]) -> float:
-    return _code_length(model.hyper_tables, hyper) + _code_length(model.latent_tables, latent)
+def _table_bits(model: CompressionModel, symbols: StreamSymbols) -> float:
+    flagged = int(symbols.flags.sum())
+    flags = flagged * math.log2(FLAGGED) + (len(symbols.flags) - flagged) * math.log2(2**FREQUENCY_BITS - FLAGGED)
+    within = CodedSymbols(symbols.within, np.zeros_like(symbols.within))
+    return (
+        _code_length(model.hyper_tables, symbols.hyper)
+        + _code_length(model.latent_tables, symbols.latent)
+        + len(symbols.flags) * FREQUENCY_BITS
+        - flags
+        + _code_length(WITHIN, [within])
+    )
 
 
 def _code_length(tables: FrequencyTables, blocks: Iterable[CodedSymbols]) -> float:
@@ -134,11 +144,11 @@ def _code_length(tables: FrequencyTables, blocks: Iterable[CodedSymbols]) -> flo
 
 
 @torch.inference_mode()
-def _density_bits(model: CompressionModel, hyper: list[CodedSymbols], latent: list[CodedSymbols]) -> float:
+def _density_bits(model: CompressionModel, coded: StreamSymbols) -> float:
     channels = model.config.prior.hyper_channels
-    z_hat = torch.from_numpy(np.concatenate([block.symbols for block in hyper])).float()
+    z_hat = torch.from_numpy(np.concatenate([block.symbols for block in coded.hyper])).float()
     likelihoods = [model.hyper_prior.likelihood(z_hat.reshape(channels, 1, -1))]
-    for block in latent:
+    for block in coded.latent:
         symbols, levels = torch.from_numpy(block.symbols).float(), torch.from_numpy(block.table).float()
         likelihoods.append(gaussian_likelihood(symbols, 0.0, scale_of(levels)))
     return _information(likelihoods)
@@ -154,7 +164,7 @@ def _freezing_rows(
         for photo in photos:
             before += _floating_density_bits(floating, photo.pixels, quality) / 8
             data = exact.compress(photo.pixels, quality=quality, references=False, always=True)
-            after += _density_bits(frozen, *read_symbols(exact, data)) / 8
+            after += _density_bits(frozen, read_symbols(exact, data)) / 8
         mean_before, mean_after = before / len(photos), after / len(photos)
         rows.append([name, quality, len(photos), mean_before, mean_after, 100 * (after / before - 1)])
     return rows

@@ -162,7 +162,7 @@ class Decoder:
         features = network.features(z_hat, rate)
         syntax = self._syntax(stream.syntax, features)
         stack = network.latent_tables.open(latent)
-        coder = LatentCoder(network.latent_tables, omits=header.format_version in OLDER_VERSIONS)
+        coder = network.latent_coder(omits=header.format_version in OLDER_VERSIONS)
         decoded = self._decode_latent(coder, stack, features, rate, used.latents)
         if latent_checksum(decoded, used, syntax) != stream.latent_checksum:
             raise BitstreamError(

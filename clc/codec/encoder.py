@@ -19,7 +19,6 @@ from clc.codec.entropy import flat_integers
 from clc.codec.frozen_model import FrozenModel
 from clc.codec.hyper_coder import HyperCoder
 from clc.codec.latent_bands import WrittenBands
-from clc.codec.latent_coder import LatentCoder
 from clc.codec.references.blending import blended
 from clc.codec.references.lookup import ReferenceLookup
 from clc.codec.references.protocols import NO_REFERENCES, Aligner, Retriever, UsedReferences, index_bits
@@ -304,7 +303,7 @@ class Encoder:
         self, scaled: ScaledLatent, weight: Tensor | None, features: Tensor, rate: Rate, references: Tensor | None
     ) -> tuple[bytes, Tensor]:
         model, tables = self._network.model, self._network.latent_tables
-        coder = LatentCoder(tables)
+        coder = self._network.latent_coder()
         if self._network.in_bands(*(LATENT_STRIDE * side for side in features.shape[2:])):
             bands = WrittenBands(coder, scaled, weight)
             known, into = model.prior_references(references), None if scaled.lent else scaled.latent

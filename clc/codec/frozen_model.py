@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from clc.codec.banded_model import BANDED_FROM, BandedModel, takes_bands, to_pixels
 from clc.codec.entropy import TableCoder
+from clc.codec.latent_coder import LatentCoder
 from clc.codec.linear import LinearCoder
 from clc.codec.references.protocols import UsedReferences
 from clc.codec.scaled_latent import ScaledLatent
@@ -52,6 +53,10 @@ class FrozenModel:
         """Gains and scale levels of a quality, the same numbers on every machine."""
         rate: Rate = self._rate(quality, self.device)
         return rate
+
+    def latent_coder(self, *, omits: bool = False) -> LatentCoder:
+        """What codes blocks of ŷ. omits: as `LatentCoder` has it."""
+        return LatentCoder(self.latent_tables, omits)
 
     def analyse(self, image: NDArray[np.uint8], features: Features | None = None) -> Tensor:
         """uint8 [H, W, 3] → y [1, C, h, w], of the image padded to whole tiles of the latent.

@@ -22,13 +22,15 @@ LATENT_LIMIT = 2000.0
 _AT_ONCE = 2**22  # symbols that are prepared
 _TOTAL = 2**FREQUENCY_BITS
 # Of photos, one symbol in 17,000 at scale level 0 is not 0, and one in 300 of those is neither 1 nor -1.
-_FLAGGED = 2**12
+FLAGGED = 2**12
+"""Of 2^FREQUENCY_BITS: how often a group has a flag."""
 _SIGNED, _ESCAPED = 2**13, 2**8
-_FLAGS = constriction.stream.model.Categorical(np.array([_TOTAL - _FLAGGED, _FLAGGED]) / _TOTAL, perfect=False)
-_WITHIN = FrequencyTables(
+_FLAGS = constriction.stream.model.Categorical(np.array([_TOTAL - FLAGGED, FLAGGED]) / _TOTAL, perfect=False)
+WITHIN = FrequencyTables(
     radius=np.array([1], dtype=np.int32),
     frequencies=np.array([_SIGNED, _TOTAL - 2 * _SIGNED - _ESCAPED, _SIGNED, _ESCAPED], dtype=np.int32),
 )
+"""Of the symbols of a group that has one."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class LatentCoder:
     def __init__(self, tables: TableCoder, omits: bool = False) -> None:
         self.tables = tables
         self._omits = omits
-        self._within = TableCoder(_WITHIN)
+        self._within = TableCoder(WITHIN)
 
     def push(
         self, stack: constriction.stream.stack.AnsCoder, symbols: NDArray[np.integer], levels: NDArray[np.integer]
