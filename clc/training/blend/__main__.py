@@ -50,7 +50,6 @@ def main() -> None:
     for command in (written, trained):
         command.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     torch.set_num_threads(options.threads)
     try:
         options.run(options)
@@ -88,4 +87,5 @@ def _train(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     main()
