@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from clc.codec.references.blend_network import BLOCK, HALO, BlendNetwork
 
 WEIGHTS = Path(__file__).with_name("blend.safetensors")
-_TILE = 1024  # pixels along each side: one with its halo takes 0.7 GB with five references
+_TILE = 1024  # pixels along each side, so that memory does not grow with the picture
 
 
 @torch.inference_mode()
