@@ -28,6 +28,7 @@ from benchmarks.printing import print_machine, print_table
 from clc.api import DEFAULT, find_model
 from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
+from clc.codec.references.artifact import ReferencesConfig
 from clc.codec.stream_header import Scope
 from clc.evaluation.compare.rate_difference import rate_difference
 from clc.images import read_photos
@@ -68,7 +69,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="code the first LIMIT photos of a scene only")
     parser.add_argument("--meant-for", type=int, default=0, help="photos that references are chosen for; 0: all kept")
     parser.add_argument("--qualities", type=float, nargs="+", default=(10.0, 30.0, 50.0, 70.0, 90.0))
-    parser.add_argument("--reference-quality", type=float, default=90.0)
+    parser.add_argument("--reference-quality", type=float, default=ReferencesConfig().quality)
     options = parser.parse_args()
     print_machine()
     torch.set_num_threads(1)

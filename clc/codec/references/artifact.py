@@ -52,7 +52,7 @@ class ReferencesConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    quality: float = Field(default=90.0, ge=1.0, le=100.0, description="of each photo, as of any that is coded alone")
+    quality: float = Field(default=100.0, ge=1.0, le=100.0, description="of each photo, as of any that is coded alone")
     effort: int = Field(
         default=1, ge=0, le=EFFORT_MAX, description="to code each with: once, while every decoder keeps it"
     )
