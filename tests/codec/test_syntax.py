@@ -286,7 +286,7 @@ def test_effort_does_not_search_for_a_syntax_that_does_not_pay(image: NDArray[np
     assert encoder(model).compress(small, **options, effort=2) == plain.compress(small, **options, effort=2)
 
 
-def test_annealing_moves_the_syntax_too(model: CompressionModel, codec: Codec, image: NDArray[np.uint8]) -> None:
+def test_descent_moves_the_syntax_too(model: CompressionModel, codec: Codec, image: NDArray[np.uint8]) -> None:
     small = image[:64, :64]
     plain = codec.compress(small, quality=80.0, references=False)
     found = encoder(model, Searched.SYNTAX).compress(small, quality=80.0, references=False, effort=6)

@@ -2,14 +2,15 @@
 
 It is the continuous online mode decision of Wang et al., "Neural Data-Dependent Transform for Learned Image
 Compression" (CVPR 2022). The network stays as it is, gradients run through it in floating point, and what they lead to
-is coded as ever, so that no decoder knows of it. Two searches follow each other, and the syntax of a photo, where the
-model has one, moves along the same gradients (`syntax_search`):
+is coded as ever, so that no decoder knows of it. There are two searches, and the syntax of a photo, where the model has
+one, moves along the same gradients (`syntax_search`):
 
-Annealing lets every value hover between its two nearest symbols, drawn at random and ever more surely, as in Yang,
-Bamler, Mandt, "Improving Inference for Neural Image Compression" (NeurIPS 2020). It needs many steps.
+Proximal steps change all symbols at once. Each takes the value that is best if the rest changes as the gradient says
+and distortion grows with the square of the change. A few of them bring much, more of them little.
 
-Proximal steps start from symbols and look at the gradient there. Each value then takes the symbol that is best if the
-rest changes as the gradient says and distortion grows with the square of the change. Few of them bring much.
+Descent changes at most one symbol of each position at a time, by one: that which saves most. Such changes hardly
+disturb each other. What they save is foretold from their bits, the gradient, and the curvature of distortion in their
+channel. It needs more passes, and finds more with each.
 """
 
 import math
@@ -22,7 +23,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
+from clc.codec.decisions.changes import best_changes
 from clc.codec.decisions.regions import Region, regions
 from clc.codec.decisions.rounding import Aim
 from clc.codec.decisions.syntax_search import SyntaxSearch
@@ -35,38 +38,38 @@ from clc.model.gain import lagrangian
 from clc.model.network import CompressionModel
 from clc.model.priors.likelihood import coded_bits, round_half_up, scale_of
 from clc.model.priors.stages import Block
-from clc.model.tiles import to_padded_tensor
+from clc.model.tiles import LATENT_STRIDE, to_padded_tensor
 from clc.model.transforms.folded import SCALES
 
 EFFORT_MAX = 9
 """The largest effort; 0 codes what g_a gives."""
 
 _SEED = 0
-# Values change together, and what they do to the picture adds up: so many times the curvature of one alone.
+# Where all values change together, what they do to the picture adds up: so many times the curvature of one alone.
 _STIFFNESS = 4.0
-_WARM, _COLD = 0.3, 0.1  # temperatures of annealing
-_FASTEST, _FARTHEST = 0.01, 0.5  # quantisation steps that a value moves in a step of annealing, and in all of them
-_BETAS = (0.9, 0.99)
-_NEAREST = 1e-4  # a value this near to a symbol is as good as there
+# Descent. How often the measured curvature, a mean, is counted; how often more after a change that led nowhere, most
+# of which is remembered after one that did not. What the number of changes is multiplied by.
+_CAUTION, _WARNED, _REMEMBERED = 0.8, 0.5, 0.7
+_MORE, _FEWER = 1.1, 0.5
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps of both searches; each runs the network forward and back once."""
+    """Steps of one of the searches."""
 
-    annealed: int
-    proximal: int
+    proximal: int = 0
+    descent: int = 0
 
     @property
     def passes(self) -> int:
-        """How often that is."""
-        return self.annealed + self.proximal
+        """How often the network runs forward and back."""
+        return self.proximal + (self.descent + 1 if self.descent else 0)
 
 
 _SCHEDULES = (
-    Schedule(0, 0),
-    *(Schedule(0, steps) for steps in (1, 2, 3, 5, 9)),
-    *(Schedule(steps, 3) for steps in (24, 42, 75, 130)),
+    Schedule(),
+    *(Schedule(proximal=steps) for steps in (1, 2, 3)),
+    *(Schedule(descent=steps) for steps in (5, 9, 18, 32, 56, 96)),
 )
 
 
@@ -126,20 +129,32 @@ class Task:
 
 
 @dataclass(frozen=True)
-class _Slopes:
-    """A state and where it leads. cost: R + λ·255²·D in bits; latent: to aim at next; syntax: gradient, [1, n]."""
+class _State:
+    """Symbols, and where they lead. cost: R + λ·255²·D in bits, without ẑ; decoded: ŷ [1, C, h, w].
+
+    slope: gradient of the cost in ŷ, but for each symbol's own bits. less, more: bits that each symbol takes more if it
+    is smaller or larger by one. syntax: gradient, [1, n].
+    """
 
     cost: float
-    latent: Tensor
+    decoded: Tensor
+    slope: Tensor
+    less: Tensor
+    more: Tensor
     syntax: Tensor | None
 
 
 @dataclass(frozen=True)
 class _Passed:
-    """One pass through the network. cost: R + λ·255²·D in bits; decoded: ŷ [1, C, h, w]."""
+    """One pass through the network. cost: R + λ·255²·D in bits; decoded: ŷ [1, C, h, w]; shown: [1, 3, H, W].
+
+    costs: the cost by position, without ẑ and without gradients, [1, 1, h, w].
+    """
 
     cost: Tensor
+    costs: Tensor
     decoded: Tensor
+    shown: Tensor
 
 
 Quantise = Callable[[Block, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -185,87 +200,98 @@ class Refinement:
                 task = replace(task, seen=_padded_like(padded, references.seen))
             aim = Aim(latent, hyper, syntax=None if start.syntax is None else start.syntax.detach().clone().float())
             task = replace(task, syntax_prior=self._syntax_prior(task, aim))
-            if schedule.annealed:
-                aim = self._annealed(task, aim, schedule.annealed)
+            if schedule.descent:
+                return self._descent(task, aim, schedule.descent)
             return self._proximal(task, aim, schedule.proximal)
 
-    def _annealed(self, task: Task, start: Aim, steps: int) -> Aim:
-        latent, hyper = start.latent.clone(), start.hyper.clone()
-        search = self._syntax_search(task, start, steps)
-        optimiser = torch.optim.Adam([latent, hyper], lr=min(_FASTEST, _FARTHEST / steps), betas=_BETAS)
-        generator = torch.Generator(latent.device).manual_seed(_SEED)
-        for step in range(steps):
-            temperature = _WARM * (_COLD / _WARM) ** (step / max(1, steps - 1))
-
-            def hover(values: Tensor, temperature: float = temperature) -> Tensor:
-                return _hovering(values, temperature, generator)
-
-            latent.grad, hyper.grad = torch.zeros_like(latent), torch.zeros_like(hyper)
-            slopes: list[Tensor] = []
-            for region, part in self._parts(task):
-                own, own_hyper = region.of(latent).clone(), region.of_hyper(hyper).clone()
-                own.requires_grad_(True)
-                own_hyper.requires_grad_(True)
-
-                def quantise(block: Block, mean: Tensor, level: Tensor, own: Tensor = own) -> tuple[Tensor, Tensor]:
-                    distance = hover(block.of(own) - mean)
-                    return distance + mean, coded_bits(distance, scale_of(level))
-
-                numbers, decoded = _leaf(search)
-                passed = self._passed(part, hover(own_hyper), quantise, decoded)
-                gradients = torch.autograd.grad(passed.cost, (own, own_hyper, *numbers))
-                region.put(latent.grad, gradients[0])
-                region.put_hyper(hyper.grad, gradients[1])
-                slopes.extend(gradients[2:])
-            if Searched.LATENTS in self._searched:
-                optimiser.step()
-            if Searched.SYNTAX in self._searched and search is not None:
-                search.move(torch.stack(slopes).sum(dim=0))
-        return Aim(latent.detach(), hyper.detach(), syntax=None if search is None else search.values.detach())
-
     def _proximal(self, task: Task, start: Aim, steps: int) -> Aim:
-        """The best of what the steps lead to, by what its symbols cost; a single step is not looked at again."""
+        """The best of what the steps lead to, by what its symbols cost; what few lead to is not looked at again."""
         curvature = lagrangian(task.quality) * 255.0**2 / 3 * self._model.gain.inverse_gain(task.quality).square()
         weight = _STIFFNESS * curvature
         aim, best, least = start, start, math.inf
         search = self._syntax_search(task, start, steps)
         for _ in range(steps):
-            slopes = self._step(task, aim, weight, search)
-            if slopes.cost < least:
-                best, least = aim, slopes.cost
+            state = self._state(task, aim, search)
+            if state.cost < least:
+                best, least = aim, state.cost
             if Searched.LATENTS in self._searched:
-                aim = replace(aim, latent=slopes.latent, weight=weight)
-            if Searched.SYNTAX in self._searched and search is not None and slopes.syntax is not None:
-                search.move(slopes.syntax)
-                aim = replace(aim, syntax=search.values.detach().clone())
-        if steps > 2 and self._step(task, aim, None, search).cost >= least:
+                aim = replace(aim, latent=state.decoded - state.slope / (2 * weight), weight=weight)
+            aim = self._with_syntax_moved(aim, search, state)
+        if steps > 2 and self._state(task, aim, search, slopes=False).cost >= least:
             return best
         return aim
 
-    def _step(self, task: Task, aim: Aim, weight: Tensor | None, search: SyntaxSearch | None) -> _Slopes:
-        """What the symbols of an aim cost, and, given a weight, where they lead."""
-        cost, following = 0.0 if search is None else search.bits, torch.empty_like(aim.latent)
-        slopes: list[Tensor] = []
+    def _descent(self, task: Task, start: Aim, steps: int) -> Aim:
+        """The best state that was found. From a worse one it goes back, and makes fewer changes, and rather others."""
+        search = self._syntax_search(task, start, steps)
+        curvature = self._curvature(task, start, search)
+        aim, best, share = start, start, 1.0
+        caution, change = torch.full_like(start.latent, _CAUTION), torch.zeros_like(start.latent)
+        found: _State | None = None
+        for step in range(steps + 1):
+            state = self._state(task, aim, search, slopes=step < steps, changes=step < steps)
+            if found is None or state.cost < found.cost:
+                found, best = state, aim
+                share = min(1.0, _MORE * share)
+                caution = _CAUTION + _REMEMBERED * (caution - _CAUTION)
+            else:
+                share *= _FEWER
+                caution += _WARNED * change.abs()
+            if step < steps and Searched.LATENTS in self._searched:
+                smaller, larger = found.less - found.slope, found.more + found.slope
+                change = best_changes(smaller + caution * curvature, larger + caution * curvature, share)
+                aim = replace(aim, latent=found.decoded + change)
+            aim = self._with_syntax_moved(aim, search, state)
+        return best
+
+    def _with_syntax_moved(self, aim: Aim, search: SyntaxSearch | None, state: _State) -> Aim:
+        if search is None or state.syntax is None or Searched.SYNTAX not in self._searched:
+            return aim
+        search.move(state.syntax)
+        return replace(aim, syntax=search.values.detach().clone())
+
+    def _curvature(self, task: Task, aim: Aim, search: SyntaxSearch | None) -> Tensor:
+        """What λ·255²·D grows by if a value moves by one alone, [1, C, 1, 1]: a mean over all of a channel.
+
+        The squares of J's columns, from one draw of signs v: the mean of (Jᵀv)² (Hutchinson's estimator).
+        """
+        squares, generator = torch.empty_like(aim.latent), torch.Generator().manual_seed(_SEED)
+        for region, part in self._parts(task):
+            own = Aim(region.of(aim.latent).clone().requires_grad_(True), region.of_hyper(aim.hyper))
+            passed = self._passed(part, round_half_up(own.hyper), _symbols_of(own), _leaf(search)[1])
+            height, width = part.size
+            shown = passed.shown[:, :, :height, :width]
+            signs = 2.0 * torch.randint(2, shown.shape, generator=generator) - 1.0
+            (slope,) = torch.autograd.grad((shown * signs.to(shown.device)).sum(), own.latent)
+            region.put(squares, slope.square())
+        down, across = (-(-side // LATENT_STRIDE) for side in task.size)  # padding shows nothing
+        shown_squares = squares[:, :, :down, :across].mean(dim=(2, 3), keepdim=True)
+        return lagrangian(task.quality) * 255.0**2 / 3 * shown_squares
+
+    def _state(
+        self, task: Task, aim: Aim, search: SyntaxSearch | None, *, slopes: bool = True, changes: bool = False
+    ) -> _State:
+        """What the symbols of an aim cost and, with `slopes`, where they lead, all together or, with `changes`, one."""
+        decoded, slope, less, more = (torch.zeros_like(aim.latent) for _ in range(4))
+        costs = torch.zeros_like(decoded[:, :1])
+        syntax: list[Tensor] = []
         for region, part in self._parts(task):
             own = Aim(region.of(aim.latent).clone(), region.of_hyper(aim.hyper), aim.weight)
-            own.latent.requires_grad_(weight is not None)
-
-            def quantise(block: Block, mean: Tensor, level: Tensor, own: Aim = own) -> tuple[Tensor, Tensor]:
-                with torch.no_grad():
-                    moved = own.symbols(block, mean, level) + mean - block.of(own.latent)
-                decoded = block.of(own.latent) + moved  # with the gradient of the identity
-                # The weighing of symbols accounts for the bits of each; gradients only for what others make of it.
-                return decoded, coded_bits(decoded.detach() - mean, scale_of(level))
-
-            with torch.set_grad_enabled(weight is not None):
-                numbers, decoded = _leaf(search)
-                passed = self._passed(part, round_half_up(own.hyper), quantise, decoded)
-            cost += float(passed.cost.detach())
-            if weight is not None:
-                gradient, *slope = torch.autograd.grad(passed.cost, (own.latent, *numbers))
-                region.put(following, passed.decoded.detach() - gradient / (2 * weight))
-                slopes += slope
-        return _Slopes(cost, following, torch.stack(slopes).sum(dim=0) if slopes else None)
+            own.latent.requires_grad_(slopes)
+            smaller, larger = torch.zeros_like(own.latent), torch.zeros_like(own.latent)
+            quantise = _symbols_of(own, (smaller, larger) if changes else None)
+            with torch.set_grad_enabled(slopes):
+                numbers, syntax_decoded = _leaf(search)
+                passed = self._passed(part, round_half_up(own.hyper), quantise, syntax_decoded)
+            region.put(costs, passed.costs)
+            region.put(decoded, passed.decoded.detach())
+            if slopes:
+                gradient, *moved = torch.autograd.grad(passed.cost, (own.latent, *numbers))
+                for whole, part_of in ((slope, gradient), (less, smaller), (more, larger)):
+                    region.put(whole, part_of)
+                syntax += moved
+        cost = float(costs.sum(dtype=torch.float64)) + (0.0 if search is None else search.bits)
+        return _State(cost, decoded, slope, less, more, torch.stack(syntax).sum(dim=0) if syntax else None)
 
     def _syntax_prior(self, task: Task, start: Aim) -> tuple[Tensor, Tensor] | None:
         """Of the whole photo, as ẑ has it before the search: that moves it little."""
@@ -286,14 +312,17 @@ class Refinement:
     def _passed(self, task: Task, z_hat: Tensor, quantise: Quantise, syntax: Tensor | None) -> _Passed:
         model, quality = self._model, task.quality
         rate = model.gain.rate(quality)
-        bits = [-torch.log2(model.hyper_prior.of(z_hat)).sum()]
+        features = model.prior.features(z_hat, rate)
+        bits: list[Tensor] = []
+        costs, each = (torch.zeros(1, 1, *features.shape[2:], device=z_hat.device) for _ in range(2))
 
         def counted(block: Block, mean: Tensor, level: Tensor) -> Tensor:
             decoded, own_bits = quantise(block, mean, level)
             bits.append(own_bits.sum())
+            replace(block, start=0, end=1).put(each.zero_(), own_bits.detach().sum(dim=1, keepdim=True))
+            costs.add_(each)
             return decoded
 
-        features = model.prior.features(z_hat, rate)
         decoded = model.decode(features, rate, counted, task.references)
         restored = model.condition(model.refine(decoded, features, quality), task.references)
         shown = model.synthesise(restored, task.features, syntax=syntax).float()
@@ -302,8 +331,12 @@ class Refinement:
             blended = trained_network()(255.0 * shown.cpu(), views, torch.tensor([quality]))
             shown = blended.to(shown.device) / 255.0
         height, width = task.size
-        squared = (shown - task.image)[:, :, :height, :width].square().sum()
-        return _Passed(torch.stack(bits).sum() + lagrangian(quality) * 255.0**2 / 3 * squared, decoded)
+        squares = (shown - task.image)[:, :, :height, :width].square().sum(dim=1, keepdim=True)
+        squares = F.pad(squares, (0, task.image.shape[3] - width, 0, task.image.shape[2] - height))
+        distortions = lagrangian(quality) * 255.0**2 / 3 * LATENT_STRIDE**2 * F.avg_pool2d(squares, LATENT_STRIDE)
+        hyper_bits = -torch.log2(model.hyper_prior.of(z_hat)).sum()
+        cost = torch.stack(bits).sum() + hyper_bits + distortions.sum()
+        return _Passed(cost, costs + distortions.detach(), decoded, shown)
 
     def _parts(self, task: Task) -> Iterator[tuple[Region, Task]]:
         """One after the other, so that memory does not grow with the image."""
@@ -319,18 +352,29 @@ def _padded_like(image: Tensor, pictures: Sequence[NDArray[np.uint8]]) -> Tensor
     return torch.from_numpy(np.stack([np.pad(each, padding, mode="edge") for each in pictures]))
 
 
+def _symbols_of(aim: Aim, changed: tuple[Tensor, Tensor] | None = None) -> Quantise:
+    """The symbols of an aim. changed: takes the bits that each takes more if it is smaller and larger by one."""
+
+    def quantise(block: Block, mean: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            symbols = aim.symbols(block, mean, level)
+            moved = symbols + mean - block.of(aim.latent)
+        chosen = block.of(aim.latent) + moved  # with the gradient of the identity
+        # What a symbol's own bits become is weighed apart; gradients only for what they make of others. What a single
+        # change makes of scales is far from linear: its gradient would mislead.
+        scale = scale_of(level if changed is None else level.detach())
+        bits = coded_bits(chosen.detach() - mean, scale)
+        with torch.no_grad():
+            for place, by in zip(changed or (), (-1.0, 1.0), strict=False):
+                block.put(place, coded_bits(symbols + by, scale) - bits)
+        return chosen, bits
+
+    return quantise
+
+
 def _leaf(search: SyntaxSearch | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
     """Numbers to take gradients of, if there are any, and what a decoder has of them."""
     if search is None:
         return (), None
     values = search.values.clone().requires_grad_(True)
     return (values,), search.decoded(values)
-
-
-def _hovering(values: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    """Between the whole numbers below and above: nearer to that which a draw gives, at 0 only there."""
-    below = values.detach().floor()
-    share = (values - below).clamp(_NEAREST, 1.0 - _NEAREST)
-    logit = (torch.atanh(share) - torch.atanh(1.0 - share)) / temperature
-    drawn = torch.rand(share.shape, generator=generator, device=share.device).clamp(1e-6, 1.0 - 1e-6)
-    return below + torch.sigmoid((logit + torch.logit(drawn)) / temperature)

@@ -9,7 +9,7 @@ from torch import Tensor
 from clc.model.tiles import IMAGE_MULTIPLE, LATENT_STRIDE, LATENT_TILE
 
 _SIDE = 64  # latent positions of a region: 1024 pixels
-_AROUND = 4  # seen around it, where changes still show
+_AROUND = 8  # seen around it, where changes still show
 _HYPER = IMAGE_MULTIPLE // LATENT_STRIDE  # latent positions of one of z
 
 

@@ -41,6 +41,14 @@ class Block:
         """The block's part of a latent [B, C, h, w], h and w even: [n·B, c, h/2, w/2], or [B, c, h, w]."""
         return at_phases(latent[:, self.start : self.end], self.phases)
 
+    def put(self, whole: Tensor, part: Tensor) -> None:
+        """Write the block's part, as `of` has it, into a latent [B, C, h, w]."""
+        own = whole[:, self.start : self.end]
+        if not self.phases:
+            own.copy_(part)
+        for (row, column), at_phase in zip(self.phases, part.chunk(max(1, len(self.phases))), strict=False):
+            own[:, :, row::2, column::2] = at_phase
+
     def each(self, factors: Tensor) -> Tensor:
         """The block's part of factors per channel [1 or B, C, 1, 1]."""
         own = factors[:, self.start : self.end]
