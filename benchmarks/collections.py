@@ -266,17 +266,7 @@ def coding_ways(
 
     meant_for: photos that references are chosen for; None: as the profile says; 0: all are kept.
     """
-    profile = load_profile(_PROFILE)
-    crop = profile.crop if meant_for is None else profile.crop.model_copy(update={"meant_for": meant_for or None})
-    dictionary = build_dictionary(
-        shown,
-        crop_config=crop,
-        feature_config=profile.features,
-        reduce_config=profile.reduce.model_copy(update={"dim": 16}),
-        cluster_config=profile.cluster,
-        index_config=profile.index,
-        store=store,
-    ).version
+    dictionary = collection_dictionary(shown, store, meant_for)
     made = [Way("none", 0, open_codec(store, model))]
     for quality in qualities:
         config = ReferencesConfig(quality=quality)
@@ -286,6 +276,21 @@ def coding_ways(
         version = reference_latents(dictionary, model, store=store).version
         made.append(_way(_LOSSLESS, store, model, dictionary, version))
     return made
+
+
+def collection_dictionary(shown: PhotoSource, store: Store, meant_for: int | None) -> Version:
+    """As profile `collection` makes it, with small keys. meant_for: as for `coding_ways`."""
+    profile = load_profile(_PROFILE)
+    crop = profile.crop if meant_for is None else profile.crop.model_copy(update={"meant_for": meant_for or None})
+    return build_dictionary(
+        shown,
+        crop_config=crop,
+        feature_config=profile.features,
+        reduce_config=profile.reduce.model_copy(update={"dim": 16}),
+        cluster_config=profile.cluster,
+        index_config=profile.index,
+        store=store,
+    ).version
 
 
 def _way(name: str, store: Store, model: Version, dictionary: Version, values: Version) -> Way:

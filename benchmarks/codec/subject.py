@@ -6,10 +6,11 @@ from itertools import islice
 
 from benchmarks.data import pack
 from clc.api import DEFAULT, find_model
-from clc.codec.artifacts import reference_latents
+from clc.codec.artifacts import find_values, reference_latents
 from clc.codec.codec import Codec
 from clc.codec.size_limit import MAX_PIXELS
 from clc.dictionary.retrieval.open_encoder import open_encoder
+from clc.errors import MissingArtifactError
 from clc.images import Photo, open_source, read_photos
 from clc.store import Kind, Store, Version
 from clc.store.shipped import LayeredStore
@@ -38,11 +39,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def open_subject(options: argparse.Namespace, quiet: bool = False) -> Subject:
-    """The versions that the options name, with the reference latents that the two make; quiet: nothing is printed."""
+    """The versions that the options name, and what a decoder needs of them; quiet: nothing is printed."""
     store = LayeredStore(options.store)
     model = find_model(store, options.model or DEFAULT)
     dictionary = store.get(Kind.DICTIONARY, options.dictionary or model.attributes["dictionary"])
-    reference_latents(dictionary, model, store=store)
+    try:
+        find_values(store, dictionary, model)
+    except MissingArtifactError:
+        reference_latents(dictionary, model, store=store)
     if not quiet:
         print(f"model {model.short_id}, dictionary {dictionary.short_id}")
     return Subject(store, model, dictionary)
