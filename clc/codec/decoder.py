@@ -27,7 +27,7 @@ from clc.codec.references.lookup import ReferenceLookup, stated_alignment
 from clc.codec.references.protocols import UsedReferences, index_bits
 from clc.codec.safety.block_errors import changed_pixels
 from clc.codec.size_limit import MAX_PIXELS, check_declared
-from clc.codec.stream_header import Header, Scope
+from clc.codec.stream_header import Header
 from clc.errors import BitstreamError, MissingArtifactError, ProfileError
 from clc.model.gain import Rate
 from clc.model.priors.banded import decode_in_bands
@@ -106,7 +106,7 @@ class Decoder:
             latent.syntax,
             post,
         )
-        if header.scope is not Scope.BLENDED:
+        if not header.is_blended:
             return picture
         assert latent.references.seen is not None, "they are aligned"
         return blended(picture, latent.references.seen, header.quality)
@@ -185,7 +185,7 @@ class Decoder:
         alignment = stated_alignment(stream)
         if alignment is None:
             return self._lookup.entries(stream.entries, height, width)
-        return self._lookup.aligned(alignment, height, width)
+        return self._lookup.aligned(alignment, height, width, stream.header.known)
 
     def _decode_latent(
         self,

@@ -1,6 +1,6 @@
 """Images to `.clc` bytes: analysis, the choice of references, entropy coding, and a look at what comes out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -39,6 +39,8 @@ _CANDIDATES_TO_ANALYSE = 2  # for each reference, where each candidate takes a t
 LATENT_KEPT = 2**25
 """Pixels of a photo whose latent is kept; that of a larger one is made anew for each coding, in ŷ's place."""
 _TYPICAL_QUALITY = 50.0  # references are chosen for it
+_KNOWN = 1  # of aligned photos: more mislead the prior more often than they help it, and each takes long to analyse
+_FEW = 2  # photos that a picture is blended with where more do not pay
 
 
 class Encoder:
@@ -177,7 +179,9 @@ class Encoder:
             return ()
         # What other light does to a prediction is only known from coding with it.
         offered = alignment, alignment.in_own_light
-        return tuple(self._lookup.aligned(each, *image.shape[:2]) for each in offered if each is not None)
+        known = None if self._config.fuses else _KNOWN
+        height, width = image.shape[:2]
+        return tuple(self._lookup.aligned(each, height, width, known) for each in offered if each is not None)
 
     def _code_safely(self, analysis: Analysis, quality: float, *, always: bool = False) -> tuple[CodedImage, bool]:
         """The image with the cheapest of its references, after the safety net; and whether that has doubts."""
@@ -201,9 +205,7 @@ class Encoder:
         """One after the other: of a large photo, a single coding and its picture are in memory."""
         best: tuple[Candidate, UsedReferences] | None = None
         least: float | None = None  # of a single one, nobody asks
-        for coding in codings:
-            candidate, references = self._candidate(analysis, coding), coding.references
-            del coding
+        for candidate, references in (each for coding in codings for each in self._candidates(coding)):
             if best is None:
                 best = candidate, references
                 continue
@@ -238,7 +240,7 @@ class Encoder:
         scaled, hyper = self._start(analysis, quality, references)
         syntax = None if coded.stream.syntax is None else self._numbers(scaled, quality)  # if it did not pay, none
         start = Aim(scaled.rows(), hyper, syntax=syntax)
-        blends = coded.stream.header.scope is Scope.BLENDED
+        blends = coded.stream.header.is_blended
         aim = self._refinement(analysis.image, start, quality, references, effort, blends=blends)
         found = self.code_latent(analysis, quality, references, aim)
         codings = self._codings(found, always=always)
@@ -285,8 +287,7 @@ class Encoder:
         weight = None if aim is None else aim.weight
         latent, decoded = self._encode_latent(scaled, weight, features, rate, references.latents)
         header = self._header(analysis, quality, references)
-        stream = Bitstream(header, references.entries, hyper_data, latent, 0, references.corners)
-        stream = replace(stream, displacements=references.displacements, light=references.light)
+        stream = Bitstream(header, references.entries, hyper_data, latent, 0)
         return self._with_syntax(CodedLatent(stream, decoded, features, references), syntax)
 
     def _with_syntax(self, coded: CodedLatent, aim: Tensor | None) -> CodedLatent:
@@ -336,18 +337,22 @@ class Encoder:
             quality=quality,
             references=number,
             index_bits=0 if transmitted is None else index_bits(len(transmitted)),
-            scope=scope if references.corners is None else Scope.ALIGNED,
+            scope=scope if references.alignment is None else Scope.ALIGNED,
         )
 
-    def _candidate(self, analysis: Analysis, coded: CodedLatent) -> Candidate:
-        """A coding and what a decoder shows of it, blended with its references if that is nearer to the image."""
-        plain = Candidate(coded.stream, self._picture(coded))
-        if coded.references.seen is None:
-            return plain
-        header = replace(coded.stream.header, scope=Scope.BLENDED)
-        picture = blended(plain.picture, coded.references.seen, header.quality)
-        other = Candidate(replace(coded.stream, header=header), picture)
-        return min(plain, other, key=lambda each: analysis.net.error(each.picture))
+    def _candidates(self, coded: CodedLatent) -> Iterator[tuple[Candidate, UsedReferences]]:
+        """A coding and what a decoder shows of it: as it is, or blended with some or all of its references."""
+        picture, used, quality = self._picture(coded), coded.references, coded.stream.header.quality
+        if used.alignment is None or used.seen is None or used.latents is None:
+            yield Candidate(coded.stream, picture), used
+            return
+        known = used.latents.shape[1]
+        first = used.first(known)
+        yield Candidate(_with_alignment(coded.stream, first, Scope.ALIGNED), picture), first
+        for number in sorted({known, max(known, min(_FEW, len(used.seen))), len(used.seen)}):
+            some = used.first(number)
+            stream = _with_alignment(coded.stream, some, Scope.FIRST if known == _KNOWN else Scope.BLENDED)
+            yield Candidate(stream, blended(picture, used.seen[:number], quality)), some
 
     def _picture(self, coded: CodedLatent) -> NDArray[np.uint8]:
         """What a decoder on this machine makes of the stream, without reading it."""
@@ -356,3 +361,17 @@ class Encoder:
         return self._network.synthesise(
             coded.decoded, coded.features, header.quality, coded.references, size, coded.syntax
         )
+
+
+def _with_alignment(stream: Bitstream, references: UsedReferences, scope: Scope) -> Bitstream:
+    """The stream of a latent, with these aligned references."""
+    alignment = references.alignment
+    assert alignment is not None, "they are aligned"
+    return replace(
+        stream,
+        header=replace(stream.header, references=len(alignment.views), scope=scope),
+        entries=references.entries,
+        corners=alignment.corners,
+        displacements=alignment.displacements,
+        light=alignment.light,
+    )

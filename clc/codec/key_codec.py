@@ -72,12 +72,16 @@ class KeyCodec:
         if alignment is None:
             alone = self.encoder(syntax=False)  # others may refer to it
             return compress_to(alone, image, target, references=False, effort=effort), ()
-        used = tuple(alignment.entries.tolist())
-        lookup, _ = self._opened(tuple(keys[place] for place in used))
-        renumbered = replace(alignment, entries=np.arange(len(used)))
-        encoder = Encoder(self._network, lookup, aligner=_Found(renumbered), max_pixels=self._max_pixels)
-        coded = compress_to(encoder, image, target, effort=effort)
-        return coded, used if Bitstream.from_bytes(coded.data).header.references else ()
+        while True:
+            used = tuple(alignment.entries.tolist())
+            lookup, _ = self._opened(tuple(keys[place] for place in used))
+            renumbered = replace(alignment, entries=np.arange(len(used)))
+            encoder = Encoder(self._network, lookup, aligner=_Found(renumbered), max_pixels=self._max_pixels)
+            coded = compress_to(encoder, image, target, effort=effort)
+            number = Bitstream.from_bytes(coded.data).header.references
+            if number in (0, len(used)):
+                return coded, used[:number]
+            alignment = alignment.first(number)  # a decoder shall not need the others
 
     def encoder(self, *, syntax: bool = True) -> Encoder:
         """For photos that are coded alone. syntax: as for `Encoder`."""

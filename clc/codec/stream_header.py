@@ -27,6 +27,7 @@ class Scope(StrEnum):
     IMAGE = "image"  # once for the whole image, as in the paper
     ALIGNED = "aligned"  # once for the whole image: whole photos, brought into line with it
     BLENDED = "blended"  # likewise, and blended into what is decoded
+    FIRST = "first"  # likewise, but the prior knows only the first of them
 
 
 SCOPES = tuple(Scope)
@@ -70,7 +71,17 @@ class Header:
     @property
     def is_aligned(self) -> bool:
         """Whether the references are whole photos, brought into line."""
-        return self.scope in (Scope.ALIGNED, Scope.BLENDED)
+        return self.scope in (Scope.ALIGNED, Scope.BLENDED, Scope.FIRST)
+
+    @property
+    def is_blended(self) -> bool:
+        """Whether what is decoded is blended with them."""
+        return self.scope in (Scope.BLENDED, Scope.FIRST)
+
+    @property
+    def known(self) -> int:
+        """How many of the references the prior knows."""
+        return min(self.references, 1) if self.scope is Scope.FIRST else self.references
 
     @property
     def tiles(self) -> int:

@@ -1,8 +1,11 @@
 """A collection's photos as frames of a video, after the reference photos that our codec's dictionary was made from."""
 
 import logging
+import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from clc.errors import ProfileError
 from clc.evaluation.codecs.video import MAX_REFERENCES, FrameCodec, Picture, X265Frame, frame_codecs, nearest
@@ -44,15 +47,19 @@ def with_frames(
     def build(draft: Draft) -> None:
         shown = [photo.pixels for photo in read_photos(references, [])]
         coded = {row.image_id for row in image_rows(results)}
-        with draft.table("images", IMAGES_SCHEMA) as images, draft.table("panels", PANELS_SCHEMA) as panels:
+        with (
+            draft.table("images", IMAGES_SCHEMA) as images,
+            draft.table("panels", PANELS_SCHEMA) as panels,
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+        ):
             images.write(results.table("images"))
             panels.write(results.table("panels"))
             for photo in read_photos(tested, []):
                 if photo.image_id in coded:
                     before = nearest(photo.pixels, shown, MAX_REFERENCES)
-                    images.write(
-                        to_table([row for codec in able for row in _rows(codec, photo, before)], IMAGES_SCHEMA)
-                    )
+                    tasks = [(codec, quality) for codec in able for quality in codec.qualities]
+                    rows = pool.map(partial(_row, photo=photo, before=before), tasks)
+                    images.write(to_table(list(rows), IMAGES_SCHEMA))
                     logger.info("stage=frames image_id=%s references=%d", photo.image_id, len(before))
         draft.attributes |= dict(results.attributes)
         draft.attributes["codecs"] = [
@@ -78,26 +85,22 @@ def with_frames(
     return run_stage(store, Kind.RESULTS, recipe, build).version
 
 
-def _rows(codec: FrameCodec, photo: Photo, before: Sequence[Picture]) -> list[ImageRow]:
-    """A row for each quality; encoding and decoding are one program's work, so their seconds are together."""
+def _row(task: tuple[FrameCodec, float], photo: Photo, before: Sequence[Picture]) -> ImageRow:
+    """Of a codec at a quality. One program encodes and decodes, beside others: its seconds are together, and rough."""
+    codec, quality = task
     height, width = photo.pixels.shape[:2]
-    rows = []
-    for quality in codec.qualities:
-        start = time.perf_counter()
-        size, decoded = codec.code(photo.pixels, before, quality)
-        rows.append(
-            ImageRow(
-                image_id=photo.image_id,
-                codec=codec.name,
-                quality=float(quality),
-                height=height,
-                width=width,
-                bytes=size,
-                bpp=bits_per_pixel(size, height, width),
-                psnr=psnr(photo.pixels, decoded),
-                ms_ssim=ms_ssim(photo.pixels, decoded),
-                encode_seconds=time.perf_counter() - start,
-                decode_seconds=0.0,
-            )
-        )
-    return rows
+    start = time.perf_counter()
+    size, decoded = codec.code(photo.pixels, before, quality)
+    return ImageRow(
+        image_id=photo.image_id,
+        codec=codec.name,
+        quality=float(quality),
+        height=height,
+        width=width,
+        bytes=size,
+        bpp=bits_per_pixel(size, height, width),
+        psnr=psnr(photo.pixels, decoded),
+        ms_ssim=ms_ssim(photo.pixels, decoded),
+        encode_seconds=time.perf_counter() - start,
+        decode_seconds=0.0,
+    )

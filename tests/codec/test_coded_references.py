@@ -152,7 +152,7 @@ def test_photos_are_coded_at_the_quality_and_effort_of_the_profile(
         alone.compress(photo_of(0), quality=40, references=False, effort=effort) for effort in (config.effort, 0)
     )
     assert coarse.table("pictures", columns=["stream"])["stream"][0].as_py() == own != lazy
-    assert made.manifest.recipe.config == {"quality": 90.0, "effort": 1}
+    assert made.manifest.recipe.config == {"quality": 100.0, "effort": 1}
 
 
 def test_making_them_again_is_skipped(

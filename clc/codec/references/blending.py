@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clc.codec.references.blend_network import BLOCK, HALO, BlendNetwork
+from clc.model.transforms.processor import multiplies_bfloat16
 
 WEIGHTS = Path(__file__).with_name("blend.safetensors")
 _TILE = 1024  # pixels along each side, so that memory does not grow with the picture
@@ -43,7 +44,8 @@ def _spans(length: int) -> list[tuple[slice, slice]]:
 
 def _blended(picture: NDArray[np.uint8], seen: Sequence[NDArray[np.uint8]], quality: float) -> NDArray[np.uint8]:
     shown, views = (_padded(torch.from_numpy(pixels).movedim(-1, -3).float()) for pixels in (picture, np.stack(seen)))
-    pixels = trained_network()(shown[None], views[None], torch.tensor([quality]))[0]
+    with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16(shown.device)):
+        pixels = trained_network()(shown[None], views[None], torch.tensor([quality]))[0]
     levels = pixels.clamp(0.0, 255.0).round().to(torch.uint8).movedim(0, -1)
     return levels[: picture.shape[0], : picture.shape[1]].numpy()
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from clc.codec.bitstream import Bitstream
 from clc.codec.references.aligned_photos import AlignedPhoto, AlignedPhotos
-from clc.codec.references.displacement_section import pack_displacements, read_displacements
-from clc.codec.references.light import pack_lights, read_lights
+from clc.codec.references.displacement_section import read_displacements
+from clc.codec.references.light import read_lights
 from clc.codec.references.protocols import (
     NO_REFERENCES,
     Alignment,
@@ -77,8 +77,8 @@ class ReferenceLookup:
         latents = self._dequantised(values, torch.from_numpy(self.latents.exponents)).expand(tiles, -1, -1, -1, -1)
         return UsedReferences(entries, values, latents)
 
-    def aligned(self, alignment: Alignment, height: int, width: int) -> UsedReferences:
-        """Photos, brought into line with an image of that size and analysed.
+    def aligned(self, alignment: Alignment, height: int, width: int, known: int | None = None) -> UsedReferences:
+        """Photos, brought into line with an image of that size; the first `known` of them, or all, analysed.
 
         Raises BitstreamError for an entry that is not in the dictionary or corners that make no sense,
         MissingArtifactError if this is no dictionary or model for it.
@@ -89,30 +89,24 @@ class ReferenceLookup:
             )
         assert self.photos is not None, "aligns"
         self._check(alignment.entries, self.latents)
+        shown = alignment.photos if known is None else alignment.photos[:known]
         found = [
             self._aligned_photos.analysed(self.photos.key(entry), self.photos.photo(entry), view, height, width)
-            for entry, view in alignment.photos
+            for entry, view in shown
         ]
         seen, analysed = zip(*found, strict=True)
+        others = (view.of(self.photos.photo(entry), height, width) for entry, view in alignment.photos[len(shown) :])
         values, exponents = self.latents.quantised(torch.cat([each.latent for each in analysed]))
         tiles = torch.stack([split_latent(each[None]) for each in values], dim=1)
         latents = self._dequantised(tiles, exponents)
-        return UsedReferences(
-            alignment.entries[None],
-            tiles,
-            latents,
-            np.stack([view.corners for view in alignment.views]),
-            _joined(analysed),
-            pack_displacements(tuple(view.displacements for view in alignment.views)),
-            pack_lights(tuple(view.light for view in alignment.views)),
-            seen=seen,
-        )
+        entries = alignment.entries[None]
+        return UsedReferences(entries, tiles, latents, alignment, _joined(analysed), seen=(*seen, *others))
 
     def _dequantised(self, values: Tensor, exponents: Tensor) -> Tensor:
         return dequantised_tiles(values, exponents).to(self._model.device)
 
     def pictures(self, alignment: Alignment, height: int, width: int) -> list[NDArray[np.uint8]]:
-        """What is analysed, uint8 [height, width, 3] each. Raises as `aligned` does."""
+        """What an image of that size shows of them, uint8 [height, width, 3] each. Raises as `aligned` does."""
         assert self.photos is not None, "aligns"
         return [view.of(self.photos.photo(entry), height, width) for entry, view in alignment.photos]
 

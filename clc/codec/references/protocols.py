@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clc.codec.references.displacement_section import pack_displacements
+from clc.codec.references.light import pack_lights
 from clc.codec.references.view import View
 from clc.model.conditioning.fusion import Features
 from clc.model.conditioning.int8 import dequantise, quantise
@@ -109,6 +111,25 @@ class Alignment:
         """Each with its view."""
         return list(zip(self.entries.tolist(), self.views, strict=True))
 
+    def first(self, number: int) -> "Alignment":
+        """The first of them."""
+        return Alignment(self.entries[:number], self.views[:number])
+
+    @property
+    def corners(self) -> NDArray[np.int32]:
+        """int32 [M, 4, 2], as a stream says them."""
+        return np.stack([view.corners for view in self.views])
+
+    @property
+    def displacements(self) -> bytes | None:
+        """Likewise."""
+        return pack_displacements(tuple(view.displacements for view in self.views))
+
+    @property
+    def light(self) -> bytes | None:
+        """Likewise."""
+        return pack_lights(tuple(view.light for view in self.views))
+
     @property
     def in_own_light(self) -> "Alignment | None":
         """The same, with the photos as they are; None if that makes no difference."""
@@ -165,22 +186,27 @@ class Aligner(Protocol):
 class UsedReferences:
     """What an image is coded with.
 
-    entries: int64 [Q, M], and, if they are aligned, `corners` int32 [M, 4, 2], `displacements` and `light`: what a
-    stream says.
-    values: int8 [Q or T, M, C, 16, 16]: what that means, for the checksum; None if nothing is transmitted.
-    latents: float32 [T, M, C, 16, 16]: the same for the T tiles, or what the model learned; None without references.
-    features: of aligned photos, for a model that fuses. seen: what the image
-    shows of those photos, M of uint8 [H, W, 3].
+    entries: int64 [Q, M], and, if they are aligned, `alignment`: what a stream says.
+    values: int8 [Q or T, N, C, 16, 16]: what that means, for the checksum; None if nothing is transmitted.
+    latents: float32 [T, N, C, 16, 16]: the same for the T tiles, or what the model learned; None without references.
+    Of aligned ones, these are the first N that the prior knows, of others all.
+    features: of aligned photos, for a model that fuses. seen: what the image shows of those photos, M of uint8
+    [H, W, 3].
     """
 
     entries: NDArray[np.int64]
     values: Tensor | None = None
     latents: Tensor | None = None
-    corners: NDArray[np.int32] | None = None
+    alignment: Alignment | None = None
     features: Features | None = None
-    displacements: bytes | None = None
-    light: bytes | None = None
     seen: tuple[NDArray[np.uint8], ...] | None = None
+
+    def first(self, number: int) -> "UsedReferences":
+        """The same latent with the first of its aligned photos, among them those that the prior knows."""
+        assert self.alignment is not None, "others are known to the prior"
+        assert self.seen is not None, "they are aligned"
+        entries, alignment = self.entries[:, :number], self.alignment.first(number)
+        return replace(self, entries=entries, alignment=alignment, seen=self.seen[:number])
 
 
 NO_REFERENCES = UsedReferences(np.empty((0, 0), dtype=np.int64))

@@ -28,7 +28,9 @@ _COMPARED = 8  # of them, by keypoints
 _EXPLAINED = 0.5  # of an image's cost: if no more is left, the camera has not moved, and keypoints find nothing better
 _REMEMBERED = 64  # photos whose keypoints are kept: a megabyte or so each
 _REDUCTION = 2  # of the pictures that are compared: a quarter of the time, and keypoints enough
-_WORTHWHILE = 0.03  # of an image's cost that another photo must save
+# Another photo must save so much of an image's cost; or as much alone, beside what the best one saves: pictures are
+# blended with all, and what the photos have in common shows through their noise.
+_WORTHWHILE, _ALIKE = 0.03, 0.5
 _BITS = 8.0  # that a unit of cost stands for, at full size and middle qualities; compared with those of displacements
 
 
@@ -156,15 +158,22 @@ def _chosen(offers: list[_Offer], alone: NDArray[np.float64], number: int) -> li
     alone: cost of its blocks without any.
     """
     chosen: list[_Offer] = []
-    best = alone
-    while offers and len(chosen) < number:
-        totals = [float(np.minimum(offer.cost, best).sum()) for offer in offers]
-        place = int(np.argmin(totals))
-        if best.sum() - totals[place] <= _WORTHWHILE * alone.sum():
-            break
-        chosen.append(offers[place])
-        best = np.minimum(best, offers[place].cost)
+    best, left = alone, offers
+    while left and len(chosen) < number:
+        offer = min(left, key=lambda each: _cost(each, best))
+        if best.sum() - _cost(offer, best) <= _WORTHWHILE * alone.sum():
+            offer = min(left, key=lambda each: _cost(each, alone))
+            if not chosen or alone.sum() - _cost(offer, alone) < _ALIKE * (alone.sum() - _cost(chosen[0], alone)):
+                break
+        left = [each for each in left if each.name != offer.name]
+        chosen.append(offer)
+        best = np.minimum(best, offer.cost)
     return chosen
+
+
+def _cost(offer: _Offer, before: NDArray[np.float64]) -> float:
+    """Of an image whose blocks cost so much before."""
+    return float(np.minimum(offer.cost, before).sum())
 
 
 def _left(chosen: list[_Offer], alone: NDArray[np.float64]) -> float:
