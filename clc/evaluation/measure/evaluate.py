@@ -55,7 +55,7 @@ from clc.store import Draft, Kind, Recipe, StageResult, Store, canonical_sha256,
 
 logger = logging.getLogger(__name__)
 
-_STAGE_VERSION = 4
+_STAGE_VERSION = 5
 
 Quality = Annotated[float, Field(ge=1, le=100)]
 WholeQuality = Annotated[int, Field(ge=1, le=100)]
