@@ -2,8 +2,8 @@
 
 For each scene of the pack `collection-sites`, a dictionary is made of the photos of split `reference`, as
 `benchmarks.collections` makes it, and those of split `test` are coded with it at several qualities. Each stream is
-decoded twice: as it is, and as it would be without blending, to the same number of bytes. `saved` is the rate at equal
-PSNR over both mean curves; `seconds` is the time of decoding, references at hand, the median of the photos.
+decoded twice: as it is, and as it would be without blending, with the photos that the prior knows. `saved` is the rate
+at equal PSNR over both mean curves; `seconds` is the time of decoding, references at hand, the median of the photos.
 
 References were chosen by an encoder that blends. Blocks that the safety net coded are left out of both.
 
@@ -28,7 +28,9 @@ from benchmarks.printing import print_machine, print_table
 from clc.api import DEFAULT, find_model
 from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
+from clc.codec.encoder import with_alignment
 from clc.codec.references.artifact import ReferencesConfig
+from clc.codec.references.lookup import stated_alignment
 from clc.codec.stream_header import Scope
 from clc.evaluation.compare.rate_difference import rate_difference
 from clc.images import read_photos
@@ -41,15 +43,15 @@ from clc.store.shipped import LayeredStore
 class Shown:
     """What a decoder makes of a stream."""
 
+    bytes: int
     decibels: float
     seconds: float
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A photo at one quality. without: its stream as it would be shown without blending."""
+    """A photo at one quality. without: its stream as it would be without blending."""
 
-    bytes: int
     is_blended: bool
     without: Shown
     shown: Shown
@@ -89,10 +91,11 @@ def _measured(codec: Codec, photo: NDArray[np.uint8], qualities: Sequence[float]
     for quality in qualities:
         # Blocks would be added to what they were not made for; nearly no photo has any.
         plain = stream = replace(codec.encoder.code(analysis, quality).stream, blocks=None)
-        if stream.header.scope is Scope.BLENDED:
-            plain = replace(stream, header=replace(stream.header, scope=Scope.ALIGNED))
+        alignment = stated_alignment(stream)
+        if alignment is not None and stream.header.is_blended:
+            plain = with_alignment(stream, alignment.first(stream.header.known), Scope.ALIGNED)
         shown = (_shown(codec, photo, each) for each in (plain, stream))
-        found.append(Measured(len(stream.to_bytes()), plain is not stream, *shown))
+        found.append(Measured(plain is not stream, *shown))
     return found
 
 
@@ -101,7 +104,8 @@ def _shown(codec: Codec, photo: NDArray[np.uint8], stream: Bitstream) -> Shown:
     codec.decompress(data)
     start = time.perf_counter()
     picture = codec.decompress(data)
-    return Shown(psnr(photo, picture), time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return Shown(len(data), psnr(photo, picture), seconds)
 
 
 def _print(scene: str, qualities: Sequence[float], found: Sequence[Sequence[Measured]]) -> None:
@@ -109,15 +113,15 @@ def _print(scene: str, qualities: Sequence[float], found: Sequence[Sequence[Meas
     plain: list[tuple[float, float]] = []
     blended: list[tuple[float, float]] = []
     for quality, photos in zip(qualities, found, strict=True):
-        size = statistics.fmean(each.bytes for each in photos)
         before, after = ([each.without for each in photos], [each.shown for each in photos])
+        sizes = [statistics.fmean(each.bytes for each in way) for way in (before, after)]
         decibels = [statistics.fmean(each.decibels for each in way) for way in (before, after)]
         seconds = [statistics.median(each.seconds for each in way) for way in (before, after)]
-        plain.append((size, decibels[0]))
-        blended.append((size, decibels[1]))
+        plain.append((sizes[0], decibels[0]))
+        blended.append((sizes[1], decibels[1]))
         number = sum(each.is_blended for each in photos)
         shown = (f"{each:.2f}" for each in (*decibels, *seconds))
-        rows.append((f"{quality:g}", f"{number} of {len(photos)}", f"{size:,.0f}", *shown))
+        rows.append((f"{quality:g}", f"{number} of {len(photos)}", f"{sizes[1]:,.0f}", *shown))
     print(f"{scene}\n")
     print_table(("quality", "blended", "bytes a photo", "dB without", "dB", "seconds without", "seconds"), rows)
     saved = rate_difference(plain, blended)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from clc.codec.bitstream import HEADER_FIELDS, Bitstream, SectionKind, describe
 from clc.codec.codec import Codec
+from clc.codec.encoder import with_alignment
 from clc.codec.packing import MAX_DISPLACEMENT, pack_number, read_number
 from clc.codec.references.displacements import Displacements, node_counts
 from clc.codec.references.light import Light
@@ -86,11 +87,12 @@ def goldens(codec: Codec, photo: NDArray[np.uint8]) -> list[Golden]:
         shape = (*node_counts(rows, columns, 32), 2)
         grid = Displacements(32, np.arange(math.prod(shape), dtype=np.int32).reshape(shape))
         views = View(corners[0], grid), View(corners[1], light=Light((48, 64, 90), (9, 0, -30)))
-        aligned = codec.lookup.aligned(Alignment(np.arange(2), views), rows, columns)
+        alignment = Alignment(np.arange(2), views)
         analysis = codec.encoder.analyse(photo[:rows, :columns], references=False)
-        stream = codec.encoder.code_with(analysis, 40.0, aligned).stream
-        for scope in (Scope.ALIGNED, Scope.BLENDED):
-            data = replace(stream, header=replace(stream.header, scope=scope)).to_bytes()
+        for scope in (Scope.ALIGNED, Scope.BLENDED, Scope.FIRST):
+            used = codec.lookup.aligned(alignment, rows, columns, 1 if scope is Scope.FIRST else None)
+            coded = codec.encoder.code_latent(analysis, 40.0, used)
+            data = with_alignment(coded.stream, alignment, scope).to_bytes()
             made.append(Golden(data, codec.decompress(data)))
     caught = [each.to_bytes() for each in safety_streams(codec, photo[:40, :70], 40.0, finenesses=4).values()]
     return [*made, *(Golden(data, codec.decompress(data)) for data in caught)]

@@ -21,7 +21,7 @@ from clc.codec.hyper_coder import HyperCoder
 from clc.codec.latent_bands import WrittenBands
 from clc.codec.references.blending import blended
 from clc.codec.references.lookup import ReferenceLookup
-from clc.codec.references.protocols import NO_REFERENCES, Aligner, Retriever, UsedReferences, index_bits
+from clc.codec.references.protocols import NO_REFERENCES, Aligner, Alignment, Retriever, UsedReferences, index_bits
 from clc.codec.safety.net import Candidate, SafetyNet
 from clc.codec.scaled_latent import ScaledLatent
 from clc.codec.size_limit import MAX_PIXELS, check_image
@@ -348,11 +348,11 @@ class Encoder:
             return
         known = used.latents.shape[1]
         first = used.first(known)
-        yield Candidate(_with_alignment(coded.stream, first, Scope.ALIGNED), picture), first
+        yield Candidate(with_alignment(coded.stream, used.alignment.first(known), Scope.ALIGNED), picture), first
+        scope = Scope.FIRST if known == _KNOWN else Scope.BLENDED
         for number in sorted({known, max(known, min(_FEW, len(used.seen))), len(used.seen)}):
-            some = used.first(number)
-            stream = _with_alignment(coded.stream, some, Scope.FIRST if known == _KNOWN else Scope.BLENDED)
-            yield Candidate(stream, blended(picture, used.seen[:number], quality)), some
+            stream = with_alignment(coded.stream, used.alignment.first(number), scope)
+            yield Candidate(stream, blended(picture, used.seen[:number], quality)), used.first(number)
 
     def _picture(self, coded: CodedLatent) -> NDArray[np.uint8]:
         """What a decoder on this machine makes of the stream, without reading it."""
@@ -363,14 +363,12 @@ class Encoder:
         )
 
 
-def _with_alignment(stream: Bitstream, references: UsedReferences, scope: Scope) -> Bitstream:
-    """The stream of a latent, with these aligned references."""
-    alignment = references.alignment
-    assert alignment is not None, "they are aligned"
+def with_alignment(stream: Bitstream, alignment: Alignment, scope: Scope) -> Bitstream:
+    """The stream of a latent that was coded with the first of these photos, or all: with what it says of them."""
     return replace(
         stream,
         header=replace(stream.header, references=len(alignment.views), scope=scope),
-        entries=references.entries,
+        entries=alignment.entries[None],
         corners=alignment.corners,
         displacements=alignment.displacements,
         light=alignment.light,

@@ -1,8 +1,8 @@
 """Golden files of the codec: a very small frozen model, reference latents, streams, and what they decode to.
 
 Those of versions 4 and 5 were written by earlier releases, with the models. Those of version 6 were written once, by
-functions of this file, and later those with displacements, those in other light and those that are blended. Streams of
-one format version must decode for ever, so nobody writes them again.
+functions of this file, and later those with displacements, those in other light and both kinds of blended ones. Streams
+of one format version must decode for ever, so nobody writes them again.
 """
 
 from dataclasses import replace
@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from clc.codec.bitstream import Bitstream
 from clc.codec.codec import Codec
+from clc.codec.encoder import with_alignment
 from clc.codec.references.displacements import Displacements
 from clc.codec.references.light import Light
 from clc.codec.references.protocols import Alignment, ReferenceLatents
@@ -37,6 +38,7 @@ VERSION_6 = FOLDER / "version-6"
 DISPLACED = FOLDER / "displacements"
 IN_OTHER_LIGHT = FOLDER / "light"
 BLENDED = FOLDER / "blended"
+FIRST = FOLDER / "first"
 MODEL_ID, DICTIONARY_ID = "0123456789abcdef", "fedcba9876543210"
 CONFIG = ModelConfig(
     transform=ConvolutionalConfig(widths=(12, 16, 24), hidden=(12, 16, 16), blocks=(1, 0, 1), latent_channels=24),
@@ -130,9 +132,7 @@ def _write_version_6() -> None:
         _write(name, codec, Bitstream.from_bytes(data))
     codec = golden_codec()
     image = picture(2)[:90, :280]
-    references = codec.lookup.aligned(ALIGNED, *image.shape[:2])
-    encoder = codec.encoder
-    _write("aligned", codec, encoder.code_with(encoder.analyse(image, references=False), 60.0, references).stream)
+    _write("aligned", codec, _seen(codec, image, ALIGNED, Scope.ALIGNED))
     for name, stream in safety_streams(codec, picture(2)[:60, :100], 60.0, finenesses=3).items():
         _write(name, codec, stream)
 
@@ -140,11 +140,15 @@ def _write_version_6() -> None:
 def _write_seen(folder: Path, name: str, alignment: Alignment, scope: Scope = Scope.ALIGNED) -> None:
     """As `aligned`, with grids, in other light, or blended."""
     folder.mkdir(exist_ok=True)
-    codec, image = golden_codec(), picture(2)[:90, :280]
-    references = codec.lookup.aligned(alignment, *image.shape[:2])
-    analysis = codec.encoder.analyse(image, references=False)
-    stream = codec.encoder.code_with(analysis, 60.0, references).stream
-    _write(name, codec, replace(stream, header=replace(stream.header, scope=scope)), folder)
+    codec = golden_codec()
+    _write(name, codec, _seen(codec, picture(2)[:90, :280], alignment, scope), folder)
+
+
+def _seen(codec: Codec, image: NDArray[np.uint8], alignment: Alignment, scope: Scope) -> Bitstream:
+    height, width = image.shape[:2]
+    references = codec.lookup.aligned(alignment, height, width, 1 if scope is Scope.FIRST else None)
+    coded = codec.encoder.code_latent(codec.encoder.analyse(image, references=False), 60.0, references)
+    return with_alignment(coded.stream, alignment, scope)
 
 
 if __name__ == "__main__":
@@ -152,3 +156,4 @@ if __name__ == "__main__":
     _write_seen(DISPLACED, "refined", REFINED)
     _write_seen(IN_OTHER_LIGHT, "lit", LIT)
     _write_seen(BLENDED, "blended", LIT, Scope.BLENDED)
+    _write_seen(FIRST, "first", LIT, Scope.FIRST)

@@ -1,6 +1,7 @@
 """Streams that were written long ago decode to what they decoded to then."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from clc.codec.bitstream import Bitstream
 from clc.codec.references.lookup import stated_alignment
 from clc.codec.references.protocols import Alignment
 from clc.codec.stream_header import Scope
+from clc.errors import BitstreamError
 from clc.images import read_image
 from tests.codec.golden_files import (
     ALIGNED,
@@ -17,6 +19,7 @@ from tests.codec.golden_files import (
     BLENDED,
     CORNERS,
     DISPLACED,
+    FIRST,
     FOLDER,
     IMAGES,
     IN_OTHER_LIGHT,
@@ -77,7 +80,13 @@ def test_golden_streams_of_version_6_hold_what_their_names_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "made"), [(DISPLACED / "refined", REFINED), (IN_OTHER_LIGHT / "lit", LIT), (BLENDED / "blended", LIT)]
+    ("path", "made"),
+    [
+        (DISPLACED / "refined", REFINED),
+        (IN_OTHER_LIGHT / "lit", LIT),
+        (BLENDED / "blended", LIT),
+        (FIRST / "first", LIT),
+    ],
 )
 def test_a_golden_stream_with_views_decodes_to_its_picture(path: Path, made: Alignment) -> None:
     data = path.with_suffix(".clc").read_bytes()
@@ -109,6 +118,20 @@ def test_a_blended_golden_stream_says_so_and_shows_something_else() -> None:
     assert not np.array_equal(read_image(BLENDED / "blended.png"), read_image(IN_OTHER_LIGHT / "lit.png"))
 
 
+def test_of_a_golden_stream_whose_prior_knows_the_first_photo_the_other_is_seen_only() -> None:
+    stream = Bitstream.from_bytes((FIRST / "first.clc").read_bytes())
+    assert (stream.header.scope, stream.header.references, stream.header.known) == (Scope.FIRST, 2, 1)
+    alignment = stated_alignment(stream)
+    assert alignment is not None
+    used = golden_codec().lookup.aligned(alignment, stream.header.height, stream.header.width, stream.header.known)
+    assert used.latents is not None
+    assert used.seen is not None
+    assert (used.latents.shape[1], len(used.seen)) == (1, 2)
+    as_if_all_were_known = replace(stream, header=replace(stream.header, scope=Scope.BLENDED))
+    with pytest.raises(BitstreamError, match="damaged"):
+        golden_codec().decompress(as_if_all_were_known.to_bytes())
+
+
 def test_an_aligned_golden_stream_says_how() -> None:
     stream = Bitstream.from_bytes((FOLDER / "aligned.clc").read_bytes())
     assert stream.header.scope is Scope.ALIGNED
@@ -126,6 +149,7 @@ def test_an_aligned_golden_stream_says_how() -> None:
         (DISPLACED, 6, "0fa26994eb4c25cc0ca6eb637ae1c18dd176a07e1ac77c731607e5aad4734894"),
         (IN_OTHER_LIGHT, 6, "bccb53c3a2bd6d95f86facf34d870759ed3359e80abf05191b54689b5483d6e4"),
         (BLENDED, 6, "5703fbccd791ef060faa3a1b8a812ce315d1477652a170d24d6f5d6790aa3449"),
+        (FIRST, 6, "9d585ab0d095e589ea213ad52fa65a826013d4185009b1aa74975e6776310fe6"),
         (SYNTAX, 6, "da0b237d219f2a6c67da02b6338d28c7ba1c697d79a77dce54a0f801bccb798c"),
     ],
 )

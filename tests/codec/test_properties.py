@@ -33,7 +33,7 @@ def headers(draw: st.DrawFn) -> Header:
     height, width = draw(st.tuples(st.integers(1, MAX_SIDE), st.integers(1, MAX_SIDE)))
     scopes = [Scope.TILE]
     if references:
-        scopes += [Scope.ALIGNED, Scope.BLENDED, Scope.IMAGE][: 2 + (tile_count(height, width) > 1)]
+        scopes += [Scope.ALIGNED, Scope.BLENDED, Scope.FIRST, Scope.IMAGE][: 3 + (tile_count(height, width) > 1)]
     return Header(
         model_id=draw(ids),
         dictionary_id=draw(ids) if references else NO_DICTIONARY,
