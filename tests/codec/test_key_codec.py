@@ -71,6 +71,27 @@ def test_it_takes_less_than_half_and_a_fresh_codec_decodes_it(
 
 
 @pytest.mark.medium
+def test_several_key_photos_of_the_camera_are_blended_and_those_that_are_not_used_are_not_named(
+    codec: KeyCodec, camera: list[NDArray[np.uint8]], keys: list[bytes]
+) -> None:
+    second = codec.compress_to(camera[2], FINER)[0].data
+    coded, used = codec.compress_to(camera[1], TARGET, [*keys, second])
+    header = Bitstream.from_bytes(coded.data).header
+    assert (len(used), sorted(used)) == (2, [1, 2])
+    assert (header.references, header.known, header.is_blended) == (2, 1, True)
+    both = opened().decoder([[*keys, second][place] for place in used]).decompress(coded.data)
+    with_one = codec.compress_to(camera[1], TARGET, keys)[0].data
+    assert psnr(camera[1], both) > psnr(camera[1], codec.decoder([keys[1]]).decompress(with_one))
+    # A key photo that shows half of it explains some, but is not worth being decoded.
+    half = camera[2].copy()
+    half[:, half.shape[1] // 2 :] = 255 - half[:, half.shape[1] // 2 :]
+    worse = codec.compress_to(half, FINER)[0].data
+    coded, used = codec.compress_to(camera[1], TARGET, [keys[1], worse])
+    assert len(used) == Bitstream.from_bytes(coded.data).header.references
+    assert codec.decoder([[keys[1], worse][place] for place in used]).decompress(coded.data).shape == camera[1].shape
+
+
+@pytest.mark.medium
 def test_what_is_like_no_key_photo_is_coded_alone(codec: KeyCodec, keys: list[bytes]) -> None:
     stranger = scene(9, 160, 224)
     coded, used = codec.compress_to(stranger, TARGET, keys)

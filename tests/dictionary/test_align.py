@@ -137,6 +137,47 @@ def test_a_camera_that_stood_still_is_found_exactly(whole_photos: DictionaryPhot
     assert not alignment.views[0].corners.any()
 
 
+class Shots:
+    """Photos that are named by their places."""
+
+    bytes = 0
+
+    def __init__(self, photos: list[NDArray[np.uint8]]) -> None:
+        self._photos = photos
+
+    def key(self, entry: int) -> int:
+        return entry
+
+    def photo(self, entry: int) -> NDArray[np.uint8]:
+        return self._photos[entry]
+
+    def name(self, entry: int) -> int:
+        return entry
+
+    def shown(self) -> list[int]:
+        return list(range(len(self._photos)))
+
+    def size(self, entry: int) -> tuple[int, int]:
+        return self._photos[entry].shape[:2]
+
+
+def test_all_that_show_the_same_are_taken_and_strangers_are_not() -> None:
+    """Each has noise of its own, which blending averages, though the best leaves the others little to explain."""
+
+    def shot(seed: int) -> NDArray[np.uint8]:
+        noise = np.random.default_rng(seed).normal(0.0, 3.0, (HEIGHT, WIDTH, 3))
+        return np.clip(scene(1) + noise, 0, 255).astype(np.uint8)
+
+    photos = Shots([scene(0), shot(1), scene(2), shot(2), shot(3)])
+    none = np.empty((0, 0), dtype=np.int64)
+    found = PhotoAligner(photos).align(shot(9), none, 5)
+    assert found is not None
+    assert sorted(found.entries.tolist()) == [1, 3, 4]
+    few = PhotoAligner(photos).align(shot(9), none, 2)
+    assert few is not None
+    assert few.entries.tolist() == found.entries[:2].tolist()
+
+
 @pytest.mark.parametrize("image", [scene(9), np.full((HEIGHT, WIDTH, 3), 90, np.uint8), scene(0)[:1, :1]])
 def test_nothing_is_aligned_with_what_is_not_there(
     image: NDArray[np.uint8], whole_photos: DictionaryPhotos, dictionary: Version
