@@ -62,7 +62,8 @@ REFERENCE_FIELDS = (
     Field(
         "scope",
         "B",
-        "0: M entries for each tile; 1: M for the whole image; 2: M aligned photos; 3: likewise, blended",
+        "0: M entries for each tile; 1: M for the whole image; 2: M aligned photos; 3: likewise, blended; "
+        "4: likewise, and only the first is analysed",
     ),
 )
 
