@@ -205,14 +205,17 @@ class Encoder:
         """One after the other: of a large photo, a single coding and its picture are in memory."""
         best: tuple[Candidate, UsedReferences] | None = None
         least: float | None = None  # of a single one, nobody asks
-        for candidate, references in (each for coding in codings for each in self._candidates(coding)):
-            if best is None:
-                best = candidate, references
-                continue
-            least = analysis.net.cost(best[0]) if least is None else least
-            cost = analysis.net.cost(candidate)
-            if cost < least:
-                best, least = (candidate, references), cost
+        for coding in codings:
+            candidates = self._candidates(coding)
+            del coding
+            for candidate, references in candidates:
+                if best is None:
+                    best = candidate, references
+                    continue
+                least = analysis.net.cost(best[0]) if least is None else least
+                cost = analysis.net.cost(candidate)
+                if cost < least:
+                    best, least = (candidate, references), cost
         assert best is not None, "there is at least one"
         return best
 
