@@ -364,9 +364,10 @@ def _symbols_of(aim: Aim, changed: tuple[Tensor, Tensor] | None = None) -> Quant
         # change makes of scales is far from linear: its gradient would mislead.
         scale = scale_of(level if changed is None else level.detach())
         bits = coded_bits(chosen.detach() - mean, scale)
-        with torch.no_grad():
-            for place, by in zip(changed or (), (-1.0, 1.0), strict=False):
-                block.put(place, coded_bits(symbols + by, scale) - bits)
+        if changed is not None:
+            with torch.no_grad():
+                for place, by in zip(changed, (-1.0, 1.0), strict=True):
+                    block.put(place, coded_bits(symbols + by, scale) - bits)
         return chosen, bits
 
     return quantise

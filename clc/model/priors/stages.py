@@ -46,7 +46,8 @@ class Block:
         own = whole[:, self.start : self.end]
         if not self.phases:
             own.copy_(part)
-        for (row, column), at_phase in zip(self.phases, part.chunk(max(1, len(self.phases))), strict=False):
+            return
+        for (row, column), at_phase in zip(self.phases, part.chunk(len(self.phases)), strict=True):
             own[:, :, row::2, column::2] = at_phase
 
     def each(self, factors: Tensor) -> Tensor:
