@@ -3,7 +3,8 @@
 For each scene of the pack `collection-sites`, a dictionary is made of the photos of split `reference`, as
 `benchmarks.collections` makes it, and those of split `test` are coded with it at several qualities. Each stream is
 decoded twice: as it is, and as it would be without blending, with the photos that the prior knows. `saved` is the rate
-at equal PSNR over both mean curves; `seconds` is the time of decoding, references at hand, the median of the photos.
+at equal PSNR over both mean curves; `s` is the time of decoding, references at hand, the median of the photos,
+and `s alone` that of the photo without any references.
 
 References were chosen by an encoder that blends. Blocks that the safety net coded are left out of both.
 
@@ -50,9 +51,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Measured:
-    """A photo at one quality. without: its stream as it would be without blending."""
+    """A photo at one quality. without: its stream as it would be without blending; alone: without references."""
 
     is_blended: bool
+    alone: Shown
     without: Shown
     shown: Shown
 
@@ -88,13 +90,15 @@ def main() -> None:
 
 def _measured(codec: Codec, photo: NDArray[np.uint8], qualities: Sequence[float]) -> list[Measured]:
     analysis, found = codec.encoder.analyse(photo, references=True), []
+    plainly = codec.encoder.analyse(photo, references=False)
     for quality in qualities:
+        alone = replace(codec.encoder.code(plainly, quality).stream, blocks=None)
         # Blocks would be added to what they were not made for; nearly no photo has any.
         plain = stream = replace(codec.encoder.code(analysis, quality).stream, blocks=None)
         alignment = stated_alignment(stream)
         if alignment is not None and stream.header.is_blended:
             plain = with_alignment(stream, alignment.first(stream.header.known), Scope.ALIGNED)
-        shown = (_shown(codec, photo, each) for each in (plain, stream))
+        shown = (_shown(codec, photo, each) for each in (alone, plain, stream))
         found.append(Measured(plain is not stream, *shown))
     return found
 
@@ -113,17 +117,21 @@ def _print(scene: str, qualities: Sequence[float], found: Sequence[Sequence[Meas
     plain: list[tuple[float, float]] = []
     blended: list[tuple[float, float]] = []
     for quality, photos in zip(qualities, found, strict=True):
-        before, after = ([each.without for each in photos], [each.shown for each in photos])
+        alone, before, after = (
+            [each.alone for each in photos],
+            [each.without for each in photos],
+            [each.shown for each in photos],
+        )
         sizes = [statistics.fmean(each.bytes for each in way) for way in (before, after)]
         decibels = [statistics.fmean(each.decibels for each in way) for way in (before, after)]
-        seconds = [statistics.median(each.seconds for each in way) for way in (before, after)]
+        seconds = [statistics.median(each.seconds for each in way) for way in (alone, before, after)]
         plain.append((sizes[0], decibels[0]))
         blended.append((sizes[1], decibels[1]))
         number = sum(each.is_blended for each in photos)
         shown = (f"{each:.2f}" for each in (*decibels, *seconds))
         rows.append((f"{quality:g}", f"{number} of {len(photos)}", f"{sizes[1]:,.0f}", *shown))
     print(f"{scene}\n")
-    print_table(("quality", "blended", "bytes a photo", "dB without", "dB", "seconds without", "seconds"), rows)
+    print_table(("quality", "blended", "bytes a photo", "dB without", "dB", "s alone", "s without", "s"), rows)
     saved = rate_difference(plain, blended)
     print(f"rate at equal PSNR, against without: {'-' if saved is None else f'{100 * saved.mean:+.1f} %'}\n")
 

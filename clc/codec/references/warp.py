@@ -19,9 +19,11 @@ CORNER_STEPS = 16
 """Displacements of corners are in steps of 1/CORNER_STEPS pixel."""
 
 _PHASES = 32  # positions from one pixel to the next
-_ONE = 512  # of the weights: two of them times a pixel, summed, fit into 32 bits
+_ONE_BITS = 9
+_ONE = 1 << _ONE_BITS  # of the weights: two of them times a pixel, summed, fit into 32 bits
 _TAPS = (-1, 0, 1, 2)  # pixels of the cubic, from the one before a position
-_ROWS = 128  # computed at once
+_SHIFTS = (0, 8, 16)  # of red, green and blue in a packed pixel
+_ROWS = 32  # computed at once
 _LEAST_DEPTH = 1 / 16  # at any corner, that of the first being 1: nothing lies behind the camera
 
 Plane = tuple[float, float, float]
@@ -47,7 +49,7 @@ def warp(
         right, down = (corners[0] // CORNER_STEPS).tolist()
         return _shifted(photo, right, down, shape)
     x, y, depth = _projection(corners, height, width)
-    pixels = torch.from_numpy(photo.astype(np.int32, order="C"))
+    pixels = _packed(photo)
     result = np.empty((*shape, 3), dtype=np.uint8)
     for start in range(0, shape[0], _ROWS):
         rows, columns = _places(range(start, min(start + _ROWS, shape[0])), shape[1], displacements)
@@ -112,28 +114,37 @@ def _at(plane: Plane, rows: Positions, columns: Positions) -> Positions:
 
 
 def _sample(photo: Tensor, x: Positions, y: Positions) -> NDArray[np.uint8]:
-    """Cubic convolution of a photo int32 [h, w, 3] at positions [r, c]: uint8 [r, c, 3]."""
-    height, width, channels = photo.shape
+    """Cubic convolution of a packed photo [h, w] at positions [r, c]: uint8 [r, c, 3]."""
+    height, width = photo.shape
     left, across = _split(x, width)
     top, down = _split(y, height)
-    columns = [(left + tap).clamp(0, width - 1) for tap in _TAPS]
-    pixels = photo.reshape(-1, channels)
-    total = torch.zeros((x.size, channels), dtype=torch.int32)
+    columns = [(left + tap).clamp_(0, width - 1) for tap in _TAPS]
+    pixels = photo.flatten()
+    total = torch.zeros((3, *x.shape), dtype=torch.int32)
     for tap, own in zip(_TAPS, down, strict=True):
-        row = (top + tap).clamp(0, height - 1) * width
+        row = (top + tap).clamp_(0, height - 1) * width
         line = torch.zeros_like(total)
         for column, weight in zip(columns, across, strict=True):
-            line.addcmul_(pixels.index_select(0, (row + column).flatten()), weight.reshape(-1, 1))
-        total.addcmul_(line, own.reshape(-1, 1))
-    rounded = total.add_(_ONE**2 // 2).div_(_ONE**2, rounding_mode="floor").clamp_(0, 255)
-    return rounded.to(torch.uint8).numpy().reshape(*x.shape, channels)
+            seen = pixels.index_select(0, (row + column).flatten()).view(x.shape)
+            for channel, shift in zip(line, _SHIFTS, strict=True):
+                channel.addcmul_((seen >> shift) & 255, weight)
+        total.addcmul_(line, own)
+    rounded = (total.add_(1 << 2 * _ONE_BITS - 1) >> 2 * _ONE_BITS).clamp_(0, 255)
+    return rounded.to(torch.uint8).permute(1, 2, 0).numpy()
 
 
-def _split(position: Positions, size: int) -> tuple[Tensor, Tensor]:
-    """The pixel whose centre comes before a position, int64, and the weights [taps, ...] of those around."""
+def _packed(photo: NDArray[np.uint8]) -> Tensor:
+    """uint8 [h, w, 3] → int32 [h, w], the channels of a pixel in one number: it is fetched sixteen times."""
+    red, green, blue = torch.from_numpy(photo.astype(np.int32)).unbind(dim=-1)
+    return (red | green << _SHIFTS[1] | blue << _SHIFTS[2]).contiguous()
+
+
+def _split(position: Positions, size: int) -> tuple[Tensor, list[Tensor]]:
+    """The pixel whose centre comes before a position, int32, and the weight of each tap."""
     steps = np.floor(position * _PHASES - (_PHASES - 1) / 2)  # from the centre of the first pixel
-    whole = torch.from_numpy(np.clip(steps, 0, (size - 1) * _PHASES).astype(np.int64))
-    return whole // _PHASES, _WEIGHTS[:, whole % _PHASES]
+    whole = torch.from_numpy(np.clip(steps, 0, (size - 1) * _PHASES).astype(np.int32))
+    phase = (whole % _PHASES).flatten()
+    return whole // _PHASES, [tap.index_select(0, phase).view(whole.shape) for tap in _WEIGHTS]
 
 
 def _cubic_weights() -> Tensor:
