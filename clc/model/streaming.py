@@ -6,7 +6,8 @@ and every result is the same sum of products as in the whole picture.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ from clc.model.transforms.convolutional import (
 
 Band = tuple[Tensor, bool]
 """Rows [B, C, rows, w], and whether they are the last ones."""
+Padding = tuple[int, int, int, int]
+"""Positions to the left, to the right, above and below."""
 
 _ALONE = (nn.PixelShuffle, nn.PixelUnshuffle, nn.ReLU, nn.LeakyReLU)  # these see no neighbours
 
@@ -84,20 +87,26 @@ def _residual_of_latent(module: LatentResidual, bands: Iterator[Band]) -> Iterat
 
 
 def _residual(block: ResidualBlock, bands: Iterator[Band]) -> Iterator[Band]:
+    def branch(bands: Iterator[Band]) -> Iterator[Band]:
+        begun = ((F.leaky_relu(x).to(block.conv1.weight.dtype), last) for x, last in bands)
+        hidden = ((F.leaky_relu(x, inplace=True), last) for x, last in _convolved(block.conv1, begun))
+        return _convolved(block.conv2, hidden)
+
+    return with_branch(bands, branch)
+
+
+def with_branch(bands: Iterator[Band], branch: Callable[[Iterator[Band]], Iterator[Band]]) -> Iterator[Band]:
+    """Bands, with what a branch makes of them added."""
     waiting: deque[Tensor] = deque()  # rows that their branch has not come for
 
-    def begun() -> Iterator[Band]:
+    def seen() -> Iterator[Band]:
         for x, last in bands:
             waiting.append(x)
-            yield F.leaky_relu(x).to(block.conv1.weight.dtype), last
+            yield x, last
 
-    def hidden() -> Iterator[Band]:
-        for x, last in _convolved(block.conv1, begun()):
-            yield F.leaky_relu(x, inplace=True), last
-
-    for branch, last in _convolved(block.conv2, hidden()):
-        x = _first_rows(waiting, branch.shape[2])
-        yield x + branch.to(x.dtype), last
+    for added, last in branch(seen()):
+        x = _first_rows(waiting, added.shape[2])
+        yield x + added.to(x.dtype), last
 
 
 def _first_rows(waiting: deque[Tensor], count: int) -> Tensor:
@@ -114,16 +123,30 @@ def _first_rows(waiting: deque[Tensor], count: int) -> Tensor:
 
 
 def _convolved(layer: nn.Conv2d, bands: Iterator[Band]) -> Iterator[Band]:
+    return slid_over(bands, layer, partial(_of_rows, layer), partial(_beyond, layer))
+
+
+def slid_over(
+    bands: Iterator[Band],
+    layer: nn.Conv2d,
+    of_rows: Callable[[Tensor], Tensor],
+    beyond: Callable[[Tensor, Padding], Tensor],
+) -> Iterator[Band]:
+    """A convolution over bands, of the size and the stride of a layer.
+
+    of_rows: the convolution of rows that have their neighbours above and below. beyond: what it sees beyond the edges.
+    """
     size, stride = layer.kernel_size[0], layer.stride[0]
     margin = size // 2
     held: Tensor | None = None
     for band, last in bands:
         top, bottom = margin if held is None else 0, margin if last else 0
         seen = band if held is None else torch.cat([held, band], dim=2)
-        seen = _beyond(layer, seen, (0, 0, top, bottom))
+        if top or bottom:
+            seen = beyond(seen, (0, 0, top, bottom))
         count = (seen.shape[2] - size) // stride + 1
         if count > 0:
-            yield _of_rows(layer, seen[:, :, : (count - 1) * stride + size]), last
+            yield of_rows(seen[:, :, : (count - 1) * stride + size]), last
         held = seen[:, :, max(count, 0) * stride :]
 
 
@@ -137,8 +160,8 @@ def _of_rows(layer: nn.Conv2d, rows: Tensor) -> Tensor:
     return F.conv2d(_beyond(layer, rows, (margin, margin, 0, 0)), layer.weight, layer.bias, layer.stride)
 
 
-def _beyond(layer: nn.Conv2d, rows: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
-    """Rows, with what the layer sees beyond the edges of a picture: left, right, above, below."""
+def _beyond(layer: nn.Conv2d, rows: Tensor, padding: Padding) -> Tensor:
+    """Rows, with what the layer sees beyond the edges of a picture."""
     if not any(padding):
         return rows
     zeros = layer.padding_mode == "zeros" and not isinstance(layer, ExactConv2d)

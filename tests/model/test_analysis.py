@@ -50,7 +50,7 @@ def test_it_is_g_a_but_for_rounding() -> None:
 
 def test_rows_computed_in_parts_are_those_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = digest()
-    monkeypatch.setattr("clc.model.exact.analysis._UNFOLDED_BYTES", 2**16)
+    monkeypatch.setattr("clc.model.exact.analysis._PIXELS_AT_ONCE", 2**10)
     assert digest() == whole
 
 

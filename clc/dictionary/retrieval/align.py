@@ -28,6 +28,7 @@ _COMPARED = 8  # of them, by keypoints
 _EXPLAINED = 0.5  # of an image's cost: if no more is left, the camera has not moved, and keypoints find nothing better
 _REMEMBERED = 64  # photos whose keypoints are kept: a megabyte or so each
 _REDUCTION = 2  # of the pictures that are compared: a quarter of the time, and keypoints enough
+_COMPARED_PIXELS = 2**20  # of larger ones, smaller ones are compared
 # Another photo must save so much of an image's cost; or as much alone, beside what the best one saves: pictures are
 # blended with all, and what the photos have in common shows through their noise.
 _WORTHWHILE, _ALIKE = 0.03, 0.5
@@ -46,7 +47,7 @@ class PhotoAligner:
         self._looks_further = moved
         self._refines = refined
         self._shown = photos.shown()
-        self._reduced = lru_cache(_REMEMBERED)(lambda name: _reduced(photos.photo(name)))
+        self._reduced = lru_cache(_REMEMBERED)(lambda name, by: _reduced(photos.photo(name), by))
         self._keypoints = lru_cache(_REMEMBERED)(self._find_keypoints)
 
     def align(self, image: NDArray[np.uint8], candidates: NDArray[np.int64], number: int) -> Alignment | None:
@@ -58,16 +59,16 @@ class PhotoAligner:
         names = self._worth_trying(candidates)
         if not names:
             return None
-        reduced = _reduced(image)
-        alone = costs_alone(reduced)
+        own = _Compared.of(image)
         still = [
-            self._offer(name, np.zeros((4, 2), dtype=np.int32), reduced, alone)
+            self._offer(name, np.zeros((4, 2), dtype=np.int32), own)
             for name in names
             if self._photos.size(name) == image.shape[:2]
         ]
-        chosen = _chosen(still, alone, number)
-        if self._looks_further and _left(chosen, alone) > _EXPLAINED * alone.sum():
-            chosen = _chosen([*still, *self._moved(image, reduced, alone, names, still)], alone, number)
+        chosen = _chosen(still, own.alone, number)
+        if self._looks_further and _left(chosen, own.alone) > _EXPLAINED * own.alone.sum():
+            moved = self._moved(own, self._worth_comparing(names, still))
+            chosen = _chosen([*still, *moved], own.alone, number)
         if not chosen:
             return None
         entries = np.array([offer.name for offer in chosen], dtype=np.int64)
@@ -82,21 +83,19 @@ class PhotoAligner:
         shown = set(self._shown)
         return [name for name in dict.fromkeys(ranked) if name in shown][:_CANDIDATES]
 
-    def _offer(
-        self, name: int, corners: NDArray[np.int32], reduced: NDArray[np.uint8], alone: NDArray[np.float64]
-    ) -> "_Offer":
+    def _offer(self, name: int, corners: NDArray[np.int32], own: "_Compared") -> "_Offer":
         """Raises BitstreamError if no camera sees it so."""
-        height, width = reduced.shape[:2]
-        photo, view = self._reduced(name), View(np.rint(corners / _REDUCTION).astype(np.int32))
+        height, width = own.pixels.shape[:2]
+        photo, view = self._reduced(name, own.by), View(np.rint(corners / own.by).astype(np.int32))
         seen = view.of(photo, height, width)
-        light, cost = in_best_light(reduced, seen, alone)
+        light, cost = in_best_light(own.pixels, seen, own.alone)
         if self._refines and corners.any():
             from clc.dictionary.retrieval.parallax import HALVED, find_displacements
 
             view = replace(view, light=light)
-            for grid in find_displacements(reduced, view.of(photo, height, width), HALVED)[-1:]:
+            for grid in find_displacements(own.pixels, view.of(photo, height, width), HALVED)[-1:]:
                 seen = replace(view, displacements=grid).of(photo, height, width)
-                cost = np.minimum(cost, costs_after(reduced, seen))
+                cost = np.minimum(cost, costs_after(own.pixels, seen))
         return _Offer(name, View(corners, light=light), cost)
 
     def _refined(self, image: NDArray[np.uint8], offer: "_Offer") -> View:
@@ -117,30 +116,49 @@ class PhotoAligner:
 
         return min(views, key=bits)
 
-    def _moved(
-        self,
-        image: NDArray[np.uint8],
-        reduced: NDArray[np.uint8],
-        alone: NDArray[np.float64],
-        names: list[int],
-        still: "list[_Offer]",
-    ) -> "Iterator[_Offer]":
-        """As keypoints tell: of the photos that are nearest as they lie, and of those that the search found most of."""
-        from clc.dictionary.retrieval.keypoints import corners_by_keypoints, find_keypoints  # takes long to import
-
+    def _worth_comparing(self, names: list[int], still: "list[_Offer]") -> list[int]:
+        """Names of the photos that are nearest as they lie, then of those that the search found most entries of."""
         nearest = sorted(still, key=lambda offer: float(offer.cost.sum()))
         tried = dict.fromkeys([*(offer.name for offer in nearest[: _COMPARED // 2]), *names])
-        own = find_keypoints(reduced)
-        for name in list(tried)[:_COMPARED]:
-            corners = corners_by_keypoints(own, self._keypoints(name), image.shape[0], image.shape[1], _REDUCTION)
+        return list(tried)[:_COMPARED]
+
+    def _moved(self, own: "_Compared", names: list[int]) -> "Iterator[_Offer]":
+        """As keypoints tell."""
+        from clc.dictionary.retrieval.keypoints import corners_by_keypoints, find_keypoints  # takes long to import
+
+        found = find_keypoints(own.pixels)
+        for name in names:
+            corners = corners_by_keypoints(found, self._keypoints(name, own.by), *own.size, own.by)
             if corners is not None:
                 with suppress(BitstreamError):
-                    yield self._offer(name, corners, reduced, alone)
+                    yield self._offer(name, corners, own)
 
-    def _find_keypoints(self, name: int) -> "Keypoints":
+    def _find_keypoints(self, name: int, by: int) -> "Keypoints":
         from clc.dictionary.retrieval.keypoints import find_keypoints
 
-        return find_keypoints(self._reduced(name))
+        return find_keypoints(self._reduced(name, by))
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """An image of `size`, height and width, as it is compared: its pixels, smaller by `by`.
+
+    alone: cost of their blocks, float64 [rows, columns].
+    """
+
+    size: tuple[int, int]
+    by: int
+    pixels: NDArray[np.uint8]
+    alone: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, image: NDArray[np.uint8]) -> "_Compared":
+        height, width = image.shape[:2]
+        by = _REDUCTION
+        while height * width > _COMPARED_PIXELS * by**2:
+            by *= 2
+        pixels = _reduced(image, by)
+        return cls((height, width), by, pixels, costs_alone(pixels))
 
 
 @dataclass(frozen=True)
@@ -181,10 +199,10 @@ def _left(chosen: list[_Offer], alone: NDArray[np.float64]) -> float:
     return float(np.minimum.reduce([alone, *(offer.cost for offer in chosen)]).sum())
 
 
-def _reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Means of 2×2 pixels; an odd last row or column is left out."""
-    height, width = (max(1, side // _REDUCTION) for side in image.shape[:2])
-    part = image[: height * _REDUCTION, : width * _REDUCTION]
-    if part.shape[0] < _REDUCTION or part.shape[1] < _REDUCTION:
+def _reduced(image: NDArray[np.uint8], by: int) -> NDArray[np.uint8]:
+    """Means of `by`×`by` pixels; last rows and columns that are no whole ones are left out."""
+    height, width = (max(1, side // by) for side in image.shape[:2])
+    part = image[: height * by, : width * by]
+    if part.shape[0] < by or part.shape[1] < by:
         return part
-    return part.reshape(height, _REDUCTION, width, _REDUCTION, 3).mean(axis=(1, 3)).round().astype(np.uint8)
+    return part.reshape(height, by, width, by, 3).mean(axis=(1, 3)).round().astype(np.uint8)
