@@ -131,6 +131,17 @@ def test_a_moved_camera_is_found_to_a_fraction_of_a_pixel(whole_photos: Dictiona
     assert len(alignment.entries) == 1  # the other scenes explain nothing
 
 
+def test_a_camera_that_moved_by_half_a_pixel_is_no_camera_that_stood_still(
+    whole_photos: DictionaryPhotos, dictionary: Version
+) -> None:
+    """As it lies, the photo explains more than half of the image, but the half that is left takes most of the bytes."""
+    by_half = np.tile(np.array([CORNER_STEPS // 2, CORNER_STEPS // 2 + 1], dtype=np.int32), (4, 1))
+    image = warp(scene(1), by_half, HEIGHT, WIDTH, (HEIGHT, WIDTH))
+    alignment = PhotoAligner(whole_photos).align(image, all_entries(dictionary), 3)
+    assert alignment is not None
+    assert np.abs(alignment.views[0].corners - by_half).max() <= CORNER_STEPS // 4
+
+
 def test_a_camera_that_stood_still_is_found_exactly(whole_photos: DictionaryPhotos, dictionary: Version) -> None:
     alignment = PhotoAligner(whole_photos).align(scene(2), all_entries(dictionary), 3)
     assert alignment is not None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _CANDIDATES = 32  # photos that are tried as they lie, those first which the search found most entries of
 _COMPARED = 8  # of them, by keypoints
 _EXPLAINED = 0.5  # of an image's cost: if no more is left, the camera has not moved, and keypoints find nothing better
+_MOVED = 0.92  # of what is left: displacements leave 0.96 and more if the camera has not moved, else 0.88 at most
 _REMEMBERED = 64  # photos whose keypoints are kept: a megabyte or so each
 _REDUCTION = 2  # of the pictures that are compared: a quarter of the time, and keypoints enough
 _COMPARED_PIXELS = 2**20  # of larger ones, smaller ones are compared
@@ -66,7 +67,7 @@ class PhotoAligner:
             if self._photos.size(name) == image.shape[:2]
         ]
         chosen = _chosen(still, own.alone, number)
-        if self._looks_further and _left(chosen, own.alone) > _EXPLAINED * own.alone.sum():
+        if self._looks_further and self._has_moved(chosen, own):
             moved = self._moved(own, self._worth_comparing(names, still))
             chosen = _chosen([*still, *moved], own.alone, number)
         if not chosen:
@@ -115,6 +116,20 @@ class PhotoAligner:
             return _BITS * float(left.sum()) + 8 * len(pack_displacements((view.displacements,)) or b"")
 
         return min(views, key=bits)
+
+    def _has_moved(self, still: "list[_Offer]", own: "_Compared") -> bool:
+        """Whether photos as they lie leave too much, or more than the best of them displaced: by half a pixel, say."""
+        if _left(still, own.alone) > _EXPLAINED * own.alone.sum():
+            return True
+        if not still:  # it is of one colour
+            return False
+        from clc.dictionary.retrieval.parallax import HALVED, find_displacements
+
+        best, (height, width) = still[0], own.pixels.shape[:2]
+        photo, least = self._reduced(best.name, own.by), _MOVED * _cost(best, own.alone)
+        grids = find_displacements(own.pixels, best.view.of(photo, height, width), HALVED[:2])
+        displaced = (replace(best.view, displacements=grid).of(photo, height, width) for grid in grids[-1:])
+        return any(np.minimum(costs_after(own.pixels, seen), own.alone).sum() < least for seen in displaced)
 
     def _worth_comparing(self, names: list[int], still: "list[_Offer]") -> list[int]:
         """Names of the photos that are nearest as they lie, then of those that the search found most entries of."""
