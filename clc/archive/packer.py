@@ -14,7 +14,7 @@ from clc.archive.framing import WORK_KEY_BYTES, Label
 from clc.archive.inputs import InputPhoto
 from clc.archive.keeping import OriginalKeeper, PackedOriginal
 from clc.archive.opened import Opened, open_photo
-from clc.archive.plan import DECIBELS_PER_STEP, NO_PLAN, ArchivePlan, PlannedPhoto
+from clc.archive.plan import DECIBELS_PER_STEP, NO_PLAN, ArchivePlan, PlannedPhoto, Role
 from clc.archive.records import FoundStream
 from clc.archive.size import Share, SizeBudget
 from clc.archive.writer import ArchiveWriter
@@ -140,6 +140,7 @@ class Packer:
         # By the SHA-256 of pixels: the stream's number, or why there is none.
         self._streams: dict[bytes, int | str] = {}
         self._names: set[str] = set()
+        self._first_of: dict[bytes, str] = {}  # names, by the SHA-256 of pixels
         self._plan = NO_PLAN
         self._keys: dict[str, _Key | None] = {}  # those that are written
         self._adopted: set[int] = set()  # where streams lie that were left and are used
@@ -205,12 +206,15 @@ class Packer:
         if opened.reason:
             return _Work(opened, reason=opened.reason)
         if name in self._names:
-            return self._without_stream(_Work(opened, reason="another photo is called so; rename one"))
+            return self._refused(opened, "another photo is called so; rename one")
         self._names.add(name)
+        self._first_of.setdefault(opened.picture, name)
+        if opened.sha256 in self._by_file:
+            self._streams.setdefault(opened.picture, self._by_file[opened.sha256])
         if self._archive is not None and name in self._archive:
             if self._archive.member(name).original_sha256 == opened.sha256:
                 return self._without_stream(_Work(opened, already=True))
-            return self._without_stream(_Work(opened, reason="the archive has another photo of that name; rename one"))
+            return self._refused(opened, "the archive has another photo of that name; rename one")
         if opened.sha256 in self._by_file:
             return self._without_stream(_Work(opened, stream=self._by_file[opened.sha256]))
         if opened.picture in self._streams:
@@ -228,8 +232,14 @@ class Packer:
         share = self._budget.share(name)
         return _Work(opened, target=Target(Metric.QUALITY, share.quality), share=share, keys=keys)
 
+    def _refused(self, opened: Opened, reason: str) -> _Work:
+        """For its name: that says nothing of other photos with its pixels."""
+        return self._without_stream(_Work(replace(opened, picture=b""), reason=reason))
+
     def _planned(self, opened: Opened) -> PlannedPhoto:
-        return self._plan[opened.photo.name]
+        """Photos with the same pixels were planned as one, the first of them."""
+        own, first = self._plan[opened.photo.name], self._plan[self._first_of[opened.picture]]
+        return first if own.role is Role.ALONE and first.role is Role.REFERS else own
 
     def _without_stream(self, work: _Work, size: int = 0) -> _Work:
         if self._budget is not None:

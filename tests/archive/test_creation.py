@@ -310,6 +310,15 @@ class TestAdding:
         assert (summary.same, summary.coded) == (0, 1)  # another quality is another stream
         assert_same(album, folder)
 
+    def test_the_same_pixels_beside_a_known_file_take_no_stream(self, album: Path, folder: Path) -> None:
+        create_archive(album, find_inputs([str(folder)]), LosslessCoder())
+        (folder / "a-copy.png").write_bytes((folder / "photo-2.png").read_bytes())
+        Image.fromarray(pixels(2)).save(folder / "b-copy.bmp")
+        Image.fromarray(pixels(3)).save(folder / "q-copy.bmp")  # beside a member
+        summary, _ = add_to_archive(album, find_inputs([str(folder)]), LosslessCoder())
+        assert (summary.already, summary.same, summary.coded) == (6, 3, 0)
+        assert_same(album, folder)
+
     def test_another_photo_of_a_name_that_is_there_is_refused(self, album: Path, folder: Path) -> None:
         create_archive(album, find_inputs([str(folder)]), LosslessCoder())
         Image.fromarray(pixels(50)).save(folder / "photo-2.png")

@@ -139,6 +139,24 @@ def test_what_is_added_refers_to_key_photos_that_are_there(album: Path, folder: 
     assert not [problem for _, problem in verify_archive(archive, StoreStreamDecoder()) if problem]
 
 
+def test_the_pixels_of_a_member_at_another_quality_refer_to_its_key_photo(
+    album: Path, folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "grows.clca"
+    path.write_bytes(album.read_bytes())
+    member = next(name for name in CAMERA if open_archive(album).stream_row(name).parents)
+    recoded = io.BytesIO()
+    Image.open(folder / member).save(recoded, "bmp")
+    added = [
+        InputPhoto(member, data=(folder / member).read_bytes()),
+        InputPhoto("recoded.bmp", data=recoded.getvalue()),
+    ]
+    summary, _ = add_to_archive(path, Inputs(added), StoreCoder("tiny", Target.choose(quality=40)))
+    assert (summary.already, summary.coded) == (1, 1)
+    archive = open_archive(path)
+    assert archive.stream_row("recoded.bmp").parents == archive.stream_row(member).parents
+
+
 def test_it_is_said_who_refers_to_whom(album: Path) -> None:
     said = {each["name"]: each["refers_to"] for each in describe_members(open_archive(album))}
     keys = {name for names in said.values() for name in names}
