@@ -13,7 +13,7 @@ import typer
 from clc.commands.album_report import ReportOption, check_report, report_of_pack
 from clc.commands.codec import EffortOption, MaxPixelsOption
 from clc.commands.columns import print_columns
-from clc.commands.options import StoreOption, StrictOption
+from clc.commands.options import JobsOption, StoreOption, StrictOption
 from clc.commands.progress import progress
 from clc.commands.standard import STANDARD, announce, read_standard_input
 from clc.errors import OutputError, ProfileError
@@ -84,6 +84,7 @@ def pack(
         typer.Option("--force", help="Replace outputs that are there, or what is left of an archive made otherwise."),
     ] = False,
     max_pixels: MaxPixelsOption = None,
+    jobs: JobsOption = None,
     strict: StrictOption = False,
     store: StoreOption = None,
 ) -> None:
@@ -110,11 +111,13 @@ def pack(
         carry = Carry(strip=strip, strip_gps=strip_gps, keep_profile=keep_profile)
         coder = _coder(quality, psnr, size, model, references, effort, carry, max_pixels, store)
         if dry_run:
-            return _print_plan(inputs, coder)
+            return _print_plan(inputs, coder, jobs)
         with _progress(inputs) as report:
             if piped:
                 with _opened(output) as file:
-                    summary, written = stream_archive(file, inputs, coder, report=report, keep_originals=keep_originals)
+                    summary, written = stream_archive(
+                        file, inputs, coder, threads=jobs, report=report, keep_originals=keep_originals
+                    )
             else:
                 path = Path(output)
                 summary, written = create_archive(
@@ -123,6 +126,7 @@ def pack(
                     coder,
                     overwrite=force,
                     restart=force,
+                    threads=jobs,
                     report=report,
                     keep_originals=keep_originals,
                 )
@@ -146,6 +150,7 @@ def add(
     keep_profile: KeepProfileOption = False,
     keep_originals: KeepOriginalsOption = False,
     max_pixels: MaxPixelsOption = None,
+    jobs: JobsOption = None,
     strict: StrictOption = False,
     store: StoreOption = None,
 ) -> None:
@@ -161,7 +166,9 @@ def add(
         carry = Carry(strip=strip, strip_gps=strip_gps, keep_profile=keep_profile)
         coder = _coder(quality, psnr, None, model, references, effort, carry, max_pixels, store)
         with _progress(inputs) as report:
-            summary, written = add_to_archive(archive, inputs, coder, report=report, keep_originals=keep_originals)
+            summary, written = add_to_archive(
+                archive, inputs, coder, threads=jobs, report=report, keep_originals=keep_originals
+            )
     _conclude(str(archive), summary, written)
 
 
@@ -259,7 +266,7 @@ def _progress(inputs: "Inputs") -> Iterator[Callable[["PackSummary"], None]]:
         yield say
 
 
-def _print_plan(inputs: "Inputs", coder: "StoreCoder") -> None:
+def _print_plan(inputs: "Inputs", coder: "StoreCoder", jobs: int | None) -> None:
     """Who refers to whom, and what all of it is expected to take: some photos are coded to tell."""
     from clc.archive.expected import expected_bytes
     from clc.archive.names import printable
@@ -267,7 +274,7 @@ def _print_plan(inputs: "Inputs", coder: "StoreCoder") -> None:
     from clc.archive.planning import plan_for
 
     with _progress(inputs) as report:
-        plan = plan_for(inputs, coder, report)
+        plan = plan_for(inputs, coder, report, jobs)
     rows = [("photo", "plan", "quality", "refers to")]
     coded: list[str] = []
     failed = list(inputs.unusable)

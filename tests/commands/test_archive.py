@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import clc
+from clc.archive import packer
 from clc.errors import ArchiveError, MissingArtifactError
 from clc.runtime.remarks import STRICT_VARIABLE
 from tests.archive.golden_file import PATH as GOLDEN
@@ -103,6 +104,22 @@ def test_a_dry_run_says_what_would_be_done(run: Call) -> None:
     assert ["q.webp", "same picture as p1.png"] in lines
     assert re.fullmatch(r"4 photos, 3 to code, about [\d,]+ bytes; nothing is written", out.splitlines()[-1])
     assert sorted(os.listdir()) == ["tree"]
+
+
+def test_fewer_photos_at_once_make_the_same_archive(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed(run)
+    usual = Path("a.clca").read_bytes()
+    at_once: list[int] = []
+    whole = packer.in_parallel
+
+    def counted(*arguments: object, threads: int, **others: object) -> object:
+        at_once.append(threads)
+        return whole(*arguments, threads=threads, **others)
+
+    monkeypatch.setattr(packer, "in_parallel", counted)
+    assert run("pack", "tree", "-o", "a.clca", *TINY, "--jobs", "1", "--force")[0] == 0
+    assert set(at_once) == {1}
+    assert Path("a.clca").read_bytes() == usual
 
 
 def test_an_effort_out_of_range_is_refused(run: Call) -> None:
