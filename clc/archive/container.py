@@ -67,12 +67,19 @@ class ArchiveReader:
     def stream(self, row: StreamRow, name: str = "a key member") -> bytes:
         """The bytes of a stream, as its hash says. Raises ArchiveError, which names it, if they are others."""
         data = self.source.read(row.extent.at, row.extent.length)
-        if sha256(data)[: len(row.digest)] != row.digest:
+        if not _is_whole(data, row):
             raise ArchiveError(
                 f"{self.source.name}: {printable(name)} is damaged: its bytes are not those that were packed; "
-                "`clc unpack --salvage` recovers the others"
+                "`clc unpack --salvage` recovers what is whole"
             )
         return data
+
+    def is_sound(self, row: StreamRow) -> bool:
+        """Whether the bytes of a stream are there, and what its hash says."""
+        try:
+            return _is_whole(self.source.read(row.extent.at, row.extent.length), row)
+        except ArchiveError:
+            return False
 
     def streams(self, name: str) -> tuple[bytes, list[bytes]]:
         """The stream of a member, and those of the key members that it refers to, in order."""
@@ -175,3 +182,7 @@ def footers_backwards(source: ByteRanges) -> Iterator[Footer]:
 
 def _named(name: str, error: ArchiveError) -> ArchiveError:
     return ArchiveError(f"{name}: {error}")
+
+
+def _is_whole(data: bytes, row: StreamRow) -> bool:
+    return sha256(data)[: len(row.digest)] == row.digest

@@ -177,10 +177,14 @@ def _by_index(reader: "ArchiveReader", name: str) -> Salvaged:
     member = None
     with suppress(ArchiveError):  # what it carries may be damaged
         member = reader.member(name)
-    try:
-        reader.streams(name)
-    except ArchiveError:
-        return Salvaged(name, None, "its bytes are not those that were packed", row=member)
+    reason = ""
+    for number in row.parents:
+        if not reader.is_sound(reader.index.stream(number)):
+            reason = "a photo that it refers to is damaged"
+    if not reader.is_sound(row):
+        reason = "its bytes are not those that were packed"
+    if reason:
+        return Salvaged(name, None, reason, row=member)
     keys = tuple(reader.index.stream(number).extent for number in row.parents)
     return Salvaged(name, row.extent, keys=keys, row=member)
 

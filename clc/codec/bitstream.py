@@ -254,6 +254,9 @@ def _find(data: bytes) -> _Found:
     end = len(data) - CHECKSUMS.size
     if end < _HEADER.size:
         raise BitstreamError(f"stream is truncated inside its header ({len(data)} bytes)")
+    _, checksum = CHECKSUMS.unpack_from(data, end)
+    if zlib.crc32(data[:-4]) != checksum:  # first: what else is wrong with a damaged stream misleads
+        raise BitstreamError("stream is damaged or cut short: its checksum does not match")
     _, _, *fields = _HEADER.unpack_from(data)
     position = _HEADER.size
     sections: dict[SectionKind, bytes] = {}
@@ -281,9 +284,7 @@ def _find(data: bytes) -> _Found:
 
 
 def _read(data: bytes, found: _Found) -> Bitstream:
-    latent_checksum, checksum = CHECKSUMS.unpack_from(data, len(data) - CHECKSUMS.size)
-    if zlib.crc32(data[:-4]) != checksum:
-        raise BitstreamError("stream is damaged or cut short: its checksum does not match")
+    latent_checksum, _ = CHECKSUMS.unpack_from(data, len(data) - CHECKSUMS.size)
     model_id, height, width, quality = found.fields
     sections = found.sections
     _check_combination({kind for kind in sections if kind < _FIRST_OPTIONAL_SECTION})

@@ -101,10 +101,11 @@ def test_without_its_index_every_photo_is_found_with_its_key_photo(album: Path) 
             assert np.array_equal(np.asarray(decoder.decode(stream, keys)), photos.pixels(name))
 
 
-def test_where_a_key_photo_is_damaged_those_that_refer_to_it_are_lost_by_name(album: Path) -> None:
+@pytest.mark.parametrize("with_index", [True, False])
+def test_where_a_key_photo_is_damaged_those_that_refer_to_it_are_lost_by_name(album: Path, with_index: bool) -> None:
     archive = open_archive(album)
     key = next(archive.index.stream(row.parents[0]) for _, row in archive.members() if row.parents)
-    data = bytearray(album.read_bytes()[: archive.footer.index_at])
+    data = bytearray(album.read_bytes()[: None if with_index else archive.footer.index_at])
     data[key.extent.at + key.extent.length // 2] ^= 1
     lost = {each.name: each.reason for each in salvage(FileObject(io.BytesIO(bytes(data)))) if each.stream is None}
     assert set(lost) == set(CAMERA)

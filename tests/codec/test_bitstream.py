@@ -230,7 +230,18 @@ def test_a_huge_promised_length_allocates_nothing(stream: Bitstream) -> None:
     data = bytearray(stream.to_bytes())
     data[FIRST_SECTION + 1 : FIRST_SECTION + 1] = b"\xff\xff\xff\xff"  # the first length becomes gigabytes
     with pytest.raises(BitstreamError, match="truncated"):
-        Bitstream.from_bytes(bytes(data))
+        Bitstream.from_bytes(resealed(bytes(data)))
+
+
+def test_a_flipped_bit_is_said_to_be_damage_wherever_it_lies(stream: Bitstream) -> None:
+    """Not to be a section of a newer release, say, which would send a user to look for that."""
+    data = stream.to_bytes()
+    for position in range(4, len(data)):  # behind mark and version
+        for bit in range(8):
+            flipped = bytearray(data)
+            flipped[position] ^= 1 << bit
+            with pytest.raises(BitstreamError, match="damaged or cut short"):
+                Bitstream.from_bytes(bytes(flipped))
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from clc.model.network import CalibrationCrop, CompressionModel
 from clc.model.tiles import to_tensor
 from clc.store import Store
 from tests.codec.syntax_models import syntax_config, syntax_model, without_syntax, write_syntax_model
+from tests.codec.test_bitstream import resealed
 from tests.conftest import picture
 from tests.model.test_presets import FirstEntries
 
@@ -170,7 +171,7 @@ def test_a_section_that_is_repeated_or_stands_alone_is_refused(codec: Codec, str
     twice = data.replace(section, 2 * section)
     assert len(twice) == len(data) + len(section)
     with pytest.raises(BitstreamError, match="syntax is repeated or out of order"):
-        codec.decompress(twice)
+        codec.decompress(resealed(twice))
     with pytest.raises(BitstreamError, match="and the stream has none"):
         codec.decompress(replace(stream, hyper=None, latent=None, blocks=b"1234").to_bytes())
 
