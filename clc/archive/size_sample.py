@@ -20,6 +20,7 @@ from clc.errors import ImageError, TargetError
 from clc.runtime.prefetch import in_parallel
 
 _SAMPLE = 6  # photos that are coded beforehand, at most, and at most every second
+_FEW = 3  # of which all are: a wrong prediction of one is paid for by few others
 _RATE = QUALITIES.index(40.0)  # the quality that tells how much the sample weighs
 _TIGHT = 2.5  # times what the smallest quality may take: with fewer bytes, that is tried for each photo
 _PER_PIXEL = 0.75  # a photo of twice the pixels takes so many doublings more bytes
@@ -40,8 +41,8 @@ class _Seen:
 def budget_for(inputs: Inputs, coder: PhotoCoder, size: int, plan: ArchivePlan, threads: int) -> SizeBudget:
     """The budget of an archive of `size` bytes, its index and all that photos carry included.
 
-    Each photo is decoded once, and up to six are coded, alone, at six qualities. Where bytes are few, each is coded at
-    the smallest one: so none is lost.
+    Each photo is decoded once, and up to six, or all of three, are coded, alone, at six qualities. Where bytes are few,
+    each is coded at the smallest one: so none is lost.
     Raises TargetError if that is too little, SourceError if a source cannot be read.
     """
     looking = partial(_looked_at, coder=coder)
@@ -52,13 +53,15 @@ def budget_for(inputs: Inputs, coder: PhotoCoder, size: int, plan: ArchivePlan, 
         raise TargetError(f"{size:,} bytes do not even hold an index of {len(seen)} photos; give a larger --size")
     first = list({each.picture: each for each in reversed(seen)}.values())[::-1]
     expected = {each.photo.name: _expected(each, plan) for each in first}
-    sample = first[:: max(2, len(first) // _SAMPLE)][:_SAMPLE]
+    sample = first[:: max(1 if len(first) <= _FEW else 2, len(first) // _SAMPLE)][:_SAMPLE]
     trying = partial(_bytes_at, coder=coder, qualities=QUALITIES)
     tried = in_parallel(trying, (each.photo for each in sample), threads=threads, prepare=coder.prepare)
-    pairs = [(sizes, expected[each.photo.name].weight) for each, sizes in zip(sample, tried, strict=True) if sizes]
-    sizes = np.array([sizes for sizes, _ in pairs], np.float64).reshape(-1, len(QUALITIES))
-    weights = np.array([weight for _, weight in pairs])
+    known = {each.photo.name: sizes for each, sizes in zip(sample, tried, strict=True) if sizes}
+    sizes = np.array(list(known.values()), np.float64).reshape(-1, len(QUALITIES))
+    weights = np.array([expected[name].weight for name in known])
     rates = sizes.sum(axis=0) / max(weights.sum(), 1e-9)
+    for name, own in known.items():  # what they take is known, and all of them together weigh as much as before
+        expected[name] = replace(expected[name], weight=own[_RATE] / max(rates[_RATE], 1e-9))
     spread = float((sizes[:, 0] / weights / rates[0]).max(initial=1.0))
     least = float(rates[0]) * spread * sum(each.weight for each in expected.values())
     if _TIGHT * least > size - beside:

@@ -1,10 +1,21 @@
 """A size for all photos is never exceeded, and nearly used up, by photos that stand alone and by those that refer."""
 
+import io
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
+from clc.archive.coding import CodedPhoto
+from clc.archive.inputs import InputPhoto, Inputs
+from clc.archive.plan import NO_PLAN
 from clc.archive.size import QUALITIES, Expected, SizeBudget
+from clc.archive.size_sample import budget_for
+from clc.codec.decisions.targets import Compressed, Target
 from clc.errors import TargetError
+from tests.archive.samples import LosslessCoder
 
 
 class Photos:
@@ -133,3 +144,24 @@ def test_what_needs_no_stream_leaves_its_bytes_to_the_others() -> None:
     budget.skip("24")  # a second photo of a name
     budget.skip("no photo that was expected")
     assert budget.share("25").quality > before.quality + 10
+
+
+class _Sized(LosslessCoder):
+    """Its files are as long as a photo is bright and a quality high, whatever pixels and thumbnails would tell."""
+
+    def code(
+        self, picture: NDArray[np.uint8], target: Target, keys: Sequence[bytes] = (), *, effort: int = 0
+    ) -> CodedPhoto:
+        data = bytes(int(20 * picture.mean() * np.exp(target.value / 25)))
+        return CodedPhoto(Compressed(data, target.value, 8 * len(data) / picture[..., 0].size))
+
+
+def test_of_few_photos_each_is_known_so_they_get_one_quality() -> None:
+    files = [io.BytesIO(), io.BytesIO()]
+    for file, level in zip(files, (10, 200), strict=True):
+        Image.new("RGB", (64, 64), (level,) * 3).save(file, "png")
+    inputs = Inputs([InputPhoto(f"{number}.png", data=file.getvalue()) for number, file in enumerate(files)])
+    budget = budget_for(inputs, _Sized(), 20_000, NO_PLAN, threads=1)
+    first, second = budget.share("0.png"), budget.share("1.png")
+    assert first.quality == pytest.approx(second.quality, abs=0.5)
+    assert first.predicted * 20 == pytest.approx(second.predicted, rel=0.05)

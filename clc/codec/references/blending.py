@@ -23,8 +23,8 @@ _TILE = 1024  # pixels along each side, so that memory does not grow with the pi
 def blended(picture: NDArray[np.uint8], seen: Sequence[NDArray[np.uint8]], quality: float) -> NDArray[np.uint8]:
     """What the network shows, uint8 [H, W, 3], blended with what is seen of its references, as large as it.
 
-    quality: that the picture was coded at, 1 to 100. Like the network's own pictures, the result may differ by a level
-    from one machine to another.
+    quality: that the picture was coded at, 1 to 100. The result may differ by a level from one machine to another, and
+    here and there by two: the network's own pictures do by one.
     """
     height, width = picture.shape[:2]
     result = np.empty_like(picture)
