@@ -295,7 +295,7 @@ def changed(
 @pytest.mark.parametrize(
     ("pictures", "message"),
     [
-        (lambda row: row | {"stream": row["stream"][:-9]}, "cannot be decoded .*truncated"),
+        (lambda row: row | {"stream": row["stream"][:-9]}, "cannot be decoded .*cut short"),
         (lambda row: row | {"stream": row["stream"][:-1] + b"x"}, "cannot be decoded .*checksum"),
         (lambda row: row | {"height": row["height"] + 1}, "has other pixels"),
         (lambda row: row | {"pixels_sha256": "0" * 64}, "has other pixels"),
