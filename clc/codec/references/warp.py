@@ -129,7 +129,7 @@ def _sample(photo: Tensor, x: Positions, y: Positions) -> NDArray[np.uint8]:
             for channel, shift in zip(line, _SHIFTS, strict=True):
                 channel.addcmul_((seen >> shift) & 255, weight)
         total.addcmul_(line, own)
-    rounded = (total.add_(1 << 2 * _ONE_BITS - 1) >> 2 * _ONE_BITS).clamp_(0, 255)
+    rounded = (total.add_(1 << (2 * _ONE_BITS - 1)) >> 2 * _ONE_BITS).clamp_(0, 255)
     return rounded.to(torch.uint8).permute(1, 2, 0).numpy()
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _CANDIDATES = 32  # photos that are tried as they lie, those first which the search found most entries of
 _COMPARED = 8  # of them, by keypoints
-_EXPLAINED = 0.5  # of an image's cost: if no more is left, the camera has not moved, and keypoints find nothing better
+_EXPLAINED = 0.5  # of an image's cost: if more is left by photos as they lie, keypoints may find better ones
 _MOVED = 0.92  # of what is left: displacements leave 0.96 and more if the camera has not moved, else 0.88 at most
 _REMEMBERED = 64  # photos whose keypoints are kept: a megabyte or so each
 _REDUCTION = 2  # of the pictures that are compared: a quarter of the time, and keypoints enough
