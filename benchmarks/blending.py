@@ -92,8 +92,8 @@ def _measured(codec: Codec, photo: NDArray[np.uint8], qualities: Sequence[float]
     analysis, found = codec.encoder.analyse(photo, references=True), []
     plainly = codec.encoder.analyse(photo, references=False)
     for quality in qualities:
-        alone = replace(codec.encoder.code(plainly, quality).stream, blocks=None)
         # Blocks would be added to what they were not made for; nearly no photo has any.
+        alone = replace(codec.encoder.code(plainly, quality).stream, blocks=None)
         plain = stream = replace(codec.encoder.code(analysis, quality).stream, blocks=None)
         alignment = stated_alignment(stream)
         if alignment is not None and stream.header.is_blended:
