@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from clc.model.priors.tables import FREQUENCY_BITS
 
-_WEIGHT = 8  # what one symbol adds to its count
+WEIGHT = 8
+"""What one symbol adds to its count."""
 _MOST = 2**14  # sum of counts beyond which all are halved
 
 
@@ -18,7 +19,7 @@ class AdaptiveTable:
     first: what each counts at first, at least 1.
     """
 
-    def __init__(self, first: Sequence[int]) -> None:
+    def __init__(self, first: Sequence[int] | NDArray[np.int64]) -> None:
         self._counts = np.array(first, dtype=np.int64)
 
     def model(self) -> constriction.stream.model.Categorical:
@@ -30,6 +31,6 @@ class AdaptiveTable:
 
     def count(self, symbols: NDArray[np.int32]) -> None:
         """Learn from symbols that were coded."""
-        self._counts += _WEIGHT * np.bincount(symbols, minlength=len(self._counts))
+        self._counts += WEIGHT * np.bincount(symbols, minlength=len(self._counts))
         while self._counts.sum() > _MOST:
             self._counts = (self._counts + 1) // 2

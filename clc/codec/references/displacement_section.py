@@ -10,7 +10,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.codec.adaptive_tables import AdaptiveTable
+from clc.codec.adaptive_tables import WEIGHT, AdaptiveTable
 from clc.codec.entropy import TableCoder
 from clc.codec.packing import check_range
 from clc.codec.references.displacements import MAX_NODE, SPACINGS, Displacements, node_counts
@@ -18,12 +18,14 @@ from clc.errors import BitstreamError
 
 Grids = tuple[Displacements | None, ...]
 """One for each reference; None where the corners say everything."""
+Bits = Callable[[NDArray[np.int32]], NDArray[np.float64]]
+"""About what each number of a grid [rows, columns, 2] takes."""
 
 _DIRECT = 15  # magnitudes up to it are symbols of their own
 _ESCAPE = 2 * _DIRECT + 1
 _FARTHEST = 2 * MAX_NODE  # from a node to its prediction
 _ESCAPED = constriction.stream.model.Uniform(2 * _FARTHEST + 1)
-_FIRST_COUNTS = [1 + 64 // 2 ** (abs(symbol - _DIRECT) // 2) for symbol in range(_ESCAPE)] + [1]
+_FIRST_COUNTS = np.array([*(1 + 64 // 2 ** (abs(symbol - _DIRECT) // 2) for symbol in range(_ESCAPE)), 1])
 _MOST_NODES = 2**16  # of a grid
 
 _Row = NDArray[np.int32]
@@ -59,6 +61,14 @@ def read_displacements(section: bytes | None, references: int, height: int, widt
     return grids
 
 
+def bits_like(values: NDArray[np.int32]) -> Bits:
+    """What numbers take, by the counts that the table ends with after a grid of values [rows, columns, 2]."""
+    counts = _FIRST_COUNTS + WEIGHT * np.bincount(_symbols(_missing(values)).ravel(), minlength=_ESCAPE + 1)
+    table = -np.log2(counts / counts.sum())
+    table[_ESCAPE] += np.log2(2 * _FARTHEST + 1)
+    return lambda others: table[_symbols(_missing(others))]
+
+
 def is_allowed(height: int, width: int, spacing: int) -> bool:
     """Whether an image of that size may have such a grid: it has few enough nodes."""
     rows, columns = node_counts(height, width, spacing)
@@ -85,9 +95,8 @@ class _Writer:
         self._pushes: list[Callable[[constriction.stream.stack.AnsCoder], None]] = []
 
     def __call__(self, row: _Row) -> _Row:
-        outside = np.abs(row) > _DIRECT
-        symbols = np.where(outside, _ESCAPE, row + _DIRECT).astype(np.int32)
-        escaped, model = (row[outside] + _FARTHEST).astype(np.int32), self._table.model()
+        symbols, model = _symbols(row), self._table.model()
+        escaped = (row[symbols == _ESCAPE] + _FARTHEST).astype(np.int32)
         self._pushes.append(lambda stack: stack.encode_reverse(symbols, model))
         if len(escaped):
             self._pushes.append(lambda stack: stack.encode_reverse(escaped, _ESCAPED))
@@ -117,6 +126,10 @@ class _Reader:
         if outside.any():
             values[outside] = self.stack.decode(_ESCAPED, int(outside.sum())).astype(np.int32) - _FARTHEST
         return values
+
+
+def _symbols(missing: NDArray[np.int32]) -> NDArray[np.int32]:
+    return np.where(np.abs(missing) > _DIRECT, _ESCAPE, missing + _DIRECT).astype(np.int32)
 
 
 def _missing(values: NDArray[np.int32]) -> NDArray[np.int32]:

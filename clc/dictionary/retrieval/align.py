@@ -33,7 +33,6 @@ _COMPARED_PIXELS = 2**20  # of larger ones, smaller ones are compared
 # Another photo must save so much of an image's cost; or as much alone, beside what the best one saves: pictures are
 # blended with all, and what the photos have in common shows through their noise.
 _WORTHWHILE, _ALIKE = 0.03, 0.5
-_BITS = 8.0  # that a unit of cost stands for, at full size and middle qualities; compared with those of displacements
 
 
 class PhotoAligner:
@@ -103,7 +102,7 @@ class PhotoAligner:
         """With displacements, if these save more than they take. A camera that has not moved needs none."""
         if not self._refines or not offer.view.corners.any():
             return offer.view
-        from clc.dictionary.retrieval.parallax import find_displacements
+        from clc.dictionary.retrieval.parallax import BITS, find_displacements
 
         height, width = image.shape[:2]
         photo, alone = self._photos.photo(offer.name), costs_alone(image)
@@ -113,7 +112,7 @@ class PhotoAligner:
 
         def bits(view: View) -> float:
             left = np.minimum(costs_after(image, view.of(photo, height, width)), alone)
-            return _BITS * float(left.sum()) + 8 * len(pack_displacements((view.displacements,)) or b"")
+            return BITS * float(left.sum()) + 8 * len(pack_displacements((view.displacements,)) or b"")
 
         return min(views, key=bits)
 

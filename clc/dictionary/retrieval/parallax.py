@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, uniform_filter
-from scipy.sparse import block_array, csr_array, diags_array, eye_array, kron
+from scipy.sparse import block_array, block_diag, csr_array, diags_array, eye_array, kron
 from scipy.sparse.linalg import spsolve
 
-from clc.codec.references.displacements import MAX_NODE, NODE_STEPS, Displacements, node_counts
+from clc.codec.decisions.block_costs import BLOCK
+from clc.codec.references.displacements import Displacements, node_counts
+from clc.dictionary.retrieval.node_rounding import rounded
 
 Picture = NDArray[np.float64]
 Field = NDArray[np.float64]
@@ -40,6 +42,8 @@ _NOISE = 36.0  # as in `clc.codec.decisions.block_costs`
 _WINDOW = 8  # pixels around one that tell how much it counts
 _SMOOTHNESS = 16.0  # of differences between neighbours, squared, against costs
 _DAMPING = 1e-3
+BITS = 8.0
+"""That a unit of cost stands for, at full size and middle qualities; compared with those of displacements."""
 _LARGEST_STEP = 2.0  # pixels of what is compared
 
 
@@ -54,22 +58,21 @@ def find_displacements(
     smaller = 1
     while height * width > _COMPARED_PIXELS * (smaller * min(each.reduction for each in stages)) ** 2:
         smaller *= 2
-    found: dict[int, Field] = {}
+    found: dict[int, Displacements] = {}
+    field: Field | None = None
     last = 0
     for stage in stages:
         reduction = stage.reduction * smaller
         if stage.spacing < _LEAST_SPACING * reduction or min(height, width) < stage.spacing:
             continue
         spline = _Spline(height, width, stage.spacing)
-        start = spline.between(found[last], last) if last else np.zeros((*spline.shape, 2))
+        start = np.zeros((*spline.shape, 2)) if field is None else spline.between(field, last)
         own, other = (_reduced(_padded(each, spline), reduction) for each in (image, seen))
+        registration = _Registration(own, other, stage.spacing // reduction)
         last = stage.spacing
-        found[last] = reduction * _improved(own, other, start / reduction, stage.spacing // reduction, stage.steps)
-    return [Displacements(spacing, _in_steps(field)) for spacing, field in found.items()]
-
-
-def _in_steps(field: Field) -> NDArray[np.int32]:
-    return np.clip(np.rint(field * NODE_STEPS), -MAX_NODE, MAX_NODE).astype(np.int32)
+        field = reduction * registration.improved(start / reduction, stage.steps)
+        found[last] = Displacements(last, rounded(field, *registration.in_bits(field, reduction)))
+    return list(found.values())
 
 
 class _Spline:
@@ -100,27 +103,47 @@ def _dense(field: Field, rows: csr_array, columns: csr_array) -> Field:
     return np.stack([(columns @ (rows @ field[..., axis]).T).T for axis in range(2)], axis=-1)
 
 
-def _improved(image: Picture, seen: Picture, field: Field, spacing: int, steps: int) -> Field:
-    """A field after some steps; pictures are whole cells of `spacing` pixels."""
-    rows, columns = (_weights(number, spacing) for number in field.shape[:2])
-    basis = kron(*(_weights(number, spacing // _CELL) for number in field.shape[:2]), format="csr")  # [cells, nodes]
-    smooth = _SMOOTHNESS * _differences(*field.shape[:2])
-    damped = smooth + _DAMPING * eye_array(smooth.shape[0])
-    down, across = np.indices(image.shape)
-    slopes = np.gradient(image)
-    for _ in range(steps):
-        moved = _dense(field, rows, columns)
-        shown = map_coordinates(seen, [down + moved[..., 1], across + moved[..., 0]], order=1, mode="nearest")
-        missing = image - shown
+class _Registration:
+    """Of what is seen to an image; pictures are whole cells of `spacing` pixels."""
+
+    def __init__(self, image: Picture, seen: Picture, spacing: int) -> None:
+        self._image, self._seen = image, seen
+        height, width = (side // spacing for side in image.shape)
+        self._rows, self._columns = (_weights(number, spacing) for number in (height, width))
+        finer = (_weights(number, spacing // _CELL) for number in (height, width))
+        self._basis = kron(*finer, format="csr")  # [cells, nodes]
+        self._smooth = _SMOOTHNESS * _differences(height, width)
+        self._slopes = np.gradient(image)
+
+    def improved(self, field: Field, steps: int) -> Field:
+        """A field after some steps, in pixels of the pictures."""
+        damped = self._smooth + _DAMPING * eye_array(self._smooth.shape[0])
+        for _ in range(steps):
+            curvature, pull = self._model(field)
+            right = pull - np.concatenate([self._smooth @ field[..., axis].ravel() for axis in range(2)])
+            step = spsolve((curvature + block_diag([damped, damped])).tocsc(), right)
+            step = np.clip(step, -_LARGEST_STEP, _LARGEST_STEP)
+            field = field + step.reshape(2, *field.shape[:2]).transpose(1, 2, 0)
+        return field
+
+    def in_bits(self, field: Field, reduction: int) -> tuple[csr_array, Picture]:
+        """Curvature and pull, of a field in pixels before a reduction, counted in bits."""
+        curvature, pull = self._model(field / reduction)
+        worth = BITS / BLOCK**2  # of a pixel
+        return worth * curvature, worth * reduction * pull
+
+    def _model(self, field: Field) -> tuple[csr_array, Picture]:
+        """Curvature [2n, 2n] and pull [2n]: a step d from a field takes off 2·pull·d - d·curvature·d."""
+        moved = _dense(field, self._rows, self._columns)
+        down, across = np.indices(self._image.shape)
+        shown = map_coordinates(self._seen, [down + moved[..., 1], across + moved[..., 0]], order=1, mode="nearest")
+        missing = self._image - shown
         weight = 1 / (_NOISE + uniform_filter(missing**2, _WINDOW))
-        dy, dx = ((own + other) / 2 for own, other in zip(slopes, np.gradient(shown), strict=True))
-        curvature = [basis.T @ diags_array(_cells(weight * each)) @ basis for each in (dx * dx, dx * dy, dy * dy)]
+        dy, dx = ((own + other) / 2 for own, other in zip(self._slopes, np.gradient(shown), strict=True))
+        basis = self._basis
+        xx, xy, yy = (basis.T @ diags_array(_cells(weight * each)) @ basis for each in (dx * dx, dx * dy, dy * dy))
         pull = [basis.T @ _cells(weight * missing * each) for each in (dx, dy)]
-        matrix = block_array([[curvature[0] + damped, curvature[1]], [curvature[1], curvature[2] + damped]])
-        right = np.concatenate([own - smooth @ field[..., axis].ravel() for axis, own in enumerate(pull)])
-        step = np.clip(spsolve(matrix.tocsc(), right), -_LARGEST_STEP, _LARGEST_STEP)
-        field = field + step.reshape(2, *field.shape[:2]).transpose(1, 2, 0)
-    return field
+        return block_array([[xx, xy], [xy, yy]], format="csr"), np.concatenate(pull)
 
 
 def _differences(rows: int, columns: int) -> csr_array:
