@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 _LEAST, _SLOPE = 0.20, 0.73  # of the bytes: what a photo takes that another explains all of, and how that grows
 _DECIBELS = 2.3  # by which a photo is better that another, 30 steps finer, explains all of
+_AVERAGED = 0.15  # of the distortion: falls as 1/K if K photos explain a photo about as well as the best
 _RATE_PER_STEP = math.log(2.57) / 30
 _RELATED = 0.9  # of its cost left: by less, a photo is not helped
 _LEAST_COST = 1.0  # of a photo that another can help: others have one colour, or nearly; most cost hundreds
@@ -31,10 +32,10 @@ def rate_given(left: Costs) -> Costs:
     return np.minimum(_LEAST + _SLOPE * left, 1.0)
 
 
-def cost_given(left: Costs) -> Costs:
-    """Of a photo that refers to another."""
+def cost_given(left: Costs, alike: Costs | float = 1.0) -> Costs:
+    """Of a photo that refers to another, or to so many that are alike: pictures are blended, and noise is averaged."""
     distortion: Costs = DISTORTION * 10 ** (-_DECIBELS * (1.0 - left) / 10)
-    return rate_given(left) + distortion
+    return rate_given(left) + distortion * (1.0 - _AVERAGED + _AVERAGED / alike)
 
 
 def rate_finer(steps: float) -> float:

@@ -14,13 +14,16 @@ from clc.dictionary.retrieval.resemblance import BlockCosts, block_costs, thumbn
 from clc.errors import ImageError
 from clc.images import EncodedPhoto, PhotoSource
 from clc.images.decode import decode
+from clc.model.limits import MAX_REFERENCES
 from clc.runtime.cores import available_cores
 from clc.runtime.prefetch import in_parallel
 from clc.runtime.remarks import remark
 
-CHOICE_VERSION = 5
+CHOICE_VERSION = 6
 """Of the stage: raised whenever the same photos may be chosen otherwise, as when what is predicted changes."""
+_LEAST = 1e-9  # cost: photos of one colour have none
 _COMPARED = 64  # photos with each
+_ALIKE = 0.5  # of what the best photo explains; as in `clc.dictionary.retrieval.align`
 _FINER = 40.0  # steps of quality by which references are finer than what refers to them
 
 
@@ -83,20 +86,37 @@ class _Saving:
     def __init__(self, seen: BlockCosts) -> None:
         self._seen = seen
         self._best = [each.astype(np.float32) for each in seen.alone]  # of each block, with what is chosen
+        self._chosen: list[list[float]] = [[] for _ in seen.alone]  # the share that each of them explains by itself
+        self._explained = [self._shares(photo) for photo in range(len(seen.alone))]
         self.saved = np.stack([self._row(photo) for photo in range(len(self._best))])
 
     def choose(self, other: int) -> None:
         """Take one more."""
         for photo, place in zip(*np.nonzero(self._seen.others == other), strict=True):
             self._best[photo] = np.minimum(self._best[photo], self._seen.given[photo][place])
+            self._chosen[photo].append(float(self._explained[photo][place]))
             self.saved[photo] = self._row(int(photo))
 
     def _row(self, photo: int) -> NDArray[np.float64]:
         alone, best = float(self._seen.alone[photo].sum()), self._best[photo]
         left = np.minimum(best, self._seen.given[photo]).sum(axis=(1, 2), dtype=np.float64)
-        return np.maximum(self._cost(np.array(best.sum()), alone) - self._cost(left, alone), 0.0)
+        more, chosen = self._explained[photo], np.array(self._chosen[photo])[:, None]
+        before = self._cost(np.array([best.sum()]), alone, _alike(chosen))
+        after = self._cost(left, alone, _alike(np.vstack([np.repeat(chosen, len(more), axis=1), more])))
+        return np.maximum(before - after, 0.0)
 
-    def _cost(self, left: NDArray[np.float64], alone: float) -> NDArray[np.float64]:
-        share = left / max(alone, 1e-9)
+    def _shares(self, photo: int) -> NDArray[np.float64]:
+        """[K], of a photo's cost: what each of the others explains by itself."""
+        left = self._seen.given[photo].sum(axis=(1, 2), dtype=np.float64)
+        return 1.0 - left / max(float(self._seen.alone[photo].sum()), _LEAST)
+
+    def _cost(self, left: NDArray[np.float64], alone: float, alike: NDArray[np.float64]) -> NDArray[np.float64]:
+        share = left / max(alone, _LEAST)
         helped = is_helped(share, np.array(alone), np.array(np.inf))
-        return alone * np.where(helped, cost_given(share), 1.0 + DISTORTION)
+        return alone * np.where(helped, cost_given(share, alike), 1.0 + DISTORTION)
+
+
+def _alike(explained: NDArray[np.float64]) -> NDArray[np.float64]:
+    """With how many of n photos a picture is blended that explain such shares of it: [n, K] → [K]."""
+    number = (explained >= _ALIKE * explained.max(axis=0, initial=0.0)).sum(axis=0)
+    return np.clip(number, 1, MAX_REFERENCES).astype(np.float64)
