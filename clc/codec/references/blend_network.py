@@ -32,7 +32,7 @@ class _Residual(nn.Module):
 
 
 class _Stack(nn.Module):
-    """[B, 2·48, h, w] and the quality [B] → [B, 48, h, w]."""
+    """Convolutions over the blocks of a picture and of what is compared with it."""
 
     def __init__(self, depth: int, start: float) -> None:
         super().__init__()
@@ -43,11 +43,16 @@ class _Stack(nn.Module):
         nn.init.zeros_(self.last.weight)
         self.last.bias = nn.Parameter(torch.full((_FREQUENCIES,), start))
 
-    def forward(self, x: Tensor, quality: Tensor) -> Tensor:
+    def forward(self, shown: Tensor, others: Tensor, quality: Tensor) -> Tensor:
+        """A picture [B, 48, h, w] beside K others of each [B, K, 48, h, w], and the quality [B] → [B, K, 48, h, w]."""
         share = quality / 100.0
         known = self.quality(torch.stack([share, share.square()], dim=1))
-        result: Tensor = self.last(self.blocks(F.relu(self.first(x) + known[:, :, None, None])))
-        return result
+        # As a convolution of both, one after the other, but what is the same for all others is computed once.
+        weights = self.first.weight
+        common = F.conv2d(shown, weights[:, :_FREQUENCIES], self.first.bias, padding=1) + known[:, :, None, None]
+        own = F.conv2d(others.flatten(0, 1), weights[:, _FREQUENCIES:], padding=1).unflatten(0, others.shape[:2])
+        result: Tensor = self.last(self.blocks(F.relu(own + common[:, None]).flatten(0, 1)))
+        return result.unflatten(0, others.shape[:2])
 
 
 class BlendNetwork(nn.Module):
@@ -66,18 +71,15 @@ class BlendNetwork(nn.Module):
 
         The blended picture [B, 3, H, W], not clamped.
         """
-        number = views.shape[1]
         start, end = _DEVIATIONS
         deviation = (start * (end / start) ** (quality / 100.0))[:, None, None, None]
         shown = self._frequencies(picture)
-        beside = (shown / 255.0).repeat_interleave(number, dim=0)
-        differences = self._frequencies((views - picture[:, None]).flatten(0, 1))
-        seen = F.softsign(differences / deviation.repeat_interleave(number, dim=0))
-        scores = self.attention(torch.cat([beside, seen], dim=1), quality.repeat_interleave(number))
-        scores = scores.unflatten(0, (-1, number))
+        levels = shown / 255.0
+        differences = self._frequencies((views - picture[:, None]).flatten(0, 1)).unflatten(0, views.shape[:2])
+        scores = self.attention(levels, F.softsign(differences / deviation[:, None]), quality)
         weights = torch.cat([torch.zeros_like(scores[:, :1]), scores], dim=1).softmax(dim=1)[:, 1:]
-        change = (weights * differences.unflatten(0, (-1, number))).sum(dim=1)
-        smoothed = self.refinement(torch.cat([shown / 255.0, F.softsign(change / deviation)], dim=1), quality)
+        change = (weights * differences).sum(dim=1)
+        smoothed = self.refinement(levels, F.softsign(change / deviation)[:, None], quality)[:, 0]
         return picture + self._pixels(change + deviation * smoothed)
 
     def _frequencies(self, pixels: Tensor) -> Tensor:
