@@ -62,7 +62,7 @@ def read_displacements(section: bytes | None, references: int, height: int, widt
 
 
 def bits_like(values: NDArray[np.int32]) -> Bits:
-    """What numbers take, by the counts that the table ends with after a grid of values [rows, columns, 2]."""
+    """What numbers take, by the first counts and those of a grid of values [rows, columns, 2]."""
     counts = _FIRST_COUNTS + WEIGHT * np.bincount(_symbols(_missing(values)).ravel(), minlength=_ESCAPE + 1)
     table = -np.log2(counts / counts.sum())
     table[_ESCAPE] += np.log2(2 * _FARTHEST + 1)

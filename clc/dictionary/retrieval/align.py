@@ -17,6 +17,7 @@ from clc.codec.decisions.block_costs import costs_after, costs_alone
 from clc.codec.references.displacement_section import is_allowed, pack_displacements
 from clc.codec.references.protocols import Alignment, NamedPhotos
 from clc.codec.references.view import View
+from clc.dictionary.retrieval.predicted_cost import ALIKE
 from clc.dictionary.retrieval.relight import in_best_light
 from clc.errors import BitstreamError
 
@@ -32,7 +33,7 @@ _REDUCTION = 2  # of the pictures that are compared: a quarter of the time, and 
 _COMPARED_PIXELS = 2**20  # of larger ones, smaller ones are compared
 # Another photo must save so much of an image's cost; or as much alone, beside what the best one saves: pictures are
 # blended with all, and what the photos have in common shows through their noise.
-_WORTHWHILE, _ALIKE = 0.03, 0.5
+_WORTHWHILE = 0.03
 
 
 class PhotoAligner:
@@ -195,7 +196,7 @@ def _chosen(offers: list[_Offer], alone: NDArray[np.float64], number: int) -> li
         offer = min(left, key=lambda each: _cost(each, best))
         if best.sum() - _cost(offer, best) <= _WORTHWHILE * alone.sum():
             offer = min(left, key=lambda each: _cost(each, alone))
-            if not chosen or alone.sum() - _cost(offer, alone) < _ALIKE * (alone.sum() - _cost(chosen[0], alone)):
+            if not chosen or alone.sum() - _cost(offer, alone) < ALIKE * (alone.sum() - _cost(chosen[0], alone)):
                 break
         left = [each for each in left if each.name != offer.name]
         chosen.append(offer)

@@ -58,7 +58,7 @@ def find_displacements(
     smaller = 1
     while height * width > _COMPARED_PIXELS * (smaller * min(each.reduction for each in stages)) ** 2:
         smaller *= 2
-    found: dict[int, Displacements] = {}
+    found: dict[int, tuple[Field, _Registration, int]] = {}
     field: Field | None = None
     last = 0
     for stage in stages:
@@ -71,8 +71,11 @@ def find_displacements(
         registration = _Registration(own, other, stage.spacing // reduction)
         last = stage.spacing
         field = reduction * registration.improved(start / reduction, stage.steps)
-        found[last] = Displacements(last, rounded(field, *registration.in_bits(field, reduction)))
-    return list(found.values())
+        found[last] = field, registration, reduction
+    return [
+        Displacements(spacing, rounded(field, *registration.in_bits(field, reduction)))
+        for spacing, (field, registration, reduction) in found.items()
+    ]
 
 
 class _Spline:

@@ -16,6 +16,8 @@ _RATE_PER_STEP = math.log(2.57) / 30
 _RELATED = 0.9  # of its cost left: by less, a photo is not helped
 _LEAST_COST = 1.0  # of a photo that another can help: others have one colour, or nearly; most cost hundreds
 
+ALIKE = 0.5
+"""Of what the best photo explains: a picture is blended with others, too, that explain as much."""
 DISTORTION = 1.1
 """λD of a photo that refers to no other; R is 1."""
 

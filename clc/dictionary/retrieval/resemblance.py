@@ -29,7 +29,8 @@ _ROWS = 256  # of distances that are computed at once
 _EXPLAINED = 0.5  # of a photo's cost; if less is left, the camera has not moved
 _LEVELS = (1, 2, 4)
 _STILL = np.zeros((4, 2), dtype=np.int32)
-_LEAST = 1e-9  # cost: photos of one colour have none
+LEAST = 1e-9
+"""Cost that is divided by: photos of one colour have none."""
 
 Costs = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -112,7 +113,7 @@ class _Comparison:
 
     def shares(self, photo: int, others: NDArray[np.int64]) -> Costs:
         """What each of the others leaves of a photo's cost."""
-        whole = max(self.alone[photo].sum(), _LEAST)
+        whole = max(self.alone[photo].sum(), LEAST)
         return np.array([self._left(photo, int(other)).sum() / whole for other in others])
 
     def blocks(self, photo: int, others: NDArray[np.int64]) -> NDArray[np.float16]:

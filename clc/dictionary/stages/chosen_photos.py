@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from clc.dictionary.retrieval.predicted_cost import DISTORTION, cost_given, is_helped, rate_finer
-from clc.dictionary.retrieval.resemblance import BlockCosts, block_costs, thumbnail
+from clc.dictionary.retrieval.predicted_cost import ALIKE, DISTORTION, cost_given, is_helped, rate_finer
+from clc.dictionary.retrieval.resemblance import LEAST, BlockCosts, block_costs, thumbnail
 from clc.errors import ImageError
 from clc.images import EncodedPhoto, PhotoSource
 from clc.images.decode import decode
@@ -21,9 +21,7 @@ from clc.runtime.remarks import remark
 
 CHOICE_VERSION = 6
 """Of the stage: raised whenever the same photos may be chosen otherwise, as when what is predicted changes."""
-_LEAST = 1e-9  # cost: photos of one colour have none
 _COMPARED = 64  # photos with each
-_ALIKE = 0.5  # of what the best photo explains; as in `clc.dictionary.retrieval.align`
 _FINER = 40.0  # steps of quality by which references are finer than what refers to them
 
 
@@ -108,15 +106,15 @@ class _Saving:
     def _shares(self, photo: int) -> NDArray[np.float64]:
         """[K], of a photo's cost: what each of the others explains by itself."""
         left = self._seen.given[photo].sum(axis=(1, 2), dtype=np.float64)
-        return 1.0 - left / max(float(self._seen.alone[photo].sum()), _LEAST)
+        return 1.0 - left / max(float(self._seen.alone[photo].sum()), LEAST)
 
     def _cost(self, left: NDArray[np.float64], alone: float, alike: NDArray[np.float64]) -> NDArray[np.float64]:
-        share = left / max(alone, _LEAST)
+        share = left / max(alone, LEAST)
         helped = is_helped(share, np.array(alone), np.array(np.inf))
         return alone * np.where(helped, cost_given(share, alike), 1.0 + DISTORTION)
 
 
 def _alike(explained: NDArray[np.float64]) -> NDArray[np.float64]:
     """With how many of n photos a picture is blended that explain such shares of it: [n, K] → [K]."""
-    number = (explained >= _ALIKE * explained.max(axis=0, initial=0.0)).sum(axis=0)
+    number = (explained >= ALIKE * explained.max(axis=0, initial=0.0)).sum(axis=0)
     return np.clip(number, 1, MAX_REFERENCES).astype(np.float64)
